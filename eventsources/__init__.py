@@ -1,0 +1,1 @@
+"""The outside world → signals: one file is one source."""

@@ -1,0 +1,1 @@
+"""Events → decisions and acts: one file is one Knative Service."""

@@ -1,0 +1,78 @@
+"""What can go wrong, and what the reader of the error must do.
+
+FuseboardError
+├── InvalidInput             never will work: 400
+│   ├── TooLarge             413
+│   └── WrongContentType     415
+├── Busy                     somebody is still at work on this: try again, 409
+├── Unavailable              try again later: 503
+│   ├── StoreUnavailable
+│   ├── SinkUnavailable
+│   └── ClusterUnavailable
+├── Refused                  the cluster said no, for good: RBAC, admission, gone
+├── Conflict                 somebody else changed the object in between: read it again
+├── NotEnrolled              no breaker of that name in the table
+├── RecordCorrupt            a record in the store cannot be read: a human must look
+├── InvalidPolicy            a policy file is wrong: names the field, the value, what was expected
+└── CannotStart              start-up is impossible: says why and what to do
+"""
+
+
+class FuseboardError(Exception):
+    """Anything that Fuseboard raises on purpose."""
+
+
+class InvalidInput(FuseboardError):
+    """The input can never be accepted, however often it is sent."""
+
+
+class TooLarge(InvalidInput):
+    """The body is over the limit."""
+
+
+class WrongContentType(InvalidInput):
+    """The body is of a media type that is not understood here."""
+
+
+class Busy(FuseboardError):
+    """The same work is being done by somebody else right now."""
+
+
+class Unavailable(FuseboardError):
+    """Something that is needed does not answer; nothing was half done."""
+
+
+class StoreUnavailable(Unavailable):
+    """Redis or Valkey cannot be used right now."""
+
+
+class SinkUnavailable(Unavailable):
+    """The broker did not take the event."""
+
+
+class ClusterUnavailable(Unavailable):
+    """The Kubernetes API server did not answer, or asked to wait."""
+
+
+class Refused(FuseboardError):
+    """The Kubernetes API server refused for good: RBAC, admission, or the object is gone."""
+
+
+class Conflict(FuseboardError):
+    """The object has changed since it was read."""
+
+
+class NotEnrolled(FuseboardError):
+    """The breaker table has no such breaker."""
+
+
+class RecordCorrupt(FuseboardError):
+    """A record in the store cannot be read; nothing is done with it until a human has looked."""
+
+
+class InvalidPolicy(FuseboardError):
+    """A policy cannot be used; the message names the field, its value and what was expected."""
+
+
+class CannotStart(FuseboardError):
+    """Start-up is impossible; the message says why and what to do about it."""

@@ -1,0 +1,414 @@
+"""Fuseboard's events, and how they travel as CloudEvents 1.0.
+
+A type is ``dev.fuseboard.<noun>.<past participle>`` and follows from the name of the class that holds its data.
+``subject`` is ``namespace/breaker``; ``partitionkey`` equals it. Ids are deterministic: the same fact has the same
+``source`` and ``id``, whoever sends it, so that a duplicate can be known as one.
+
+Bindings and validation are the CloudEvents SDK's (``cloudevents.core``); only the JSON in them is read more strictly
+than Python reads it by itself: no NaN, no duplicate keys, no lone surrogates, no unbounded depth.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+from cloudevents.core.bindings import http
+from cloudevents.core.exceptions import BaseCloudEventException
+from cloudevents.core.formats.base import Format
+from cloudevents.core.v1.event import CloudEvent
+from msgspec import Meta, Struct
+
+from fuseboard.errors import InvalidInput, WrongContentType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from cloudevents.core.base import BaseCloudEvent, EventFactory
+
+    EventTypes = frozenset[str]
+    """Types that a function consumes or emits."""
+
+STRUCTURED: Final = "application/cloudevents+json"
+JSON: Final = "application/json"
+MAX_EVENT_BYTES: Final = 256 * 1024
+
+_TYPE_PREFIX: Final = "dev.fuseboard."
+_SCHEMA_PREFIX: Final = "https://fuseboard.dev/schemas/"
+_JSON_MEDIA: Final = re.compile(r"^(application|text)/([\w.-]+\+)?json\s*(;.*)?$", re.ASCII | re.IGNORECASE)
+_CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+class Data(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What an event says; camelCase on the wire."""
+
+
+Key = Annotated[str, Meta(min_length=1, max_length=128, description="What makes this failure this one.")]
+Cause = Annotated[str, Meta(min_length=1, max_length=320, description="Alert name or reason, and the object.")]
+
+
+class Failure(Data, frozen=True):
+    """One thing that went wrong with a target.
+
+    With ``condition`` it is something that is so until it is resolved (a firing alert); without, something that
+    happened (a Kubernetes event).
+    """
+
+    key: Key
+    cause: Cause
+    condition: Annotated[str, Meta(max_length=128)] = ""
+    severity: Annotated[str, Meta(max_length=64)] = ""
+    started_at: int = 0
+    """The emitter's own time, in milliseconds since 1970; 0 when it is not known."""
+    summary: Annotated[str, Meta(max_length=1024)] = ""
+
+
+class FailureDetected(Data, frozen=True):
+    """Failures of one target, as one notification told them."""
+
+    failures: Annotated[tuple[Failure, ...], Meta(min_length=1)]
+
+
+class FailureResolved(Data, frozen=True):
+    """Conditions of one target that hold no longer."""
+
+    failures: Annotated[tuple[Failure, ...], Meta(min_length=1)]
+
+
+class TimerElapsed(Data, frozen=True):
+    """A time that a breaker waited for has come: a cool-down, a lease, a trial."""
+
+    due_at: int
+
+
+class BreakerMoved(Data, frozen=True):
+    """A transition of a breaker; every subclass is one state that was entered."""
+
+    state: str
+    previous: str
+    epoch: int
+    mode: str
+    since: int
+    reason: str
+    weight: int = 0
+    causes: tuple[str, ...] = ()
+
+
+class BreakerLimited(BreakerMoved, frozen=True):
+    """The target should serve only part of its traffic."""
+
+
+class BreakerOpened(BreakerMoved, frozen=True):
+    """The target should not serve."""
+
+
+class BreakerHalfOpened(BreakerMoved, frozen=True):
+    """The target serves on trial."""
+
+
+class BreakerClosed(BreakerMoved, frozen=True):
+    """The target serves."""
+
+
+class StepDue(Data, frozen=True):
+    """A breaker's placement is still owed."""
+
+    due_at: int
+
+
+class FailoverDone(Data, frozen=True):
+    """What became of one step towards what a breaker asks for; every subclass is one outcome."""
+
+    epoch: int
+    step: int
+    result: str
+    reason: str
+    shares: dict[str, int]
+    rehearsed: bool = False
+
+
+class FailoverCompleted(FailoverDone, frozen=True):
+    """The placement is what the breaker asks for, or its debt is paid otherwise (observed, not expressible)."""
+
+
+class FailoverRefused(FailoverDone, frozen=True):
+    """The step was not begun; it is tried again later."""
+
+
+class FailoverFailed(FailoverDone, frozen=True):
+    """The cluster refused the step for good; it is tried again after a cool-down."""
+
+
+class FailoverReverted(FailoverDone, frozen=True):
+    """The step did not hold and was undone."""
+
+
+class Foreign(Struct, frozen=True):
+    """Data of an event that its reader does not know, or does not want to look into."""
+
+    type: str
+    content: object
+
+
+def type_of(kind: type[Data]) -> str:
+    """Return the CloudEvents type of a class: ``BreakerHalfOpened`` is ``dev.fuseboard.breaker.half_opened``."""
+    noun, *participle = _CAPITAL.split(kind.__name__)
+    return f"{_TYPE_PREFIX}{noun.lower()}.{'_'.join(participle).lower()}"
+
+
+KINDS: Final[Mapping[str, type[Data]]] = {
+    type_of(kind): kind
+    for kind in (
+        FailureDetected,
+        FailureResolved,
+        TimerElapsed,
+        BreakerLimited,
+        BreakerOpened,
+        BreakerHalfOpened,
+        BreakerClosed,
+        StepDue,
+        FailoverCompleted,
+        FailoverRefused,
+        FailoverFailed,
+        FailoverReverted,
+    )
+}
+
+
+def types(*kinds: type[Data]) -> EventTypes:
+    """Return the types of some classes of data."""
+    return frozenset(type_of(kind) for kind in kinds)
+
+
+SIGNALS: Final = types(FailureDetected, FailureResolved, TimerElapsed)
+BREAKER_EVENTS: Final = types(BreakerLimited, BreakerOpened, BreakerHalfOpened, BreakerClosed)
+FAILOVER_EVENTS: Final = types(FailoverCompleted, FailoverRefused, FailoverFailed, FailoverReverted)
+ANY: Final[EventTypes] = frozenset({"*"})
+"""What a function consumes whose Trigger has no filter."""
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """A CloudEvent with data that has a name."""
+
+    id: str
+    source: str
+    subject: str
+    data: Data | Foreign
+    time: int | None = None
+    """When it was taken in (a signal) or decided (a reply), by the store's clock, in milliseconds since 1970."""
+    extensions: dict[str, str] = {}
+
+    @property
+    def type(self) -> str:
+        """Its CloudEvents type."""
+        return self.data.type if isinstance(self.data, Foreign) else type_of(type(self.data))
+
+    def at(self, time: int) -> Event:
+        """Return the same event with this time."""
+        return msgspec.structs.replace(self, time=time)
+
+    def reply(self, data: Data, *, step: str, time: int) -> Event:
+        """Return the event that answers this one; its id follows from this one's and the step."""
+        trace = {name: value for name, value in self.extensions.items() if name in ("traceparent", "tracestate")}
+        name = digest(self.source, self.id, step)
+        return Event(id=name, source="/fuseboard", subject=self.subject, data=data, time=time, extensions=trace)
+
+
+def digest(*parts: str) -> str:
+    """Return a short name that follows from its parts alone: 128 bits of SHA-256."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def encode(event: Event, *, structured: bool = False) -> http.HTTPMessage:
+    """Return the event as an HTTP message in binary mode, or in structured mode."""
+    wire = CloudEvent(_attributes(event), _content(event.data))
+    return http.to_structured(wire, _STRICT) if structured else http.to_binary(wire, _STRICT)
+
+
+def decode(headers: Mapping[str, str], body: bytes, known: Iterable[str] = ANY) -> Event:
+    """Read an event in either mode; data of a type that is not in ``known`` stays as it came.
+
+    Raises:
+        InvalidInput: it is not a CloudEvent 1.0, or its data are not what its type says.
+        WrongContentType: it is in neither mode, or its data are not JSON.
+
+    """
+    found = {name.lower(): value for name, value in headers.items()}
+    media = found.get("content-type", "")
+    binary = {name: value for name, value in found.items() if name.startswith("ce-")}
+    structured = media.partition(";")[0].strip().lower() == STRUCTURED
+    if structured and binary:
+        names = ", ".join(sorted(binary))
+        raise InvalidInput(f"both modes at once: the content type {STRUCTURED} and the headers {names}: send one")
+    if not structured and not binary:
+        raise WrongContentType(f"not a CloudEvent: send its attributes as ce-* headers, or the content type {STRUCTURED}")
+    try:
+        if structured:
+            wire = http.from_structured(http.HTTPMessage(found, body), _STRICT, _as_sent)
+        else:
+            message = http.HTTPMessage({**binary, "content-type": media or JSON}, body)
+            wire = http.from_binary(message, _STRICT, _as_sent)
+    except BaseCloudEventException as error:
+        raise InvalidInput(f"not a CloudEvent 1.0: {_flat(error)}") from error
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise InvalidInput(f"not a CloudEvent 1.0: {error}") from error
+    return _read(wire, known)
+
+
+def decode_json(body: bytes) -> Any:  # noqa: ANN401  - JSON is any value until it is given a type
+    """Read JSON as strictly as the wire deserves.
+
+    Raises:
+        InvalidInput: not UTF-8, not JSON, NaN or Infinity, a key twice, a lone surrogate, too deep, an endless number.
+
+    """
+    try:
+        value = json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise InvalidInput("the JSON is nested too deep") from error
+    except ValueError as error:
+        raise InvalidInput(f"the body is not JSON: {error}") from error
+    if _SURROGATE.search(body):
+        _refuse_surrogates(value)
+    return value
+
+
+def encode_data(data: object) -> bytes:
+    """Return data as compact JSON."""
+    return msgspec.json.encode(data)
+
+
+def schema(kind: type[Data]) -> dict[str, Any]:
+    """Return the JSON Schema of a type's data."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"{_SCHEMA_PREFIX}{type_of(kind).removeprefix(_TYPE_PREFIX)}.json",
+        **msgspec.json.schema(kind),
+    }
+
+
+class _StrictJSON(Format):
+    """The JSON event format (CloudEvents JSON format 1.0), read strictly."""
+
+    def read(self, event_factory: EventFactory | None, data: str | bytes) -> BaseCloudEvent:
+        attributes = decode_json(data if isinstance(data, bytes) else data.encode())
+        if not isinstance(attributes, dict):
+            raise InvalidInput("a CloudEvent in structured mode is a JSON object")
+        content = attributes.pop("data", None)
+        encoded = attributes.pop("data_base64", None)
+        if encoded is not None:
+            content = base64.b64decode(encoded, validate=True)
+        if "time" in attributes:
+            attributes["time"] = datetime.fromisoformat(attributes["time"])
+        return (event_factory or CloudEvent)(attributes, content)
+
+    def write(self, event: BaseCloudEvent) -> bytes:
+        members = {name: _text(value) for name, value in event.get_attributes().items()}
+        return encode_data({**members, "data": event.get_data()})
+
+    def write_data(self, data: dict[str, Any] | str | bytes | None, datacontenttype: str | None) -> bytes:
+        if isinstance(data, bytes):
+            return data
+        if isinstance(data, str) and not _JSON_MEDIA.match(datacontenttype or JSON):
+            return data.encode()
+        return encode_data(data)
+
+    def read_data(self, body: bytes, datacontenttype: str | None) -> dict[str, Any] | str | bytes | None:
+        if not _JSON_MEDIA.match(datacontenttype or JSON):
+            return body
+        return decode_json(body)  # type: ignore[no-any-return]
+
+    def get_content_type(self) -> str:
+        return STRUCTURED
+
+
+_STRICT: Final = _StrictJSON()
+
+
+def _as_sent(attributes: dict[str, Any], data: Any) -> CloudEvent:  # noqa: ANN401  - as the SDK's factories
+    # The SDK puts its own clock in when there is no time; here, no time means that nobody has taken it in yet.
+    return CloudEvent({"time": None, **attributes}, data)
+
+
+def _read(wire: BaseCloudEvent, known: Iterable[str]) -> Event:
+    name = wire.get_type()
+    moment = wire.get_time()
+    attributes = wire.get_attributes()
+    own = ("id", "source", "type", "specversion", "subject", "time", "datacontenttype", "dataschema", "partitionkey")
+    return Event(
+        id=wire.get_id(),
+        source=wire.get_source(),
+        subject=wire.get_subject() or "",
+        data=_data(name, wire) if name in known else Foreign(name, wire.get_data()),
+        time=None if moment is None else round(moment.timestamp() * 1000),
+        extensions={name: str(value) for name, value in attributes.items() if name not in own},
+    )
+
+
+def _data(name: str, wire: BaseCloudEvent) -> Data:
+    kind, content = KINDS[name], wire.get_data()
+    if isinstance(content, bytes):
+        raise WrongContentType(f"the data of {name} are JSON: send the content type {JSON}")
+    try:
+        return msgspec.convert(content, kind)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise InvalidInput(f"the data of {name} do not fit its schema: {error}") from error
+
+
+def _attributes(event: Event) -> dict[str, Any]:
+    name = event.type
+    attributes: dict[str, Any] = {
+        "specversion": "1.0",
+        "type": name,
+        "source": event.source,
+        "id": event.id,
+        "datacontenttype": JSON,
+        **event.extensions,
+    }
+    if name in KINDS:
+        attributes["dataschema"] = f"{_SCHEMA_PREFIX}{name.removeprefix(_TYPE_PREFIX)}.json"
+    if event.subject:
+        attributes["subject"] = attributes["partitionkey"] = event.subject
+    if event.time is not None:
+        attributes["time"] = datetime.fromtimestamp(event.time / 1000, UTC)
+    return attributes
+
+
+def _content(data: Data | Foreign) -> Any:  # noqa: ANN401  - the SDK's own type is too narrow: JSON may be any value
+    return data.content if isinstance(data, Foreign) else msgspec.to_builtins(data)
+
+
+def _text(value: object) -> object:
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+
+
+def _flat(error: BaseCloudEventException) -> str:
+    return " ".join(str(error).split())
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        doubled = next(name for name in names if names.count(name) > 1)
+        message = f"the key {doubled!r} is there twice in one object"
+        raise ValueError(message)
+    return members
+
+
+def _no_constant(name: str) -> None:
+    message = f"{name} is not a JSON number"
+    raise ValueError(message)
+
+
+def _refuse_surrogates(value: object) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput("the JSON has half of a surrogate pair, which is no character") from error

@@ -1,0 +1,208 @@
+"""The placement: who serves, and the next step towards what the breaker asks for.
+
+``plan`` is pure. Everything that is done to the cluster carries ``(epoch, step)``: the number of transitions that the
+breaker has made, and the number of changes within one. A placement whose epoch is behind the breaker's is a *debt*.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fuseboard.breaker import State
+from fuseboard.policy import Mode, millis
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fuseboard.breaker import Breaker
+    from fuseboard.policy import Policy
+
+FIRST_RETRY_MS: Final = 2_000
+
+
+class Result(StrEnum):
+    """What became of a placement's last step."""
+
+    VERIFIED = "verified"
+    OBSERVED = "observed"
+    INEXPRESSIBLE = "inexpressible"
+    REFUSED = "refused"
+    FAILED = "failed"
+    REVERTED = "reverted"
+
+
+PAID: Final = frozenset({Result.VERIFIED, Result.OBSERVED, Result.INEXPRESSIBLE})
+"""Results that clear the debt of their epoch."""
+
+
+class Shares(Struct, frozen=True, rename="camel"):
+    """Percentages of the traffic; they sum to 100."""
+
+    target: int = 100
+    standby: int = 0
+
+    def __str__(self) -> str:
+        parts = {"target": self.target, "standby": self.standby}
+        return ", ".join(f"{name} {share} %" for name, share in parts.items() if share)
+
+
+class Fence(Struct, frozen=True, order=True, array_like=True):
+    """``(epoch, step)``: on an object it only rises."""
+
+    epoch: int = 0
+    step: int = 0
+
+
+class Claim(Struct, frozen=True, rename="camel"):
+    """Somebody is at work on this placement, until the lease ends or a newer epoch supersedes it."""
+
+    owner: str
+    epoch: int
+    step: int
+    until: int
+
+
+class Placement(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Who serves, by the last step that was done or decided against."""
+
+    epoch: int = 0
+    step: int = 0
+    shares: Shares = Shares()
+    result: Result = Result.VERIFIED
+    reason: str = ""
+    verified_at: int = 0
+    rehearsed: bool = False
+    cause: str = ""
+    """Name of the event that led to it: a duplicate of that one gets the same answer."""
+    at: int = 0
+    tries: int = 0
+    retry_at: int = 0
+    claim: Claim | None = None
+
+    @property
+    def fence(self) -> Fence:
+        """The fence of its last step."""
+        return Fence(self.epoch, self.step)
+
+
+class Observed(Struct, frozen=True):
+    """What a route driver found in the cluster."""
+
+    fence: Fence
+    shares: Shares | None
+    """None: neither the target's nor the standby's; somebody else has changed the route."""
+    ready_target: int | None = None
+    ready_standby: int | None = None
+    """Ready pods; None when it is not known, which blocks nothing."""
+
+
+class Move(Struct, frozen=True):
+    """Give the route these shares, or only seal it with the new fence where it has them already."""
+
+    shares: Shares
+    fence: Fence
+
+
+class Stay(Struct, frozen=True):
+    """Do nothing to the cluster, with this result."""
+
+    result: Result
+    reason: str
+
+
+def wanted(breaker: Breaker) -> Shares:
+    """Return what the breaker asks for."""
+    match breaker.state:
+        case State.OPEN:
+            return Shares(target=0, standby=100)
+        case State.LIMITED:
+            return Shares(target=50, standby=50)
+        case _:
+            return Shares()
+
+
+def without_cluster(policy: Policy, breaker: Breaker, placement: Placement) -> Stay | None:
+    """Return the step where it is clear without a look at the cluster."""
+    asked = wanted(breaker)
+    if policy.spec.mode is Mode.OBSERVE:
+        if placement.shares == asked:
+            return Stay(Result.VERIFIED, f"in place already: {asked}")
+        return Stay(Result.OBSERVED, f"would move to {asked}, but the mode is {Mode.OBSERVE}")
+    if policy.spec.standby is None:
+        return Stay(Result.INEXPRESSIBLE, "there is no standby: the target keeps the traffic")
+    return None
+
+
+def plan(
+    policy: Policy,
+    breaker: Breaker,
+    fence: Fence,
+    observed: Observed,
+    expresses: Callable[[Shares], str],
+) -> Move | Stay:
+    """Return the next step towards what the breaker asks for.
+
+    ``expresses`` says why the route cannot have certain shares; it is empty where it can.
+    """
+    asked = wanted(breaker)
+    if observed.shares is None:
+        return Stay(Result.REFUSED, "the route was changed by somebody else: restore it, or remove its breaker")
+    impossible = expresses(asked)
+    if impossible:
+        return Stay(Result.INEXPRESSIBLE, impossible)
+    if observed.shares != asked:
+        if asked.standby and observed.ready_standby == 0:
+            return Stay(Result.REFUSED, f"the standby {_name(policy, 'standby')} has no ready pod")
+        if asked.target == 100 and observed.ready_target == 0:  # noqa: PLR2004  - per cent
+            return Stay(Result.REFUSED, f"the target {_name(policy, 'target')} has no ready pod")
+    return Move(asked, fence)
+
+
+def claimed(placement: Placement, breaker: Breaker, owner: str, now: int, lease_ms: int) -> Placement:
+    """Return the placement with a claim of its next step."""
+    steps = [placement.step if placement.epoch == breaker.epoch else 0]
+    if placement.claim is not None and placement.claim.epoch == breaker.epoch:
+        steps.append(placement.claim.step)
+    return replace(placement, claim=Claim(owner, breaker.epoch, max(steps) + 1, now + lease_ms))
+
+
+def busy(placement: Placement, breaker: Breaker, now: int) -> bool:
+    """Say whether somebody is at work on this epoch; a newer epoch supersedes a claim."""
+    claim = placement.claim
+    return claim is not None and claim.epoch >= breaker.epoch and claim.until > now
+
+
+def owed(placement: Placement, breaker: Breaker) -> bool:
+    """Say whether the placement is behind what the breaker asks for."""
+    return placement.epoch < breaker.epoch or placement.result not in PAID
+
+
+def settled(placement: Placement, outcome: Placement, policy: Policy, now: int) -> Placement:
+    """Return the outcome of a step as the placement; one that does not pay the debt is tried again, ever later."""
+    if outcome.result in PAID:
+        return replace(outcome, at=now, verified_at=now, tries=0, retry_at=0, claim=None)
+    tries = 1 + (placement.tries if placement.epoch == outcome.epoch else 0)
+    cool_down = millis(policy.spec.recover.cool_down)
+    wait = cool_down if outcome.result is Result.FAILED else min(FIRST_RETRY_MS * 2 ** (tries - 1), cool_down)
+    return replace(outcome, at=now, verified_at=0, tries=tries, retry_at=now + wait, claim=None)
+
+
+def debt_due(placement: Placement, breaker: Breaker) -> int | None:
+    """Return when the debt is to be looked at again, or None when nothing is owed."""
+    if not owed(placement, breaker):
+        return None
+    moments = [breaker.held_until, breaker.since + FIRST_RETRY_MS]
+    if placement.epoch == breaker.epoch:
+        moments.append(placement.retry_at)
+    if placement.claim is not None and placement.claim.epoch == breaker.epoch:
+        moments.append(placement.claim.until)
+    return max(moments)
+
+
+def _name(policy: Policy, role: str) -> str:
+    workload = getattr(policy.spec, role)
+    return f"{workload.kind}/{workload.name}"

@@ -1,0 +1,81 @@
+"""What an installation decides: the only place where the environment is read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from fuseboard.errors import CannotStart
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+IN_CLUSTER: Final = "in-cluster"
+"""Instead of a kubeconfig: act on the cluster that this runs in, by the pod's own ServiceAccount."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """One installation's settings; every entry point gets them handed in."""
+
+    redis_url: str = ""
+    sink: str = ""
+    """Where a source sends its events: the broker's address, ``K_SINK`` of a SinkBinding."""
+    kubeconfig: str = ""
+    """A file, ``IN_CLUSTER``, or nothing: then steps are rehearsed."""
+    state_dir: Path | None = None
+    """Where dead letters and a rehearsed cluster are kept."""
+
+    def need_redis(self) -> str:
+        """Return the store's URL.
+
+        Raises:
+            CannotStart: it is not set.
+
+        """
+        if not self.redis_url:
+            raise CannotStart("FUSEBOARD_REDIS_URL is not set: give the store's URL, such as redis://127.0.0.1:6379/0")
+        return self.redis_url
+
+    def need_sink(self) -> str:
+        """Return the broker's address.
+
+        Raises:
+            CannotStart: it is not set.
+
+        """
+        if not self.sink:
+            raise CannotStart("K_SINK is not set: give the broker's address, or bind this source with a SinkBinding")
+        return self.sink
+
+    def need_state_dir(self) -> Path:
+        """Return the directory for what this process keeps by itself.
+
+        Raises:
+            CannotStart: it is not set.
+
+        """
+        if self.state_dir is None:
+            raise CannotStart("FUSEBOARD_STATE_DIR is not set: give a directory on a volume that survives a restart")
+        return self.state_dir
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings of a pod."""
+    found = os.environ if environment is None else environment
+    state_dir = found.get("FUSEBOARD_STATE_DIR")
+    return Settings(
+        redis_url=found.get("FUSEBOARD_REDIS_URL", ""),
+        sink=found.get("K_SINK", ""),
+        kubeconfig=found.get("FUSEBOARD_KUBECONFIG", IN_CLUSTER if "KUBERNETES_SERVICE_HOST" in found else ""),
+        state_dir=Path(state_dir) if state_dir else None,
+    )
+
+
+def user_state_dir(environment: Mapping[str, str] | None = None) -> Path:
+    """Return where ``fuseboard up`` keeps its state (XDG Base Directory Specification 0.8)."""
+    found = os.environ if environment is None else environment
+    base = found.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "fuseboard"

@@ -1,0 +1,139 @@
+"""Where breakers live: one record each, changed by one atomic step at a time.
+
+``Store`` is the protocol; ``redis`` keeps it in Redis or Valkey, ``memory`` in this process. A change is a pure
+function of the record and the store's time. It is applied in one compare-and-set together with its journal entries and
+due entries, so that a decision, its memory and its consequences exist together or not at all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from msgspec import Raw, Struct
+
+from fuseboard import breaker as breakers
+from fuseboard import placement as placements
+from fuseboard.breaker import Breaker, Weighed
+from fuseboard.placement import Placement
+from fuseboard.policy import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+JOURNAL_VERSION: Final = 1
+JOURNAL_CAP: Final = 1_000
+"""Entries kept per breaker; the journal function exports them before they go."""
+
+TIMER: Final = "timer"
+DEBT: Final = "debt"
+
+
+class Record(Struct, frozen=True):
+    """All that is known of one breaker, and the store's time in milliseconds since 1970."""
+
+    policy: Policy
+    breaker: Breaker
+    placement: Placement
+    now: int
+
+    @property
+    def dues(self) -> dict[str, int]:
+        """When the clock must wake somebody for this breaker, by what for."""
+        moments = {
+            TIMER: breakers.next_due(self.breaker, self.placement, self.policy),
+            DEBT: placements.debt_due(self.placement, self.breaker),
+        }
+        return {kind: moment for kind, moment in moments.items() if moment is not None}
+
+
+class Entry(Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
+    """One line of the journal: signal → verdict → transition → step → result."""
+
+    kind: str
+    """``step`` (a signal was decided), ``intent``, ``result`` (of a placement's step), ``policy``, ``memory``, ``ingest``."""
+    breaker: str = ""
+    now: int = 0
+    version: int = JOURNAL_VERSION
+    id: str = ""
+    event: str = ""
+    """Name of the event that led to it, ``source`` and ``id``."""
+    type: str = ""
+    time: int | None = None
+    """When the event was taken in."""
+    signal: Raw | None = None
+    weighed: tuple[Weighed, ...] = ()
+    state: str = ""
+    previous: str = ""
+    epoch: int = 0
+    step: int = 0
+    result: str = ""
+    reason: str = ""
+    shares: dict[str, int] = {}
+    rehearsed: bool = False
+    patch: Raw | None = None
+    detail: dict[str, Any] = {}
+
+
+class Change(Struct, frozen=True):
+    """What a decision makes of a record, and what goes into the journal with it."""
+
+    breaker: Breaker
+    placement: Placement
+    entries: tuple[Entry, ...] = ()
+    answer: object = None
+
+
+class Due(Struct, frozen=True):
+    """Something that a breaker waits for has come."""
+
+    key: str
+    kind: str
+    at: int
+    attempt: int
+
+
+if TYPE_CHECKING:
+    Decide = Callable[[Record], Change]
+    """A pure function: it may be called again, with a newer record."""
+
+
+class Store(Protocol):
+    """The breaker table and everything that belongs to its rows."""
+
+    def apply(self, policies: Sequence[Policy]) -> tuple[str, ...]:
+        """Make these the table; return the keys of breakers that have left it while their traffic was moved."""
+
+    def table(self) -> Mapping[str, Policy]:
+        """Return the table by ``namespace/name``."""
+
+    def read(self, key: str) -> Record:
+        """Return a record as it is now.
+
+        Raises:
+            NotEnrolled: the table has no such breaker.
+            RecordCorrupt: the record cannot be read.
+            StoreUnavailable: the store does not answer.
+
+        """
+
+    def change(self, key: str, decide: Decide) -> Change:
+        """Change a record in one atomic step.
+
+        Raises:
+            NotEnrolled, RecordCorrupt, StoreUnavailable: as ``read``; and whatever ``decide`` raises.
+
+        """
+
+    def take_due(self, limit: int) -> tuple[int, list[Due]]:
+        """Return the store's time and what is due by then; each comes again later, until a change settles it."""
+
+    def journal(self, keys: Iterable[str], limit: int) -> list[Entry]:
+        """Return the newest entries of some breakers, newest first."""
+
+    def check(self) -> None:
+        """Do nothing if the store can be used.
+
+        Raises:
+            StoreUnavailable: it does not answer.
+
+        """

@@ -1,0 +1,113 @@
+"""The connection to Redis or Valkey, and what its errors mean."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from fuseboard.errors import CannotStart, RecordCorrupt, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CONNECT_TIMEOUT_S: Final = 0.5
+ANSWER_TIMEOUT_S: Final = 1.0
+"""Of the timeouts in the HTTP contract: the store's is the innermost."""
+
+GLOBAL_TAG: Final = "{*}"
+"""Hash tag of the keys that belong to no namespace; no namespace can have that name."""
+
+
+def connect(url: str) -> redis.Redis:
+    """Return a client; nothing is sent yet."""
+    return redis.Redis.from_url(
+        url,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_timeout=ANSWER_TIMEOUT_S,
+        # Once: a connection that the server closed while idle. Every script may be sent twice.
+        retry=Retry(NoBackoff(), 1),
+        client_name="fuseboard",
+    )
+
+
+@contextmanager
+def errors_translated(what: str) -> Iterator[None]:
+    """Raise Fuseboard's errors instead of the client's.
+
+    Raises:
+        RecordCorrupt: a key holds something else than it should.
+        StoreUnavailable: anything else that the server or the way to it did.
+
+    """
+    try:
+        yield
+    except redis.ResponseError as error:
+        if "WRONGTYPE" in str(error):
+            message = f"{what}: a key in Redis is of another type than Fuseboard wrote: {error}"
+            raise RecordCorrupt(message) from error
+        message = f"{what}: Redis refused: {error}"
+        raise StoreUnavailable(message) from error
+    except redis.RedisError as error:
+        message = f"{what}: Redis does not answer: {error}"
+        raise StoreUnavailable(message) from error
+
+
+def refuse_forgetful(client: redis.Redis) -> None:
+    """Do nothing if the server keeps what it is given.
+
+    Raises:
+        CannotStart: it could evict keys, or does not write them to disk.
+        StoreUnavailable: it does not answer.
+
+    """
+    with errors_translated("the check at start-up"):
+        found: dict[str, str] = {}
+        for name in ("maxmemory-policy", "appendonly"):
+            try:
+                found |= client.config_get(name)  # type: ignore[arg-type]
+            except redis.ResponseError:
+                continue  # a managed server may hide its configuration: then it answers for it
+    settings = {_text(name): _text(value) for name, value in found.items()}
+    if settings.get("maxmemory-policy", "noeviction") != "noeviction":
+        message = (
+            f"Redis has maxmemory-policy {settings['maxmemory-policy']}: it could delete an open breaker, which would "
+            "then count as closed. Set maxmemory-policy to noeviction."
+        )
+        raise CannotStart(message)
+    if settings.get("appendonly", "yes") != "yes":
+        message = "Redis has appendonly no: a restart would forget every breaker. Set appendonly to yes."
+        raise CannotStart(message)
+
+
+class StoreClock:
+    """An estimate of the store's time: its last answer, and the monotonic time since then."""
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._offset_ms: int | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether the store has told its time yet."""
+        return self._offset_ms is not None
+
+    def now(self) -> int:
+        """Return the store's time, in milliseconds since 1970, as far as it is known."""
+        return _monotonic_ms() + (self._offset_ms or 0)
+
+    def told(self, now: int) -> None:
+        """Take note of the store's time."""
+        self._offset_ms = now - _monotonic_ms()
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,101 @@
+"""The store in this process: for tests, and the twin that the Redis store is held against."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from heapq import nlargest
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from fuseboard.breaker import Breaker
+from fuseboard.errors import NotEnrolled
+from fuseboard.placement import Placement, Shares
+from fuseboard.stores import DEBT, JOURNAL_CAP, TIMER, Change, Due, Entry, Record
+from fuseboard.stores.pacing import next_attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from fuseboard.policy import Policy
+    from fuseboard.stores import Decide
+
+
+class MemoryStore:
+    """Keeps everything in dictionaries, behind one lock."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        """Use ``clock`` as the store's time, in milliseconds since 1970."""
+        self._clock = clock
+        self._lock = Lock()
+        self._policies: dict[str, Policy] = {}
+        self._rows: dict[str, tuple[Breaker, Placement]] = {}
+        self._due: dict[tuple[str, str], tuple[int, int]] = {}
+        self._journal: defaultdict[str, deque[Entry]] = defaultdict(lambda: deque(maxlen=JOURNAL_CAP))
+        self._written = 0
+
+    def apply(self, policies: Sequence[Policy]) -> tuple[str, ...]:
+        """See ``Store.apply``."""
+        with self._lock:
+            gone = self._policies.keys() - {policy.key for policy in policies}
+            self._policies = {policy.key: policy for policy in policies}
+            for key in self._policies:
+                self._rows.setdefault(key, (Breaker(), Placement()))
+                self._schedule(self._record(key), key)
+            for key in gone:
+                self._due.pop((key, TIMER), None)
+                self._due.pop((key, DEBT), None)
+            return tuple(sorted(key for key in gone if self._rows[key][1].shares != Shares()))
+
+    def table(self) -> Mapping[str, Policy]:
+        """See ``Store.table``."""
+        return dict(self._policies)
+
+    def read(self, key: str) -> Record:
+        """See ``Store.read``."""
+        with self._lock:
+            return self._record(key)
+
+    def change(self, key: str, decide: Decide) -> Change:
+        """See ``Store.change``."""
+        with self._lock:
+            record = self._record(key)
+            change = decide(record)
+            self._rows[key] = (change.breaker, change.placement)
+            self._schedule(replace(record, breaker=change.breaker, placement=change.placement), key)
+            for entry in change.entries:
+                self._written += 1
+                self._journal[key].append(replace(entry, id=str(self._written), breaker=key, now=record.now))
+            return change
+
+    def take_due(self, limit: int) -> tuple[int, list[Due]]:
+        """See ``Store.take_due``."""
+        with self._lock:
+            now = self._clock()
+            ready = sorted((at, tries, slot) for slot, (at, tries) in self._due.items() if at <= now)[:limit]
+            for _, tries, slot in ready:
+                self._due[slot] = (next_attempt(now, tries), tries + 1)
+            return now, [Due(key, kind, at, tries) for at, tries, (key, kind) in ready]
+
+    def journal(self, keys: Iterable[str], limit: int) -> list[Entry]:
+        """See ``Store.journal``."""
+        with self._lock:
+            return nlargest(limit, (entry for key in keys for entry in self._journal[key]), key=lambda each: int(each.id))
+
+    def check(self) -> None:
+        """See ``Store.check``."""
+
+    def _record(self, key: str) -> Record:
+        if key not in self._policies:
+            raise NotEnrolled(key)
+        breaker, placement = self._rows[key]
+        return Record(self._policies[key], breaker, placement, self._clock())
+
+    def _schedule(self, record: Record, key: str) -> None:
+        dues = record.dues
+        for kind in (TIMER, DEBT):
+            slot = (key, kind)
+            self._due.pop(slot, None)
+            if kind in dues:
+                self._due[slot] = (dues[kind], 0)

@@ -1,0 +1,1 @@
+"""Tests against the real Alertmanager, and recordings of what it sends."""
