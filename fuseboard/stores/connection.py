@@ -23,12 +23,12 @@ GLOBAL_TAG: Final = "{*}"
 """Hash tag of the keys that belong to no namespace; no namespace can have that name."""
 
 
-def connect(url: str) -> redis.Redis:
+def connect(url: str, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> redis.Redis:
     """Return a client; nothing is sent yet."""
     return redis.Redis.from_url(
         url,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_timeout=ANSWER_TIMEOUT_S,
+        socket_timeout=answer_timeout_s,
         # Once: a connection that the server closed while idle. Every script may be sent twice.
         retry=Retry(NoBackoff(), 1),
         client_name="fuseboard",

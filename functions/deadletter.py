@@ -1,0 +1,87 @@
+"""Keep what could not be delivered.
+
+Runs as one Knative Service, the dead-letter sink of every Trigger. It must work while Redis is down, because that is
+the commonest reason to be here: it appends to a file on its own volume and answers when that is on disk.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, ClassVar, Final
+
+
+from fuseboard import logs
+from fuseboard.errors import StoreUnavailable
+from fuseboard.events import ANY, encode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fuseboard.events import Event, EventTypes
+    from fuseboard.settings import Settings
+
+FILE: Final = "dead-letters.jsonl"
+
+_appending: Final = Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Appends events to a file."""
+
+    consumes: ClassVar[EventTypes] = ANY
+    emits: ClassVar[EventTypes] = frozenset()
+    path: Path
+
+    def handle(self, event: Event) -> None:
+        """Append the event as one CloudEvent in JSON; it is on disk when this returns.
+
+        Raises:
+            StoreUnavailable: it could not be written.
+
+        """
+        line = encode(event, structured=True).body + b"\n"
+        try:
+            with _appending:
+                _append(self.path, line)
+        except OSError as error:
+            raise StoreUnavailable(f"{self.path} cannot be written: {error.strerror}") from error
+        logs.logger().error(
+            "event.dead_lettered",
+            type=event.type,
+            id=event.id,
+            subject=event.subject,
+            destination=event.extensions.get("knativeerrordest", ""),
+            code=event.extensions.get("knativeerrorcode", ""),
+        )
+
+    def check(self) -> None:
+        """Do nothing if the file can be written.
+
+        Raises:
+            StoreUnavailable: it cannot.
+
+        """
+        if not os.access(self.path.parent, os.W_OK):
+            raise StoreUnavailable(f"{self.path.parent} cannot be written: is the volume there, and is it this user's?")
+
+
+def new(settings: Settings) -> DeadLetter:
+    """Return the function."""
+    return DeadLetter(settings.need_state_dir() / FILE)
+
+
+def _append(path: Path, line: bytes) -> None:
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        size = os.fstat(file).st_size
+        if size and os.pread(file, 1, size - 1) != b"\n":
+            line = b"\n" + line  # a crash tore the last line: it must not take this one with it
+        written = 0
+        while written < len(line):
+            written += os.write(file, line[written:])
+        os.fsync(file)
+    finally:
+        os.close(file)

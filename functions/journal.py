@@ -1,0 +1,48 @@
+"""Write every event down as one line of JSON.
+
+Runs as one Knative Service behind a Trigger without a filter. The decisions themselves are journaled where they are
+made, by the script that makes them; this is the account of what went through the broker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import msgspec
+
+from fuseboard import logs
+from fuseboard.events import ANY, Foreign
+
+if TYPE_CHECKING:
+    from fuseboard.events import Event, EventTypes
+    from fuseboard.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """Writes events down."""
+
+    consumes: ClassVar[EventTypes] = ANY
+    emits: ClassVar[EventTypes] = frozenset()
+
+    def handle(self, event: Event) -> None:
+        """Write the event down."""
+        content = event.data.content if isinstance(event.data, Foreign) else msgspec.to_builtins(event.data)
+        logs.logger().info(
+            "event.seen",
+            type=event.type,
+            source=event.source,
+            id=event.id,
+            subject=event.subject,
+            time=event.time,
+            data=content,
+        )
+
+    def check(self) -> None:
+        """Standard output is always there."""
+
+
+def new(_: Settings) -> Journal:
+    """Return the function."""
+    return Journal()

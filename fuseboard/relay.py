@@ -1,0 +1,113 @@
+"""The relay: takes events from the outbox to the broker.
+
+Events of one breaker go one after the other, those of different breakers side by side. What the broker does not take
+now is kept and sent again, ever later.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from threading import BoundedSemaphore, Lock
+from typing import TYPE_CHECKING, Final
+
+from fuseboard import logs
+from fuseboard.errors import InvalidInput, SinkUnavailable, StoreUnavailable
+from fuseboard.sinks import HttpSink
+from fuseboard.stores.outbox import open_outbox
+
+if TYPE_CHECKING:
+    from threading import Event as Flag
+
+    from fuseboard.events import Event
+    from fuseboard.settings import Settings
+    from fuseboard.sinks import Sink
+    from fuseboard.stores.outbox import Outbox
+
+LANES: Final = 16
+IN_HAND: Final = 256
+FIRST_WAIT_S: Final = 0.2
+LAST_WAIT_S: Final = 60.0
+
+
+class Relay:
+    """Runs until it is told to stop; what it had in hand stays in the outbox."""
+
+    def __init__(self, outbox: Outbox, sink: Sink, name: str) -> None:
+        """``name`` is this relay's own: under the same name it finds again what it had in hand."""
+        self._outbox = outbox
+        self._sink = sink
+        self._name = name
+        self._room = BoundedSemaphore(IN_HAND)
+        self._lock = Lock()
+        self._lanes: dict[str, deque[tuple[str, Event]]] = {}
+
+    def run(self, stop: Flag) -> None:
+        """See ``Watcher.run``."""
+        with ThreadPoolExecutor(LANES, thread_name_prefix="relay") as pool:
+            again = True
+            while not stop.is_set():
+                taken = self._take(stop, again=again)
+                again = again and taken is None  # the store did not answer: what was in hand is still to be found
+                for identifier, event in taken or ():
+                    self._enter(pool, identifier, event, stop)
+
+    def _take(self, stop: Flag, *, again: bool) -> list[tuple[str, Event]] | None:
+        try:
+            return self._outbox.take(self._name, IN_HAND, again=again)
+        except StoreUnavailable as error:
+            logs.logger().warning("relay.store_unavailable", error=str(error))
+            stop.wait(FIRST_WAIT_S * 5)
+            return None
+
+    def _enter(self, pool: ThreadPoolExecutor, identifier: str, event: Event, stop: Flag) -> None:
+        while not self._room.acquire(timeout=FIRST_WAIT_S):
+            if stop.is_set():
+                return
+        with self._lock:
+            lane = self._lanes.get(event.subject)
+            if lane is not None:
+                lane.append((identifier, event))
+                return
+            self._lanes[event.subject] = deque([(identifier, event)])
+        pool.submit(self._drain, event.subject, stop)
+
+    def _drain(self, subject: str, stop: Flag) -> None:
+        """Deliver a lane's events in their order until none is left."""
+        while True:
+            with self._lock:
+                lane = self._lanes[subject]
+                if not lane:
+                    del self._lanes[subject]
+                    return
+                identifier, event = lane.popleft()
+            self._deliver(identifier, event, stop)
+            self._room.release()
+
+    def _deliver(self, identifier: str, event: Event, stop: Flag) -> None:
+        wait = FIRST_WAIT_S
+        while not stop.is_set():
+            try:
+                self._hand_over(identifier, event)
+            except (SinkUnavailable, StoreUnavailable) as error:
+                logs.logger().warning("relay.waiting", id=event.id, type=event.type, error=str(error), wait_s=wait)
+                stop.wait(wait * random.uniform(0.5, 1.0))  # noqa: S311  - jitter, not a secret
+                wait = min(2 * wait, LAST_WAIT_S)
+            else:
+                return
+
+    def _hand_over(self, identifier: str, event: Event) -> None:
+        try:
+            self._sink.send(event)
+        except InvalidInput as error:
+            logs.logger().error("relay.rejected", id=event.id, type=event.type, error=str(error))
+            self._outbox.reject(identifier, event, str(error))
+        else:
+            self._outbox.done([identifier])
+
+
+def new(settings: Settings) -> Relay:
+    """Return the relay, connected; it is known by the name of its pod."""
+    return Relay(open_outbox(settings.need_redis()), HttpSink(settings.need_sink()), socket.gethostname())

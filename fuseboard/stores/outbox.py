@@ -1,0 +1,180 @@
+"""The outbox: signals that were taken in and are not yet the broker's.
+
+A stream of CloudEvents. A notification's events are appended by one script together with its line in the journal, and
+are on disk before the source answers. An event's ``time`` is when it was appended: the stream's ids are the store's
+clock.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import msgspec
+import redis
+from msgspec.structs import replace
+
+from fuseboard.errors import CannotStart, StoreUnavailable
+from fuseboard.events import KINDS, STRUCTURED, Event, decode, encode
+from fuseboard.stores import JOURNAL_CAP, Entry
+from fuseboard.stores.connection import GLOBAL_TAG, connect, errors_translated, refuse_forgetful
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+CAP: Final = 100_000
+"""Events that may wait; from then on a source answers 503 (faults, 11)."""
+
+ON_DISK_WITHIN_MS: Final = 2_000
+ANSWER_TIMEOUT_S: Final = 4.0
+BLOCK_MS: Final = 500
+
+STREAM: Final = f"fuseboard:{GLOBAL_TAG}:outbox"
+REJECTED: Final = f"fuseboard:{GLOBAL_TAG}:outbox:rejected"
+INGEST: Final = f"fuseboard:{GLOBAL_TAG}:ingest"
+GROUP: Final = "relays"
+
+_APPEND: Final = """
+if redis.call('XLEN', KEYS[1]) + #ARGV - 3 > tonumber(ARGV[1]) then return 0 end
+for i = 4, #ARGV do redis.call('XADD', KEYS[1], '*', 'event', ARGV[i]) end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'entry', ARGV[3])
+return 1
+"""
+
+
+def open_outbox(url: str) -> Outbox:
+    """Return the outbox in the store at a URL.
+
+    Raises:
+        CannotStart: the server could forget, or cannot say when something is on disk.
+        StoreUnavailable: it does not answer.
+
+    """
+    client = connect(url, answer_timeout_s=ANSWER_TIMEOUT_S)
+    refuse_forgetful(client)
+    return Outbox(client)
+
+
+class Outbox:
+    """Signals on their way to the broker."""
+
+    def __init__(self, client: redis.Redis, cap: int = CAP) -> None:
+        self._client = client
+        self._cap = cap
+        self._append = client.register_script(_APPEND)
+        with errors_translated("opening the outbox"):
+            client.script_load(_APPEND)
+            self._tells_disk = _tells_disk(client)
+
+    def append(self, events: Sequence[Event], entry: Entry) -> None:
+        """Take in what a notification said; it is on disk when this returns.
+
+        Raises:
+            StoreUnavailable: nothing was stored, or it is not known to be on disk: send the notification again.
+
+        """
+        bodies = [encode(event, structured=True).body for event in events]
+        arguments = [self._cap, JOURNAL_CAP, msgspec.json.encode(entry), *bodies]
+        with errors_translated("appending to the outbox"):
+            taken, on_disk = self._write(arguments)
+        if not taken:
+            raise StoreUnavailable(f"the outbox is full ({self._cap} events wait for the broker): is the broker there?")
+        if not on_disk:
+            raise StoreUnavailable(f"not on disk after {ON_DISK_WITHIN_MS} ms: is the store's disk slow or full?")
+
+    def _write(self, arguments: list[Any]) -> tuple[bool, bool]:
+        keys = (STREAM, INGEST)
+        pipe = self._client.pipeline(transaction=False)
+        pipe.evalsha(self._append.sha, len(keys), *keys, *arguments)
+        if self._tells_disk:
+            pipe.waitaof(1, 0, ON_DISK_WITHIN_MS)
+        try:
+            taken, *told = pipe.execute()
+        except redis.exceptions.NoScriptError:
+            self._client.script_load(_APPEND)
+            return self._write(arguments)
+        return bool(taken), not told or told[0][0] >= 1
+
+    def take(self, relay: str, count: int, *, again: bool = False) -> list[tuple[str, Event]]:
+        """Return events for a relay to deliver: new ones, or once more those that it had taken and not finished."""
+        with errors_translated("reading the outbox"):
+            try:
+                found = self._read(relay, count, again=again)
+            except redis.ResponseError as error:
+                if "NOGROUP" not in str(error):
+                    raise
+                self._client.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+                found = self._read(relay, count, again=again)
+        return [(identifier.decode(), _event(identifier, fields)) for identifier, fields in found if fields]
+
+    def _read(self, relay: str, count: int, *, again: bool) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        block = None if again else BLOCK_MS
+        answer = self._client.xreadgroup(GROUP, relay, {STREAM: "0" if again else ">"}, count=count, block=block)
+        return [row for _, rows in cast("list[Any]", answer or []) for row in rows]
+
+    def done(self, identifiers: Iterable[str]) -> None:
+        """Forget events that are now the broker's."""
+        names = list(identifiers)
+        with errors_translated("clearing the outbox"):
+            pipe = self._client.pipeline(transaction=True)
+            pipe.xack(STREAM, GROUP, *names)
+            pipe.xdel(STREAM, *names)
+            pipe.execute()
+
+    def reject(self, identifier: str, event: Event, reason: str) -> None:
+        """Put aside an event that the broker will never take, for a human to look at."""
+        fields = {"event": encode(event, structured=True).body, "reason": reason}
+        with errors_translated("putting an event aside"):
+            pipe = self._client.pipeline(transaction=True)
+            pipe.xadd(REJECTED, fields, maxlen=JOURNAL_CAP, approximate=True)  # type: ignore[arg-type]
+            pipe.xack(STREAM, GROUP, identifier)
+            pipe.xdel(STREAM, identifier)
+            pipe.execute()
+
+    def waiting(self) -> int:
+        """Return how many events wait for the broker."""
+        with errors_translated("looking into the outbox"):
+            return self._client.xlen(STREAM)
+
+    def ingested(self, limit: int) -> list[Entry]:
+        """Return what was taken in last, newest first."""
+        with errors_translated("reading the journal of the ingest"):
+            rows = cast("list[tuple[bytes, dict[bytes, bytes]]]", self._client.xrevrange(INGEST, count=limit))
+        entries = [(identifier, msgspec.json.decode(fields[b"entry"], type=Entry)) for identifier, fields in rows]
+        return [replace(entry, id=identifier.decode(), now=_millis(identifier)) for identifier, entry in entries]
+
+    def check(self) -> None:
+        """Do nothing if the outbox can be used.
+
+        Raises:
+            StoreUnavailable: it does not answer.
+
+        """
+        with errors_translated("the check of the outbox"):
+            self._client.ping()
+
+
+def _tells_disk(client: redis.Redis) -> bool:
+    """Return whether the server can be asked when a write is on disk; without, every write must be there at once."""
+    try:
+        client.waitaof(0, 0, 1)
+    except redis.ResponseError as error:
+        if "unknown command" not in str(error).lower():
+            raise
+        policy = cast("dict[str, str]", client.config_get("appendfsync")).get("appendfsync")
+        if policy != "always":
+            message = (
+                f"this Redis has no WAITAOF and appendfsync {policy}: a notification could be answered and lost. "
+                "Set appendfsync to always, or use Redis 7.2, Valkey 7.2 or newer."
+            )
+            raise CannotStart(message) from error
+        return False
+    return True
+
+
+def _event(identifier: bytes, fields: dict[bytes, bytes]) -> Event:
+    event = decode({"content-type": STRUCTURED}, fields[b"event"], KINDS)
+    return event.at(_millis(identifier))
+
+
+def _millis(identifier: bytes) -> int:
+    return int(identifier.partition(b"-")[0])
