@@ -16,7 +16,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import click
-from waitress import create_server
+from waitress.server import create_server
 
 import eventsources
 import functions
@@ -107,7 +107,7 @@ def _run(settings: Settings, policies: tuple[Policy, ...], listen: Any, port: in
             surface[receiver.path] = serving.receiver_app(receiver, name)
     surface["/events"] = serving.ingress_app(outbox, outbox.check)
     root = serving.root_app(blueprint(store, outbox.ingested), store.check)
-    server = create_server(
+    server = create_server(  # type: ignore[no-untyped-call]
         serving.mount(root, surface), sockets=[listen], threads=THREADS, ident=None, clear_untrusted_proxy_headers=True
     )
     _greet(policies, settings, port)

@@ -1,0 +1,56 @@
+# Needs Python 3.11 or newer and make. `make up` and `make test` are one command each on a fresh machine.
+PYTHON ?= python3
+BIN := .venv/bin
+FILE ?= examples/01-one-alert/breakers.yaml
+PORT ?= 8080
+LOCK := $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade
+PIP := -m pip install -q --disable-pip-version-check
+
+.PHONY: up venv test check bench schemas lock clean
+
+up: venv ## Run everything here: embedded Valkey, local broker, sources and functions on 127.0.0.1:$(PORT)
+	$(BIN)/fuseboard up -f $(FILE) --port $(PORT)
+
+venv: .venv/.run ## Set up; leaves .venv/bin/fuseboard
+
+test: .venv/.dev ## The fast suite: at most 3 minutes on 2 cores
+	$(BIN)/python -m pytest -n auto --dist loadgroup -q
+
+check: .venv/.dev ## Lint, format, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.bench ## Ratios to floors and peers, one line per metric; JSON in bench/results/
+	$(BIN)/python -m bench
+
+schemas: .venv/.run ## Write fuseboard/schemas/*.json from the types
+	$(BIN)/python -m fuseboard.events
+
+lock: .venv/.dev ## Renew the locks
+	$(BIN)/python $(PIP) uv
+	$(LOCK) pyproject.toml --group build -o requirements.lock
+	$(LOCK) -c requirements.lock pyproject.toml --group build --group dev -o requirements-dev.lock
+	$(LOCK) bench/peers.in -o bench/peers.lock
+
+clean: ## Remove what make made
+	rm -rf .venv
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Fuseboard needs Python 3.11 or newer: set PYTHON")'
+	$(PYTHON) -m venv .venv
+
+.venv/.run: requirements.lock pyproject.toml | .venv/bin/python
+	$(BIN)/python $(PIP) --require-hashes -r requirements.lock
+	$(BIN)/python $(PIP) --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv/.dev: requirements-dev.lock .venv/.run
+	$(BIN)/python $(PIP) --require-hashes -r requirements-dev.lock
+	touch $@
+
+.venv/.bench: bench/peers.lock .venv/.dev
+	$(PYTHON) -m venv .venv/peers
+	.venv/peers/bin/python $(PIP) --require-hashes -r bench/peers.lock
+	touch $@
