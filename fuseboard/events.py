@@ -13,9 +13,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
-from datetime import UTC, datetime
+from collections import Counter
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
+from urllib.parse import unquote
 
 import msgspec
 from cloudevents.core.bindings import http
@@ -37,12 +40,22 @@ if TYPE_CHECKING:
 STRUCTURED: Final = "application/cloudevents+json"
 JSON: Final = "application/json"
 MAX_EVENT_BYTES: Final = 256 * 1024
+MAX_DEPTH: Final = 64
+MAX_ATTRIBUTE: Final = 1_024
+"""Characters in an id, a source, a subject or a type: they are kept, so they must not be as long as a sender likes."""
 
 _TYPE_PREFIX: Final = "dev.fuseboard."
 _SCHEMA_PREFIX: Final = "https://fuseboard.dev/schemas/"
 _JSON_MEDIA: Final = re.compile(r"^(application|text)/([\w.-]+\+)?json\s*(;.*)?$", re.ASCII | re.IGNORECASE)
 _CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MS: Final = timedelta(milliseconds=1)
+_NOT_TAKEN_IN: Final = datetime.max.replace(tzinfo=UTC)
+"""Stands where an event has no time: left alone, the SDK would put in that of its own clock."""
+_INTEGERS: Final = range(-(2**63), 2**64)
+"""What fits into 64 bits: a longer integer is nobody's, and could not be written again."""
 
 
 class Data(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -50,6 +63,7 @@ class Data(Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 Key = Annotated[str, Meta(min_length=1, max_length=128, description="What makes this failure this one.")]
+Millis = Annotated[int, Meta(ge=0, le=253_402_300_799_999, description="Milliseconds since 1970, to the year 9999.")]
 Cause = Annotated[str, Meta(min_length=1, max_length=320, description="Alert name or reason, and the object.")]
 
 
@@ -64,7 +78,7 @@ class Failure(Data, frozen=True):
     cause: Cause
     condition: Annotated[str, Meta(max_length=128)] = ""
     severity: Annotated[str, Meta(max_length=64)] = ""
-    started_at: int = 0
+    started_at: Millis = 0
     """The emitter's own time, in milliseconds since 1970; 0 when it is not known."""
     summary: Annotated[str, Meta(max_length=1024)] = ""
 
@@ -84,7 +98,7 @@ class FailureResolved(Data, frozen=True):
 class TimerElapsed(Data, frozen=True):
     """A time that a breaker waited for has come: a cool-down, a lease, a trial."""
 
-    due_at: int
+    due_at: Millis
 
 
 class BreakerMoved(Data, frozen=True):
@@ -119,7 +133,7 @@ class BreakerClosed(BreakerMoved, frozen=True):
 class StepDue(Data, frozen=True):
     """A breaker's placement is still owed."""
 
-    due_at: int
+    due_at: Millis
 
 
 class FailoverDone(Data, frozen=True):
@@ -154,6 +168,8 @@ class Foreign(Struct, frozen=True):
 
     type: str
     content: object
+    """JSON as Python reads it; bytes where ``media`` is something else."""
+    media: str = JSON
 
 
 def type_of(kind: type[Data]) -> str:
@@ -228,7 +244,12 @@ def digest(*parts: str) -> str:
 def encode(event: Event, *, structured: bool = False) -> http.HTTPMessage:
     """Return the event as an HTTP message in binary mode, or in structured mode."""
     wire = CloudEvent(_attributes(event), _content(event.data))
-    return http.to_structured(wire, _STRICT) if structured else http.to_binary(wire, _STRICT)
+    if structured:
+        return http.to_structured(wire, _STRICT)
+    message = http.to_binary(wire, _STRICT)
+    if event.time is None:
+        del message.headers["ce-time"]
+    return message
 
 
 def decode(headers: Mapping[str, str], body: bytes, known: Iterable[str] = ANY) -> Event:
@@ -240,6 +261,8 @@ def decode(headers: Mapping[str, str], body: bytes, known: Iterable[str] = ANY) 
 
     """
     found = {name.lower(): value for name, value in headers.items()}
+    if len(found) < len(headers):
+        raise InvalidInput("a header is there twice, in capitals and in small letters: send it once")
     media = found.get("content-type", "")
     binary = {name: value for name, value in found.items() if name.startswith("ce-")}
     structured = media.partition(";")[0].strip().lower() == STRUCTURED
@@ -247,16 +270,19 @@ def decode(headers: Mapping[str, str], body: bytes, known: Iterable[str] = ANY) 
         names = ", ".join(sorted(binary))
         raise InvalidInput(f"both modes at once: the content type {STRUCTURED} and the headers {names}: send one")
     if not structured and not binary:
-        raise WrongContentType(f"not a CloudEvent: send its attributes as ce-* headers, or the content type {STRUCTURED}")
+        raise WrongContentType(
+            f"not a CloudEvent: send its attributes as ce-* headers, or the content type {STRUCTURED}"
+        )
     try:
         if structured:
             wire = http.from_structured(http.HTTPMessage(found, body), _STRICT, _as_sent)
         else:
+            _check_headers(binary)
             message = http.HTTPMessage({**binary, "content-type": media or JSON}, body)
             wire = http.from_binary(message, _STRICT, _as_sent)
     except BaseCloudEventException as error:
         raise InvalidInput(f"not a CloudEvent 1.0: {_flat(error)}") from error
-    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InvalidInput(f"not a CloudEvent 1.0: {error}") from error
     return _read(wire, known)
 
@@ -265,15 +291,19 @@ def decode_json(body: bytes) -> Any:  # noqa: ANN401  - JSON is any value until 
     """Read JSON as strictly as the wire deserves.
 
     Raises:
-        InvalidInput: not UTF-8, not JSON, NaN or Infinity, a key twice, a lone surrogate, too deep, an endless number.
+        InvalidInput: not UTF-8, not JSON, NaN or Infinity, a key twice, a lone surrogate, too deep, too long a number.
 
     """
     try:
-        value = json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(
+            body.decode(), object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_finite, parse_int=_integer
+        )
     except RecursionError as error:
         raise InvalidInput("the JSON is nested too deep") from error
     except ValueError as error:
         raise InvalidInput(f"the body is not JSON: {error}") from error
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        _refuse_depth(value)
     if _SURROGATE.search(body):
         _refuse_surrogates(value)
     return value
@@ -286,10 +316,19 @@ def encode_data(data: object) -> bytes:
 
 def schema(kind: type[Data]) -> dict[str, Any]:
     """Return the JSON Schema of a type's data."""
+    name = type_of(kind).removeprefix(_TYPE_PREFIX)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"{_SCHEMA_PREFIX}{type_of(kind).removeprefix(_TYPE_PREFIX)}.json",
+        "$id": f"{_SCHEMA_PREFIX}{name}.json",
         **msgspec.json.schema(kind),
+    }
+
+
+def schema_files() -> dict[str, str]:
+    """Return the schemas of all types by the name of the file that the package ships."""
+    return {
+        f"{name.removeprefix(_TYPE_PREFIX)}.json": json.dumps(schema(kind), indent=2) + "\n"
+        for name, kind in KINDS.items()
     }
 
 
@@ -297,32 +336,29 @@ class _StrictJSON(Format):
     """The JSON event format (CloudEvents JSON format 1.0), read strictly."""
 
     def read(self, event_factory: EventFactory | None, data: str | bytes) -> BaseCloudEvent:
-        attributes = decode_json(data if isinstance(data, bytes) else data.encode())
-        if not isinstance(attributes, dict):
+        members = decode_json(data if isinstance(data, bytes) else data.encode())
+        if not isinstance(members, dict):
             raise InvalidInput("a CloudEvent in structured mode is a JSON object")
-        content = attributes.pop("data", None)
-        encoded = attributes.pop("data_base64", None)
-        if encoded is not None:
-            content = base64.b64decode(encoded, validate=True)
+        attributes = {name: value for name, value in members.items() if value is not None}
+        content = _content_of(attributes, attributes.pop("data", None), attributes.pop("data_base64", None))
         if "time" in attributes:
-            attributes["time"] = datetime.fromisoformat(attributes["time"])
+            attributes["time"] = _moment(attributes["time"])
         return (event_factory or CloudEvent)(attributes, content)
 
     def write(self, event: BaseCloudEvent) -> bytes:
-        members = {name: _text(value) for name, value in event.get_attributes().items()}
-        return encode_data({**members, "data": event.get_data()})
+        members = {name: _text(value) for name, value in event.get_attributes().items() if value is not _NOT_TAKEN_IN}
+        content = event.get_data()
+        # msgspec writes bytes as base64 (RFC 4648), as the format asks for.
+        return encode_data({**members, "data_base64" if isinstance(content, bytes) else "data": content})
 
     def write_data(self, data: dict[str, Any] | str | bytes | None, datacontenttype: str | None) -> bytes:
-        if isinstance(data, bytes):
-            return data
-        if isinstance(data, str) and not _JSON_MEDIA.match(datacontenttype or JSON):
-            return data.encode()
-        return encode_data(data)
+        del datacontenttype  # what is not JSON is bytes
+        return data if isinstance(data, bytes) else encode_data(data)
 
     def read_data(self, body: bytes, datacontenttype: str | None) -> dict[str, Any] | str | bytes | None:
         if not _JSON_MEDIA.match(datacontenttype or JSON):
             return body
-        return decode_json(body)  # type: ignore[no-any-return]
+        return decode_json(body) if body else None
 
     def get_content_type(self) -> str:
         return STRUCTURED
@@ -332,23 +368,75 @@ _STRICT: Final = _StrictJSON()
 
 
 def _as_sent(attributes: dict[str, Any], data: Any) -> CloudEvent:  # noqa: ANN401  - as the SDK's factories
-    # The SDK puts its own clock in when there is no time; here, no time means that nobody has taken it in yet.
-    return CloudEvent({"time": None, **attributes}, data)
+    # The SDK makes up what is missing: an id, its own version, its own clock. Here, what was not sent is not there.
+    return CloudEvent({"id": "", "specversion": "", "time": _NOT_TAKEN_IN, **attributes}, data)
+
+
+def _content_of(attributes: Mapping[str, Any], data: object, encoded: object) -> Any:  # noqa: ANN401  - any JSON
+    """Return the data of an event in structured mode, as binary mode would have read them."""
+    media = str(attributes.get("datacontenttype", JSON))
+    if encoded is not None:
+        if data is not None:
+            raise InvalidInput("an event has data or data_base64, not both")
+        return _STRICT.read_data(base64.b64decode(encoded, validate=True), media)  # type: ignore[arg-type]
+    if data is None or _JSON_MEDIA.match(media):
+        return data
+    return data.encode() if isinstance(data, str) else encode_data(data)
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    """Refuse what the SDK would read as something else: bytes that are not UTF-8, a time that is not RFC 3339."""
+    for name, value in headers.items():
+        text = unquote(value, errors="strict")
+        text.encode()
+        if name == "ce-time":
+            _moment(text)
+
+
+def _moment(text: str) -> datetime:
+    if not _RFC_3339.fullmatch(text):
+        message = f"time is {text[:64]!r}: expected RFC 3339, such as 2026-01-31T12:00:00Z"
+        raise ValueError(message)
+    return datetime.fromisoformat(text.upper()).astimezone(UTC)
 
 
 def _read(wire: BaseCloudEvent, known: Iterable[str]) -> Event:
     name = wire.get_type()
     moment = wire.get_time()
-    attributes = wire.get_attributes()
-    own = ("id", "source", "type", "specversion", "subject", "time", "datacontenttype", "dataschema", "partitionkey")
+    for attribute, value in (("id", wire.get_id()), ("source", wire.get_source()), ("type", name)):
+        _check_length(attribute, value)
+    subject = wire.get_subject() or ""
+    _check_length("subject", subject)
     return Event(
         id=wire.get_id(),
         source=wire.get_source(),
-        subject=wire.get_subject() or "",
-        data=_data(name, wire) if name in known else Foreign(name, wire.get_data()),
-        time=None if moment is None else round(moment.timestamp() * 1000),
-        extensions={name: str(value) for name, value in attributes.items() if name not in own},
+        subject=subject,
+        data=_data(name, wire) if name in known else Foreign(name, wire.get_data(), wire.get_datacontenttype() or JSON),
+        time=None if moment in (None, _NOT_TAKEN_IN) else (moment - _EPOCH) // _MS,
+        extensions=_extensions(wire),
     )
+
+
+def _check_length(attribute: str, value: str) -> None:
+    if len(value) > MAX_ATTRIBUTE:
+        raise InvalidInput(f"{attribute} has {len(value)} characters: expected at most {MAX_ATTRIBUTE}")
+
+
+def _extensions(wire: BaseCloudEvent) -> dict[str, str]:
+    own = {"id", "source", "type", "specversion", "subject", "time", "datacontenttype", "partitionkey"}
+    if wire.get_type() in KINDS:
+        own.add("dataschema")  # it follows from the type
+    found = {name: value for name, value in wire.get_attributes().items() if name not in own}
+    return {name: _attribute(name, value) for name, value in found.items()}
+
+
+def _attribute(name: str, value: object) -> str:
+    """Return a value of the CloudEvents type system as text, as binary mode sends it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int):
+        return str(value)
+    raise InvalidInput(f"{name} is a JSON {type(value).__name__}: expected a string, an integer or a boolean")
 
 
 def _data(name: str, wire: BaseCloudEvent) -> Data:
@@ -368,15 +456,14 @@ def _attributes(event: Event) -> dict[str, Any]:
         "type": name,
         "source": event.source,
         "id": event.id,
-        "datacontenttype": JSON,
+        "time": _NOT_TAKEN_IN if event.time is None else _EPOCH + event.time * _MS,
+        "datacontenttype": event.data.media if isinstance(event.data, Foreign) else JSON,
         **event.extensions,
     }
     if name in KINDS:
         attributes["dataschema"] = f"{_SCHEMA_PREFIX}{name.removeprefix(_TYPE_PREFIX)}.json"
     if event.subject:
         attributes["subject"] = attributes["partitionkey"] = event.subject
-    if event.time is not None:
-        attributes["time"] = datetime.fromtimestamp(event.time / 1000, UTC)
     return attributes
 
 
@@ -395,16 +482,43 @@ def _flat(error: BaseCloudEventException) -> str:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        doubled = next(name for name in names if names.count(name) > 1)
-        message = f"the key {doubled!r} is there twice in one object"
+        doubled, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        message = f"the key {doubled[:64]!r} is there twice in one object"
         raise ValueError(message)
     return members
 
 
-def _no_constant(name: str) -> None:
+def _no_number(name: str) -> None:
     message = f"{name} is not a JSON number"
     raise ValueError(message)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        _no_number(text[:64])
+    return number
+
+
+def _integer(text: str) -> int:
+    if len(text) > len(str(_INTEGERS.start)) or int(text) not in _INTEGERS:
+        message = f"an integer of {len(text)} digits does not fit into 64 bits"
+        raise ValueError(message)
+    return int(text)
+
+
+def _refuse_depth(value: object) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [each for parent in level for each in _children(parent) if isinstance(each, dict | list)]
+    if level:
+        raise InvalidInput(f"the JSON is nested too deep: expected at most {MAX_DEPTH} levels")
+
+
+def _children(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _refuse_surrogates(value: object) -> None:
