@@ -1,8 +1,9 @@
-"""Alertmanager's matchers: ``severity=~"warning|critical"``.
+r"""Alertmanager's matchers: ``severity=~"warning|critical"``.
 
-Operators and anchoring are those of Alertmanager (docs/configuration.md, "matcher"): ``=``, ``!=``, ``=~``, ``!~``; a
-missing label is the empty string; a regular expression is RE2 and matches the whole value. RE2 has no backtracking, so no
-policy can make an ingest slow.
+Operators, escapes and anchoring are those of Alertmanager (``pkg/labels/parse.go``): ``=``, ``!=``, ``=~``, ``!~``; a
+missing label is the empty string; ``\"``, ``\n`` and ``\\`` are escapes and any other backslash stands for itself; a
+regular expression is RE2 and matches the whole value. RE2 has no backtracking, so no policy can make an ingest slow.
+Stricter than there: a value without quotes has no spaces and does not begin with a sign, as in ``severity==page``.
 """
 
 from __future__ import annotations
@@ -12,16 +13,27 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-_MATCHER: Final = re.compile(r'^\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"=~][^\s"]*)?)\s*$')
-_ESCAPE: Final = re.compile(r"\\(.)")
+    Test = Callable[[str], bool]
+
+_MATCHER: Final = re.compile(
+    r"""\s*([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(=~|!~|!=|=)\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"=~][^\s"]*)?)\s*""", re.DOTALL
+)
+_ESCAPE: Final = re.compile(r'\\([n"\\])')
+_UNESCAPED: Final = {"n": "\n", '"': '"', "\\": "\\"}
+_LITERALS: Final = re.compile(r"[\w-]+(?:\|[\w-]+)*", re.ASCII)
 
 
-def matches(matcher: str, labels: Mapping[str, str]) -> bool:
-    """Say whether the labels satisfy the matcher."""
-    name, test = _compiled(matcher)
-    return test(labels.get(name, ""))
+def every(matchers: Sequence[str]) -> Callable[[Mapping[str, str]], bool]:
+    """Return a test whether labels satisfy all of the matchers.
+
+    Raises:
+        ValueError: one is no matcher; the message is what was expected instead.
+
+    """
+    tests = [_compiled(matcher) for matcher in matchers]
+    return lambda labels: all(test(labels.get(name, "")) for name, test in tests)
 
 
 def problem(matcher: str) -> str:
@@ -34,21 +46,23 @@ def problem(matcher: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _compiled(matcher: str) -> tuple[str, Callable[[str], bool]]:
-    parts = _MATCHER.match(matcher)
+def _compiled(matcher: str) -> tuple[str, Test]:
+    parts = _MATCHER.fullmatch(matcher)
     if parts is None:
-        message = """a matcher such as severity="critical" or severity=~"warning|critical" """
-        raise ValueError(message.strip())
+        raise ValueError("""a matcher such as severity="critical" or severity=~"warning|critical\"""")
     name, operator, quoted, bare = parts.groups()
-    value = (bare or "") if quoted is None else _ESCAPE.sub(r"\1", quoted)
+    value = _ESCAPE.sub(lambda escape: _UNESCAPED[escape[1]], (bare or "") if quoted is None else quoted)
+    wanted = operator in ("=", "=~")
     if operator in ("=", "!="):
-        wanted = operator == "="
         return name, lambda found: (found == value) is wanted
-    return name, _regular_expression(value, wanted=operator == "=~")
+    if _LITERALS.fullmatch(value):
+        choices = frozenset(value.split("|"))
+        return name, lambda found: (found in choices) is wanted
+    return name, _regular_expression(value, wanted=wanted)
 
 
-def _regular_expression(expression: str, *, wanted: bool) -> Callable[[str], bool]:
-    import re2  # noqa: PLC0415  - only who uses =~ pays for it
+def _regular_expression(expression: str, *, wanted: bool) -> Test:
+    import re2  # noqa: PLC0415  - only who uses more than a list of words pays for it
 
     options = re2.Options()
     options.log_errors = False

@@ -170,11 +170,7 @@ class Alertmanager:
         ends_at: datetime | None = None,
     ) -> None:
         """Post one firing alert; fired again, it keeps its first `startsAt`."""
-        self.post(
-            Alert(
-                labels=labels, annotations=annotations or {}, starts_at=starts_at, ends_at=ends_at
-            )
-        )
+        self.post(Alert(labels=labels, annotations=annotations or {}, starts_at=starts_at, ends_at=ends_at))
 
     def post(self, *alerts: Alert) -> None:
         """Post firing alerts in one request, as Prometheus does after an evaluation."""
@@ -217,12 +213,8 @@ class Alertmanager:
     def _send(self, alerts: Sequence[Alert]) -> None:
         self._request("POST", "/api/v2/alerts", json=[alert.body() for alert in alerts])
 
-    def _request(
-        self, method: str, path: str, json: object | None = None
-    ) -> urllib3.BaseHTTPResponse:
-        response = self._http.request(
-            method, self.url + path, json=json, timeout=5.0, retries=False
-        )
+    def _request(self, method: str, path: str, json: object | None = None) -> urllib3.BaseHTTPResponse:
+        response = self._http.request(method, self.url + path, json=json, timeout=5.0, retries=False)
         if response.status != HTTPStatus.OK:
             message = f"{method} {path}: {response.status} {response.data!r}"
             raise AlertmanagerFailed(message)
@@ -243,9 +235,7 @@ class Alertmanager:
             env={},  # no proxy of the host between it and the webhook
         )
         assert self._process.stderr  # it is a pipe
-        follower = threading.Thread(
-            target=self._log.follow, args=[self._process.stderr], daemon=True
-        )
+        follower = threading.Thread(target=self._log.follow, args=[self._process.stderr], daemon=True)
         undo.callback(self._process.stderr.close)
         undo.callback(follower.join)
         undo.callback(_stop, self._process)

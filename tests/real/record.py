@@ -148,8 +148,7 @@ def crash_loop(pod: str, container: str) -> Alert:
             "uid": str(uuid5(NAMESPACE_DNS, pod)),
         },
         annotations={
-            "description": f"Pod shop/{pod} ({container}) is in waiting state "
-            "(reason: CrashLoopBackOff).",
+            "description": f"Pod shop/{pod} ({container}) is in waiting state (reason: CrashLoopBackOff).",
             "runbook_url": "https://runbooks.example/kubepodcrashlooping",
             "summary": "Pod is crash looping.",
         },
@@ -161,14 +160,11 @@ CART = mismatch("cart")
 SEARCH = mismatch("search")
 TWINS = [mismatch("login", prometheus_replica=f"prometheus-k8s-{n}") for n in range(2)]
 STORM = [
-    crash_loop(f"{name}-7c9f8d6b5d-{n:05d}", name)
+    crash_loop(f"{name}-7c9f8d6b5d-x2x4{end}", name)
     for name in ("login", "cart", "search", "checkout", "db")
-    for n in range(10)
+    for end in "bcdfghjklm"
 ]
-LONG_TEXT = (
-    'Größe überschritten: 注文サービス 🔥 «login»\n\ttab "quoted" <b>&amp;</b> \u2028 {{ .x }} '
-    * 50
-)
+LONG_TEXT = 'Größe überschritten: 注文サービス 🔥 «login»\n\ttab "quoted" <b>&amp;</b> \u2028 {{ .x }} ' * 50
 LONG = replace(LOGIN, annotations={**LOGIN.annotations, "description": LONG_TEXT})
 
 
