@@ -41,8 +41,8 @@ from fuseboard.source import Notification
 from fuseboard.stores import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from wsgiref.types import WSGIApplication
+    from collections.abc import Callable, Iterable, Mapping
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from cloudevents.core.bindings.http import HTTPMessage
     from flask import Blueprint
@@ -139,7 +139,16 @@ def root_app(board: Blueprint, check: Callable[[], None]) -> Flask:
 
 def mount(root: Flask, apps: Mapping[str, WSGIApplication]) -> WSGIApplication:
     """Return one app with others below some of its paths."""
-    return DispatcherMiddleware(root.wsgi_app, dict(apps))
+    return DispatcherMiddleware(root.wsgi_app, {path: _rooted(app) for path, app in apps.items()})
+
+
+def _rooted(app: WSGIApplication) -> WSGIApplication:
+    """Let ``/alertmanager`` be the app's ``/``: without, Flask would redirect to ``/alertmanager/``."""
+
+    def rooted(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return app({**environ, "PATH_INFO": environ.get("PATH_INFO") or "/"}, start_response)
+
+    return rooted
 
 
 class Answer(NamedTuple):
@@ -187,7 +196,7 @@ def problem(status: int, detail: str) -> Response:
 
 def _app(name: str, post: Callable[[], Response], check: Callable[[], None]) -> Flask:
     app = Flask(name, static_folder=None)
-    app.add_url_rule("/", "post", post, methods=["POST"])
+    app.add_url_rule("/", "post", post, methods=["POST"], provide_automatic_options=False)
     app.add_url_rule("/", "options", _options, methods=["OPTIONS"], provide_automatic_options=False)
     add_probes(app, check)
     app.register_error_handler(FuseboardError, lambda error: _failed(name, error))
