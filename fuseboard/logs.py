@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
-import msgspec
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
+
+# Without the values of local variables: an alert's labels or a credential may be among them.
+_TRACE: Final = ExceptionDictTransformer(show_locals=False, max_frames=20)
 
 
 def configure(stream: TextIO | None = None) -> None:
@@ -18,8 +21,9 @@ def configure(stream: TextIO | None = None) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
-            structlog.processors.JSONRenderer(serializer=_serialize),
+            structlog.processors.ExceptionRenderer(_TRACE),
+            # In ASCII: no line end, ANSI sequence or bidi mark of an alert's label reaches who reads the log.
+            structlog.processors.JSONRenderer(ensure_ascii=True),
         ],
         wrapper_class=structlog.make_filtering_bound_logger("info"),
         logger_factory=structlog.WriteLoggerFactory(file=stream or sys.stdout),
@@ -30,8 +34,3 @@ def configure(stream: TextIO | None = None) -> None:
 def logger() -> FilteringBoundLogger:
     """Return the logger; name what happened, and give the rest as data."""
     return structlog.get_logger()  # type: ignore[no-any-return]
-
-
-def _serialize(line: object, **_: Any) -> str:  # noqa: ANN401  - structlog passes json.dumps' arguments
-    # Control characters are escaped by JSON: one event is one line, whatever an alert has in its labels.
-    return msgspec.json.encode(line, enc_hook=repr).decode()
