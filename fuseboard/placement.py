@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fuseboard.breaker import State
-from fuseboard.policy import Mode, millis
+from fuseboard.policy import Mode, Route, millis
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fuseboard.policy import Policy
 
 FIRST_RETRY_MS: Final = 2_000
+_MAX_DOUBLINGS: Final = 20
 
 
 class Result(StrEnum):
@@ -82,11 +83,8 @@ class Placement(Struct, frozen=True, rename="camel", omit_defaults=True):
     tries: int = 0
     retry_at: int = 0
     claim: Claim | None = None
-
-    @property
-    def fence(self) -> Fence:
-        """The fence of its last step."""
-        return Fence(self.epoch, self.step)
+    route: Route | None = None
+    """While traffic is moved: the route that moved it. A later edit of the policy does not change what is undone."""
 
 
 class Observed(Struct, frozen=True):
@@ -94,7 +92,8 @@ class Observed(Struct, frozen=True):
 
     fence: Fence
     shares: Shares | None
-    """None: neither the target's nor the standby's; somebody else has changed the route."""
+    """None: neither the target's nor the standby's; ``note`` says what is there instead."""
+    note: str = ""
     ready_target: int | None = None
     ready_standby: int | None = None
     """Ready pods; None when it is not known, which blocks nothing."""
@@ -132,9 +131,18 @@ def without_cluster(policy: Policy, breaker: Breaker, placement: Placement) -> S
         if placement.shares == asked:
             return Stay(Result.VERIFIED, f"in place already: {asked}")
         return Stay(Result.OBSERVED, f"would move to {asked}, but the mode is {Mode.OBSERVE}")
-    if policy.spec.standby is None:
-        return Stay(Result.INEXPRESSIBLE, "there is no standby: the target keeps the traffic")
-    return None
+    if route_of(policy, placement) is not None:
+        return None
+    if placement.shares == asked:
+        return Stay(Result.VERIFIED, f"in place already: {asked}")
+    return Stay(Result.INEXPRESSIBLE, "there is no standby: the target keeps the traffic")
+
+
+def route_of(policy: Policy, placement: Placement) -> Route | None:
+    """Return the route to act on: the one that has moved the traffic, else the policy's, if there is a standby."""
+    if placement.shares != Shares() and placement.route is not None:
+        return placement.route
+    return policy.spec.route if policy.spec.standby is not None else None
 
 
 def plan(
@@ -150,30 +158,60 @@ def plan(
     """
     asked = wanted(breaker)
     if observed.shares is None:
-        return Stay(Result.REFUSED, "the route was changed by somebody else: restore it, or remove its breaker")
+        return Stay(Result.REFUSED, observed.note)
+    if observed.shares == asked:
+        return Move(asked, fence)
     impossible = expresses(asked)
     if impossible:
         return Stay(Result.INEXPRESSIBLE, impossible)
-    if observed.shares != asked:
-        if asked.standby and observed.ready_standby == 0:
-            return Stay(Result.REFUSED, f"the standby {_name(policy, 'standby')} has no ready pod")
-        if asked.target == 100 and observed.ready_target == 0:  # noqa: PLR2004  - per cent
-            return Stay(Result.REFUSED, f"the target {_name(policy, 'target')} has no ready pod")
+    if asked.standby and observed.ready_standby == 0:
+        return Stay(Result.REFUSED, f"the standby {_name(policy, 'standby')} has no ready pod")
+    if not asked.standby and observed.ready_target == 0:
+        return Stay(Result.REFUSED, f"the target {_name(policy, 'target')} has no ready pod")
     return Move(asked, fence)
 
 
+def awaited(placement: Placement, breaker: Breaker, now: int) -> bool:
+    """Say whether a step is owed and its time has come."""
+    if not owed(placement, breaker) or now < breaker.held_until:
+        return False
+    # A claim that was given back or has run out may be taken up at once: its event is sent again.
+    return placement.epoch < breaker.epoch or placement.claim is not None or now >= placement.retry_at
+
+
 def claimed(placement: Placement, breaker: Breaker, owner: str, now: int, lease_ms: int) -> Placement:
-    """Return the placement with a claim of its next step."""
-    steps = [placement.step if placement.epoch == breaker.epoch else 0]
-    if placement.claim is not None and placement.claim.epoch == breaker.epoch:
-        steps.append(placement.claim.step)
-    return replace(placement, claim=Claim(owner, breaker.epoch, max(steps) + 1, now + lease_ms))
+    """Return the placement with a claim of its next step; no step is ever claimed twice."""
+    step = last_step(placement, breaker.epoch)
+    claim = Claim(owner, breaker.epoch, step + 1, now + lease_ms)
+    tries, retry_at = (placement.tries, placement.retry_at) if step else (0, 0)
+    return replace(placement, claim=claim, tries=tries, retry_at=retry_at)
 
 
-def busy(placement: Placement, breaker: Breaker, now: int) -> bool:
-    """Say whether somebody is at work on this epoch; a newer epoch supersedes a claim."""
+def last_step(placement: Placement, epoch: int) -> int:
+    """Return the last step of an epoch that was claimed or done; 0 before the first."""
+    claim = _claimed_in(placement, epoch)
+    return max(placement.step if placement.epoch == epoch else 0, claim.step if claim else 0)
+
+
+def given_back(placement: Placement, policy: Policy, now: int) -> Placement:
+    """Return the placement with its claim at an end and the next try put off; the claimed step stays used."""
+    if placement.claim is None:
+        return placement
+    tries = placement.tries + 1
+    return replace(
+        placement, claim=replace(placement.claim, until=now), tries=tries, retry_at=now + _pause(tries, policy)
+    )
+
+
+def busy(placement: Placement, breaker: Breaker, now: int, *, seals: bool = True) -> bool:
+    """Say whether somebody is at work, so that a step has to wait.
+
+    A newer epoch supersedes a claim, but only if its step ``seals`` the route: the older one could still act otherwise.
+    """
     claim = placement.claim
-    return claim is not None and claim.epoch >= breaker.epoch and claim.until > now
+    if claim is None or claim.until <= now:
+        return False
+    return claim.epoch >= breaker.epoch or not seals
 
 
 def owed(placement: Placement, breaker: Breaker) -> bool:
@@ -185,9 +223,9 @@ def settled(placement: Placement, outcome: Placement, policy: Policy, now: int) 
     """Return the outcome of a step as the placement; one that does not pay the debt is tried again, ever later."""
     if outcome.result in PAID:
         return replace(outcome, at=now, verified_at=now, tries=0, retry_at=0, claim=None)
-    tries = 1 + (placement.tries if placement.epoch == outcome.epoch else 0)
-    cool_down = millis(policy.spec.recover.cool_down)
-    wait = cool_down if outcome.result is Result.FAILED else min(FIRST_RETRY_MS * 2 ** (tries - 1), cool_down)
+    known = placement.epoch == outcome.epoch or _claimed_in(placement, outcome.epoch)
+    tries = 1 + (placement.tries if known else 0)
+    wait = _cool_down(policy) if outcome.result is Result.FAILED else _pause(tries, policy)
     return replace(outcome, at=now, verified_at=0, tries=tries, retry_at=now + wait, claim=None)
 
 
@@ -195,12 +233,26 @@ def debt_due(placement: Placement, breaker: Breaker) -> int | None:
     """Return when the debt is to be looked at again, or None when nothing is owed."""
     if not owed(placement, breaker):
         return None
+    claim = _claimed_in(placement, breaker.epoch)
     moments = [breaker.held_until, breaker.since + FIRST_RETRY_MS]
-    if placement.epoch == breaker.epoch:
+    if claim is not None or placement.epoch == breaker.epoch:
         moments.append(placement.retry_at)
-    if placement.claim is not None and placement.claim.epoch == breaker.epoch:
-        moments.append(placement.claim.until)
+    if claim is not None:
+        moments.append(claim.until)
     return max(moments)
+
+
+def _claimed_in(placement: Placement, epoch: int) -> Claim | None:
+    claim = placement.claim
+    return claim if claim is not None and claim.epoch == epoch else None
+
+
+def _pause(tries: int, policy: Policy) -> int:
+    return min(FIRST_RETRY_MS << min(tries - 1, _MAX_DOUBLINGS), _cool_down(policy))
+
+
+def _cool_down(policy: Policy) -> int:
+    return millis(policy.spec.recover.cool_down)
 
 
 def _name(policy: Policy, role: str) -> str:

@@ -1,0 +1,95 @@
+"""Bring the placement to what its breaker asks for, one fenced step at a time.
+
+Runs as one Knative Service. The event that wakes it is a hint: breaker and placement are read again, the step is
+claimed, done, verified and released. Replies with what became of it, and to a duplicate with the same reply.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final, cast
+from uuid import uuid4
+
+import msgspec
+from msgspec.structs import replace
+
+from fuseboard import placement as placements
+from fuseboard.attempt import Attempt, Begun, entry_of, name_of, result_of, told_again
+from fuseboard.cluster import open_cluster
+from fuseboard.errors import Busy
+from fuseboard.events import BREAKER_EVENTS, FAILOVER_EVENTS, StepDue, types
+from fuseboard.placement import wanted
+from fuseboard.policy import RouteKind
+from fuseboard.routes.service import ServiceRoute
+from fuseboard.stores import Change
+from fuseboard.stores.redis import open_store
+
+if TYPE_CHECKING:
+    from fuseboard.cluster import Cluster
+    from fuseboard.events import Event, EventTypes
+    from fuseboard.placement import Claim
+    from fuseboard.policy import Route
+    from fuseboard.settings import Settings
+    from fuseboard.stores import Record, Store
+
+CLUSTER_DEADLINE_S: Final = 7.0
+"""Of the 8 s that a step may take; the rest is the store's."""
+LEASE_MS: Final = 15_000
+
+ROUTES: Final = {RouteKind.SERVICE: ServiceRoute}
+
+
+@dataclass(frozen=True, slots=True)
+class Failover:
+    """Does one step per event, if one is owed."""
+
+    consumes: ClassVar[EventTypes] = BREAKER_EVENTS | types(StepDue)
+    emits: ClassVar[EventTypes] = FAILOVER_EVENTS
+    store: Store
+    cluster: Cluster
+
+    def handle(self, event: Event) -> Event | None:
+        """Do the step that is owed now, whatever the event says."""
+        deadline = time.monotonic() + CLUSTER_DEADLINE_S
+        record, owner = self.store.read(event.subject), uuid4().hex
+        if not placements.awaited(record.placement, record.breaker, record.now):
+            return told_again(event, record.placement)
+        begun = self.store.change(event.subject, lambda current: _begin(current, event, owner)).answer
+        if not isinstance(begun, Begun):
+            return cast("Event | None", begun)
+        route = cast("Route", placements.route_of(begun.record.policy, begun.record.placement))
+        cluster = self.cluster.within(deadline - time.monotonic())
+        driver = ROUTES[route.kind](cluster, begun.record.policy, route)
+        return Attempt(self.store, driver, event, begun, rehearsed=cluster.rehearses).run()
+
+    def check(self) -> None:
+        """Do nothing if store and cluster answer."""
+        self.store.check()
+        self.cluster.check()
+
+
+def new(settings: Settings) -> Failover:
+    """Return the function, connected."""
+    return Failover(open_store(settings.need_redis()), open_cluster(settings))
+
+
+def _begin(record: Record, event: Event, owner: str) -> Change:
+    """Claim the step that is owed, or settle it where that needs no look at the cluster."""
+    policy, breaker, placement = record.policy, record.breaker, record.placement
+    if not placements.awaited(placement, breaker, record.now):
+        return Change(breaker, placement, answer=told_again(event, placement))
+    stay = placements.without_cluster(policy, breaker, placement)
+    if placements.busy(placement, breaker, record.now, seals=stay is None):
+        raise Busy(f"{event.subject}: somebody is at work on its placement: try again in a few seconds")
+    if stay is not None:
+        step = placements.last_step(placement, breaker.epoch)
+        outcome = replace(placement, epoch=breaker.epoch, step=step, cause=name_of(event))
+        outcome = replace(outcome, result=stay.result, reason=stay.reason)
+        return result_of(record, event, placements.settled(placement, outcome, policy, record.now))
+    claimed = placements.claimed(placement, breaker, owner, record.now, LEASE_MS)
+    claim = cast("Claim", claimed.claim)
+    shares = wanted(breaker)
+    intent = replace(entry_of(event, "intent", claim), reason=breaker.reason, shares=msgspec.to_builtins(shares))
+    begun = Begun(replace(record, placement=claimed), claim, placement.claim is not None)
+    return Change(breaker, claimed, (intent,), begun)

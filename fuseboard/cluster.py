@@ -1,0 +1,316 @@
+"""The cluster: reads and patches of single objects, and nothing else.
+
+The only user of the Kubernetes client, and only of its generic half: the typed API classes cost 0.4 s and 40 MB.
+``Rehearsal`` stands in where there is no cluster: the same reads and patches, and nobody's traffic moves.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from copy import deepcopy
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+
+from fuseboard.errors import CannotStart, ClusterUnavailable, Conflict, Refused
+from fuseboard.logs import logger
+from fuseboard.settings import IN_CLUSTER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kubernetes.client import ApiClient
+
+    from fuseboard.settings import Settings
+
+    Manifest = dict[str, Any]
+    """An object of the cluster, or a patch of one, as JSON has it."""
+
+FIELD_MANAGER: Final = "fuseboard"
+CALL_TIMEOUT_S: Final = 5.0
+CHECK_TIMEOUT_S: Final = 1.0
+MERGE_PATCH: Final = "application/merge-patch+json"
+REHEARSAL_FILE: Final = "rehearsal.json"
+
+_UNAUTHORIZED: Final = 401
+_NOT_FOUND: Final = 404
+_CONFLICT: Final = 409
+_TOO_MANY: Final = 429
+_SERVER_ERROR: Final = 500
+_LATER: Final = (408, 425, _TOO_MANY)
+
+
+class Cluster(Protocol):
+    """Where the objects live; several threads may use it at once.
+
+    Every call raises:
+        ClusterUnavailable: no answer, or one that says to try again; a patch may have been applied nevertheless.
+        Refused: it said no, for good.
+    """
+
+    rehearses: ClassVar[bool]
+
+    def within(self, seconds: float) -> Cluster:
+        """Return the same cluster for calls that all end within so many seconds from now."""
+
+    def get(self, path: str, assumed: Manifest) -> Manifest:
+        """Return an object; ``assumed`` is what a rehearsal takes for granted."""
+
+    def list(self, path: str, label_selector: Mapping[str, str]) -> list[Manifest] | None:
+        """Return the objects that have these labels; None when it is not known."""
+
+    def patch(self, path: str, body: Manifest) -> None:
+        """Merge a patch into an object, under the ``metadata.resourceVersion`` that it carries.
+
+        Raises:
+            Conflict: the object has changed since that version was read.
+
+        """
+
+    def check(self) -> None:
+        """Do nothing if the cluster answers."""
+
+
+def open_cluster(settings: Settings) -> Cluster:
+    """Return the cluster of a kubeconfig file, the one that this runs in, or a rehearsal.
+
+    Raises:
+        CannotStart: the kubeconfig, or what is remembered of an earlier rehearsal, cannot be used.
+
+    """
+    if not settings.kubeconfig:
+        return Rehearsal(settings.state_dir / REHEARSAL_FILE if settings.state_dir else None)
+    return Kubernetes(_client(settings.kubeconfig))
+
+
+class Kubernetes:
+    """A real API server."""
+
+    rehearses: ClassVar[bool] = False
+
+    def __init__(
+        self, client: ApiClient, *, call_timeout_s: float = CALL_TIMEOUT_S, deadline: float | None = None
+    ) -> None:
+        """Use this client; nothing is sent yet. ``deadline`` is one of ``time.monotonic()``."""
+        self._client = client
+        self._call_timeout_s = call_timeout_s
+        self._deadline = deadline
+
+    def within(self, seconds: float) -> Kubernetes:
+        """See ``Cluster.within``."""
+        deadline = time.monotonic() + seconds
+        return Kubernetes(self._client, call_timeout_s=self._call_timeout_s, deadline=deadline)
+
+    def get(self, path: str, assumed: Manifest) -> Manifest:  # noqa: ARG002  - taken for granted by a rehearsal only
+        """See ``Cluster.get``."""
+        return self._call("GET", path)
+
+    def list(self, path: str, label_selector: Mapping[str, str]) -> list[Manifest] | None:
+        """See ``Cluster.list``."""
+        labels = ",".join(f"{key}={value}" for key, value in sorted(label_selector.items()))
+        items: list[Manifest] = self._call("GET", path, {"labelSelector": labels}).get("items") or []
+        return items
+
+    def patch(self, path: str, body: Manifest) -> None:
+        """See ``Cluster.patch``."""
+        self._call("PATCH", path, {"fieldManager": FIELD_MANAGER}, body)
+
+    def check(self) -> None:
+        """See ``Cluster.check``."""
+        self.within(CHECK_TIMEOUT_S)._call("GET", "/version")  # noqa: SLF001  - of the same class
+
+    def _call(
+        self, method: str, path: str, query: Mapping[str, str] | None = None, body: Manifest | None = None
+    ) -> Manifest:
+        what = f"{method} {path}"
+        status, headers, content = self._send(what, self._seconds_left(what), query, body)
+        answer = _decoded(content)
+        if 200 <= status < 300 and answer is not None:  # noqa: PLR2004  - HTTP's successes
+            return answer
+        raise _translated(what, status, headers, answer or {"message": content[:200].decode(errors="replace")})
+
+    def _send(
+        self, what: str, timeout_s: float, query: Mapping[str, str] | None, body: Manifest | None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415  - it takes 0.2 s: see the module's docs
+        from kubernetes.config import ConfigException  # noqa: PLC0415  - as above
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415  - as above
+
+        method, _, path = what.partition(" ")
+        header = {"Accept": "application/json"} | ({"Content-Type": MERGE_PATCH} if body is not None else {})
+        try:
+            request = self._client.param_serialize(
+                method, path, None, list((query or {}).items()), header, body, auth_settings=["BearerToken"]
+            )
+            response = self._client.call_api(*request, _request_timeout=timeout_s)
+            return response.status, response.headers, response.read()  # type: ignore[no-untyped-call]
+        except (HTTPError, ApiException, OSError) as error:
+            raise ClusterUnavailable(f"{what}: no answer from the API server: {_told(error)}") from error
+        except ConfigException as error:
+            raise ClusterUnavailable(f"{what}: the credential cannot be renewed: {_told(error)}") from error
+
+    def _seconds_left(self, what: str) -> float:
+        if self._deadline is None:
+            return self._call_timeout_s
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise ClusterUnavailable(f"{what}: not sent: the API server was too slow for this step's deadline")
+        return min(left, self._call_timeout_s)
+
+
+class Rehearsal:
+    """Stands in for a cluster: says which patches it would send, and goes on as if they had been."""
+
+    rehearses: ClassVar[bool] = True
+
+    def __init__(self, file: Path | None = None) -> None:
+        """Remember what was patched in ``file``, so that a restart goes on with it."""
+        self._file = file
+        self._lock = Lock()
+        self._assumed: dict[str, Manifest] = {}
+        self._patched: dict[str, Manifest] = _remembered(file)
+
+    def within(self, seconds: float) -> Rehearsal:  # noqa: ARG002  - nothing here takes time
+        """See ``Cluster.within``."""
+        return self
+
+    def get(self, path: str, assumed: Manifest) -> Manifest:
+        """See ``Cluster.get``."""
+        with self._lock:
+            self._assumed[path] = merged(assumed, {"metadata": {"resourceVersion": "0"}})
+            return deepcopy(self._current(path))
+
+    def list(self, path: str, label_selector: Mapping[str, str]) -> list[Manifest] | None:  # noqa: ARG002  - not known
+        """See ``Cluster.list``."""
+        return None
+
+    def patch(self, path: str, body: Manifest) -> None:
+        """See ``Cluster.patch``."""
+        with self._lock:
+            before = self._current(path)
+            version = before["metadata"]["resourceVersion"]
+            if body.get("metadata", {}).get("resourceVersion", version) != version:
+                raise Conflict(f"{path} has changed since it was read")
+            after = merged(merged(before, body), {"metadata": {"resourceVersion": str(int(version) + 1)}})
+            self._keep({**self._patched, path: after})
+        logger().info("patch.rehearsed", path=path, patch=body)
+
+    def check(self) -> None:
+        """See ``Cluster.check``."""
+
+    def _current(self, path: str) -> Manifest:
+        return self._patched.get(path) or self._assumed[path]
+
+    def _keep(self, objects: dict[str, Manifest]) -> None:
+        if self._file is not None:
+            try:
+                _write(self._file, json.dumps(objects, indent=1))
+            except OSError as error:
+                raise ClusterUnavailable(f"the rehearsal cannot be kept in {self._file}: {error.strerror}") from error
+        self._patched = objects
+
+
+def merged(before: Manifest, patch: Manifest) -> Manifest:
+    """Return an object with a JSON merge patch applied (RFC 7396)."""
+    after = dict(before)
+    for key, value in patch.items():
+        if value is None:
+            after.pop(key, None)
+        elif isinstance(value, dict):
+            known = after.get(key)
+            after[key] = merged(known if isinstance(known, dict) else {}, value)
+        else:
+            after[key] = value
+    return after
+
+
+def _client(kubeconfig: str) -> ApiClient:
+    from kubernetes import client, config  # noqa: PLC0415  - it takes 0.2 s: only who acts on a cluster pays for it
+    from yaml import YAMLError  # noqa: PLC0415  - as above
+
+    # Retries are the broker's; and a redirect of the API server's is nothing to follow with a credential.
+    configuration = client.Configuration(retries=False)
+    try:
+        if kubeconfig == IN_CLUSTER:
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            _need_file(kubeconfig)
+            config.load_kube_config(  # type: ignore[no-untyped-call]
+                kubeconfig, client_configuration=configuration, persist_config=False
+            )
+    except (config.ConfigException, YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        where = "the ServiceAccount of this pod" if kubeconfig == IN_CLUSTER else f"the kubeconfig {kubeconfig}"
+        message = f"{where} cannot be used: {_told(error)}: try it with kubectl, or leave it out to rehearse"
+        raise CannotStart(message) from error
+    found = client.ApiClient(configuration)
+    found.user_agent = FIELD_MANAGER
+    return found
+
+
+def _need_file(kubeconfig: str) -> None:
+    # The package takes a missing file for an empty one.
+    if not Path(kubeconfig).is_file():
+        raise CannotStart(f"there is no kubeconfig {kubeconfig}: give a file that exists, or leave it out to rehearse")
+
+
+def _decoded(content: bytes) -> Manifest | None:
+    try:
+        answer = json.loads(content)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _translated(
+    what: str, status: int, headers: Mapping[str, str], answer: Manifest
+) -> ClusterUnavailable | Conflict | Refused:
+    """Return the error that says what the reader must do."""
+    said = f"{what}: {status} {answer.get('message', '')}".rstrip()
+    if status == _CONFLICT:
+        return Conflict(f"{said}: read it again")
+    if status == _UNAUTHORIZED:
+        return ClusterUnavailable(f"{said}: the credential is not accepted: renew the token or the kubeconfig")
+    if status in _LATER or status >= _SERVER_ERROR:
+        wait = headers.get("Retry-After")
+        return ClusterUnavailable(f"{said}: asked to wait {wait} s" if wait else said)
+    if not 400 <= status < _SERVER_ERROR:  # noqa: PLR2004  - HTTP's client errors
+        return ClusterUnavailable(f"{said}: this is not an API server's answer: check the server in the kubeconfig")
+    return Refused(f"{said}: {_remedy(status, str(answer.get('message', '')))}")
+
+
+def _remedy(status: int, message: str) -> str:
+    if "admission" in message or "denied the request" in message:
+        return "an admission rule denies it: change the rule, or exempt Fuseboard from it"
+    if status == 403:  # noqa: PLR2004  - Forbidden
+        return "allow it in the Role of failover"
+    if status == _NOT_FOUND:
+        return "it does not exist: create it, or correct its name in the policy"
+    return "the object cannot be changed like this: compare it with the policy"
+
+
+def _told(error: Exception) -> str:
+    return " ".join(str(getattr(error, "reason", None) or error).split()) or type(error).__name__
+
+
+def _remembered(file: Path | None) -> dict[str, Manifest]:
+    if file is None or not file.exists():
+        return {}
+    try:
+        objects = json.loads(file.read_text())
+        return {path: objects[path] for path in objects if objects[path]["metadata"]["resourceVersion"].isdigit()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        message = f"the rehearsal in {file} cannot be read ({_told(error)}): delete it to begin a new one"
+        raise CannotStart(message) from error
+
+
+def _write(file: Path, text: str) -> None:
+    """Replace a file as a whole: after a crash it is the old one or the new one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_suffix(".new")
+    with fresh.open("w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(file)
