@@ -5,13 +5,17 @@ One file in ``eventsources/`` is one source. A *receiver* is told by HTTP; a *wa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
     from threading import Event
+
+    from fuseboard.events import Event as Signal
+    from fuseboard.stores import Entry
 
 
 class Notification(Struct, frozen=True):
@@ -20,6 +24,18 @@ class Notification(Struct, frozen=True):
     body: bytes
     content_type: str
     query: Mapping[str, str]
+
+
+class Outbox(Protocol):
+    """Keeps signals until they are the broker's."""
+
+    def append(self, events: Sequence[Signal], entry: Entry) -> None:
+        """Take in what a notification said, with its line in the journal; it is on disk when this returns.
+
+        Raises:
+            StoreUnavailable: nothing was stored, or it is not known to be on disk: send the notification again.
+
+        """
 
 
 class Receiver(Protocol):
@@ -48,7 +64,7 @@ class Receiver(Protocol):
 
 
 class Watcher(Protocol):
-    """Looks for itself until it is told to stop."""
+    """Looks for itself until it is told to stop; its module's ``new`` is given the sink for what it sees."""
 
     def run(self, stop: Event) -> None:
         """Emit what is seen, until ``stop`` is set; what does not answer is tried again."""

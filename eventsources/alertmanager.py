@@ -1,0 +1,369 @@
+"""Take in what Alertmanager says: its webhook, version 4.
+
+All that one notification says about one breaker becomes one event for what fires and one for what is resolved. Each
+alert's own status decides, never the group's, its ``endsAt`` or its absence. What is sent again gets the same ids.
+
+What fires is told before what is resolved: taken in at the same moment, an open breaker must not begin a trial on the
+one while the other is still to come. An alert that fires for one of two Prometheis and is resolved for the other fires.
+
+An alert that cannot be read is put on the record, and the others count.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from fuseboard.errors import InvalidInput, TooLarge, WrongContentType
+from fuseboard.events import JSON, Event, Failure, FailureDetected, FailureResolved, decode_json, digest, encode_data
+from fuseboard.stores import Entry
+from fuseboard.stores.outbox import open_outbox
+from fuseboard.stores.redis import open_store
+from fuseboard.targets import Table, involved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from fuseboard.policy import Policy
+    from fuseboard.settings import Settings
+    from fuseboard.source import Notification, Outbox
+    from fuseboard.stores import Store
+    from fuseboard.targets import Involved
+
+VERSION: Final = "4"
+
+REPLICA_LABELS: Final = frozenset({"prometheus_replica", "__replica__", "thanos_ruler_replica", "rule_replica"})
+"""Labels that name the Prometheus (or the ruler) of an HA pair that noticed, and not what it noticed.
+
+They are external labels of prometheus-operator, Cortex and Mimir, and Thanos. A plain ``replica`` is not among them,
+nor are ``instance`` and ``pod``: they tell real things apart, and the end of one must not be the end of the other.
+"""
+
+MAX_DATA_BYTES: Final = 60 * 1024
+"""Of an event's data: with its attributes it stays under the 64 KiB that every CloudEvents intermediary forwards."""
+
+AHEAD_MS: Final = 5 * 60_000
+"""How far a ``startsAt`` may be in the future before it is noted."""
+
+MAX_ALERTS: Final = 100_000
+"""In one notification: more do not fit into the longest body, unless each is next to nothing."""
+
+SAMPLES: Final = 10
+"""Alerts of a kind that a journal entry shows."""
+
+SHOWN_LABELS: Final = (
+    "alertname", "severity", "namespace", "exported_namespace", "deployment", "statefulset", "workload",
+    "workload_type", "pod", "exported_pod", "service", "container", "reason",
+)  # fmt: skip
+"""The only labels that are put on the record; annotations never are."""
+
+_SEND_OWN: Final = "send Alertmanager's own webhook payload, without a custom template"
+_SEVERITY_LENGTH: Final = 64
+_SHOWN_LENGTH: Final = 128
+_SHOWN_EVENTS: Final = 100
+_MANY: Final = 1_000_000
+_OLDEST_MS: Final = 946_684_800_000
+_DAY_MS: Final = 24 * 3_600_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_CLUSTER: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+_SORTED: Final = msgspec.json.Encoder(order="deterministic")
+
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class Alert(Struct, frozen=True, rename="camel"):
+    """The part of an alert that is looked at."""
+
+    labels: dict[str, str]
+    status: Literal["firing", "resolved"]
+    starts_at: Moment
+    ends_at: Any = None
+    """Read for a resolved alert only, and only to tell one resolve from another."""
+
+
+class Quarantined(Struct, frozen=True):
+    """An alert that cannot be read, and why."""
+
+    index: int
+    reason: str
+    labels: dict[str, str]
+
+
+class Translation(Struct, frozen=True):
+    """What a notification says to the breakers, and what became of its alerts."""
+
+    source: str
+    events: tuple[Event, ...]
+    alerts: int
+    accepted: int
+    unmatched: int
+    strangers: tuple[dict[str, str], ...]
+    """Labels of the first alerts that are about nothing in the table."""
+    quarantined: tuple[Quarantined, ...]
+    truncated: int
+    """Alerts that Alertmanager left out (``max_alerts``); nothing is inferred from that."""
+    ahead: int
+    """Alerts that began in the future, by our clock."""
+
+    @property
+    def entry(self) -> Entry:
+        """What goes on the record."""
+        counts = {
+            "accepted": self.accepted,
+            "unmatched": self.unmatched,
+            "quarantined": len(self.quarantined),
+            "truncated": self.truncated,
+            "ahead": self.ahead,
+        }
+        told = {name: count for name, count in counts.items() if count}
+        samples = {
+            "unmatchedAlerts": self.strangers,
+            "quarantinedAlerts": self.quarantined[:SAMPLES],
+            "events": [f"{event.subject} {event.id}" for event in self.events[:_SHOWN_EVENTS]],
+        }
+        reason = ", ".join((f"{self.alerts} alerts", *(f"{count} {name}" for name, count in told.items())))
+        detail = told | {name: msgspec.to_builtins(found) for name, found in samples.items() if found}
+        return Entry(kind="ingest", event=self.source, reason=reason, detail=detail)
+
+
+class _Tables:
+    """The table that was built last: a new one only when the policies have changed."""
+
+    __slots__ = ("_built",)
+
+    def __init__(self) -> None:
+        self._built: tuple[Mapping[str, Policy], Table] = ({}, Table(()))
+
+    def of(self, policies: Mapping[str, Policy]) -> Table:
+        known, table = self._built
+        if known is not policies:
+            table = Table(policies.values())
+            self._built = policies, table
+        return table
+
+
+@dataclass(frozen=True, slots=True)
+class Alertmanager:
+    """Turns notifications into signals."""
+
+    path: ClassVar[str] = "/alertmanager"
+    max_body_bytes: ClassVar[int] = 10 * 1024 * 1024
+    store: Store
+    outbox: Outbox
+    clock: Callable[[], float] = time.time
+    """Held against ``startsAt`` only: when a signal was taken in, the outbox says."""
+    _tables: _Tables = field(default_factory=_Tables, init=False, repr=False, compare=False)
+
+    def receive(self, notification: Notification) -> None:
+        """Take a notification in; when this returns, its signals are on disk."""
+        if notification.content_type.partition(";")[0].strip().lower() != JSON:
+            message = f"the content type is {_shown(notification.content_type)!r}: send {JSON}"
+            raise WrongContentType(message)
+        cluster = _cluster(notification.query)
+        payload = decode_json(notification.body)
+        table = self._tables.of(self.store.table())
+        translation = translate(payload, table, cluster, now=round(self.clock() * 1000))
+        self.outbox.append(translation.events, translation.entry)
+
+    def check(self) -> None:
+        """Do nothing if the store answers."""
+        self.store.check()
+
+
+def new(settings: Settings) -> Alertmanager:
+    """Return the source, connected."""
+    url = settings.need_redis()
+    return Alertmanager(open_store(url), open_outbox(url))
+
+
+def translate(payload: object, table: Table, cluster: str, now: int) -> Translation:
+    """Return what a notification says to the breakers of the table; ``now`` is only held against ``startsAt``.
+
+    Raises:
+        InvalidInput: it is no notification of version 4.
+        TooLarge: there are more alerts than anybody means to send.
+
+    """
+    sent = _alerts(payload)
+    alerts, quarantined = _read(sent)
+    told, strangers = _Told(), []
+    for alert in alerts:
+        about = involved(alert.labels)
+        breakers = table.counting(about, alert.labels) if about is not None else ()
+        if about is None or not breakers:
+            strangers.append(alert.labels)
+            continue
+        failure = _failure(alert, about, now)
+        for breaker in breakers:
+            told.add(breaker, failure, fires=alert.status == "firing")
+    source = f"/alertmanager/{cluster}" if cluster else "/alertmanager"
+    soon = _EPOCH + timedelta(milliseconds=now + AHEAD_MS)
+    return Translation(
+        source=source,
+        events=tuple(told.events(source)),
+        alerts=len(sent),
+        accepted=len(alerts) - len(strangers),
+        unmatched=len(strangers),
+        strangers=tuple([_sample(labels) for labels in strangers[:SAMPLES]]),
+        quarantined=quarantined,
+        truncated=_truncated(payload),
+        ahead=sum(alert.starts_at > soon for alert in alerts),
+    )
+
+
+class _Told:
+    """What one notification says, by breaker and condition."""
+
+    __slots__ = ("_firing", "_resolved")
+
+    def __init__(self) -> None:
+        self._firing: dict[str, dict[str, Failure]] = {}
+        self._resolved: dict[str, dict[str, Failure]] = {}
+
+    def add(self, breaker: str, failure: Failure, *, fires: bool) -> None:
+        """Keep one of twins: the earliest that fires, the last that is resolved, so that the end of either is one."""
+        known = (self._firing if fires else self._resolved).setdefault(breaker, {})
+        twin = known.get(failure.condition)
+        choose = min if fires else max
+        known[failure.condition] = failure if twin is None else choose(twin, failure, key=_began)
+
+    def events(self, source: str) -> Iterator[Event]:
+        for breaker in sorted(self._firing.keys() | self._resolved.keys()):
+            fires, ended = self._firing.get(breaker, {}), self._resolved.get(breaker, {})
+            for failures in _split(fires.values()):
+                yield _event(source, breaker, FailureDetected(failures))
+            for failures in _split(failure for condition, failure in ended.items() if condition not in fires):
+                yield _event(source, breaker, FailureResolved(failures))
+
+
+def _alerts(payload: object) -> list[object]:
+    if not isinstance(payload, dict):
+        raise InvalidInput(f"the body is not a JSON object: {_SEND_OWN}")
+    if payload.get("version") != VERSION:
+        version = payload.get("version", "missing")
+        shown = _shown(repr(version)) if isinstance(version, str | int | float | None) else "no text"
+        raise InvalidInput(f"version is {shown}, only {VERSION!r} is understood: {_SEND_OWN}")
+    alerts = payload.get("alerts")
+    if not isinstance(alerts, list):
+        state = "not an array" if "alerts" in payload else "missing"
+        raise InvalidInput(f"alerts is {state}: {_SEND_OWN}")
+    if len(alerts) > MAX_ALERTS:
+        raise TooLarge(f"{len(alerts)} alerts, the limit is {MAX_ALERTS}: set max_alerts of this webhook")
+    return alerts
+
+
+def _truncated(payload: object) -> int:
+    count = payload.get("truncatedAlerts") if isinstance(payload, dict) else 0
+    return min(max(count, 0), _MANY) if isinstance(count, int) else 0
+
+
+def _read(sent: list[object]) -> tuple[Sequence[Alert], tuple[Quarantined, ...]]:
+    try:
+        return msgspec.convert(sent, list[Alert]), ()
+    except msgspec.ValidationError:
+        pass  # one by one, to learn which
+    alerts, quarantined = [], []
+    for index, each in enumerate(sent):
+        try:
+            alerts.append(msgspec.convert(each, Alert))
+        except msgspec.ValidationError as error:
+            labels = each.get("labels") if isinstance(each, dict) else None
+            sample = _sample(labels) if isinstance(labels, dict) else {}
+            quarantined.append(Quarantined(index, _why(error), sample))
+    return alerts, tuple(quarantined)
+
+
+def _why(error: msgspec.ValidationError) -> str:
+    """Say what is wrong without the value that is: it is nobody's to read."""
+    if "enum value" in str(error):
+        return "status is neither firing nor resolved"
+    return str(error)[:_SHOWN_LENGTH]
+
+
+def _failure(alert: Alert, about: Involved, now: int) -> Failure:
+    labels = alert.labels
+    if not REPLICA_LABELS.isdisjoint(labels):
+        labels = {name: value for name, value in labels.items() if name not in REPLICA_LABELS}
+    condition = digest(_SORTED.encode(labels).decode())
+    began = _millis(alert.starts_at)
+    ended = f":{_end(alert.ends_at)}" if alert.status == "resolved" else ""
+    name = _shown(labels.get("alertname") or "alert without a name")
+    # No summary: annotations may hold secrets, and all else is in the cause already.
+    return Failure(
+        key=f"{condition}:{began}:{alert.status}{ended}",
+        cause=f"{name} {about.kind}/{about.name}",
+        condition=condition,
+        severity=_shown(labels.get("severity", "")).lower()[:_SEVERITY_LENGTH],
+        started_at=began if _OLDEST_MS <= began <= now + _DAY_MS else 0,
+    )
+
+
+def _millis(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def _end(ends_at: object) -> int:
+    try:
+        return _millis(msgspec.convert(ends_at, Moment))
+    except msgspec.ValidationError:
+        return 0  # a resolve is a resolve, whenever it was
+
+
+def _began(failure: Failure) -> tuple[int, str]:
+    return failure.started_at, failure.key
+
+
+def _event(source: str, breaker: str, data: FailureDetected | FailureResolved) -> Event:
+    name = digest(breaker, *(failure.key for failure in data.failures))
+    return Event(id=name, source=source, subject=breaker, data=data)
+
+
+def _split(failures: Iterable[Failure]) -> Iterator[tuple[Failure, ...]]:
+    """Yield all failures in order of their keys, in parts that fit into an event."""
+    whole = sorted(failures, key=lambda failure: failure.key)
+    if whole and len(encode_data(whole)) <= MAX_DATA_BYTES:
+        yield tuple(whole)
+        return
+    part: list[Failure] = []
+    size = 0
+    for failure in whole:
+        length = len(encode_data(failure)) + 1
+        if part and size + length > MAX_DATA_BYTES:
+            yield tuple(part)
+            part, size = [], 0
+        part.append(failure)
+        size += length
+    if part:
+        yield tuple(part)
+
+
+def _cluster(query: Mapping[str, str]) -> str:
+    cluster = query.get("cluster")
+    if cluster is None:
+        return ""
+    if not _CLUSTER.fullmatch(cluster):
+        message = f"cluster is {_shown(cluster)!r}: expected lower case letters, digits and '-', as in ?cluster=eu-1"
+        raise InvalidInput(message)
+    return cluster
+
+
+def _sample(labels: Mapping[str, object]) -> dict[str, str]:
+    found = ((name, labels.get(name)) for name in SHOWN_LABELS)
+    return {name: _shown(value) for name, value in found if isinstance(value, str)}
+
+
+def _shown(text: str) -> str:
+    """Return text that others wrote fit to be shown: short, without control or formatting characters."""
+    text = text[:_SHOWN_LENGTH]
+    return (
+        text
+        if text.isprintable()
+        else "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    )

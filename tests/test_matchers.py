@@ -1,0 +1,123 @@
+"""Matchers mean what they mean to Alertmanager."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fuseboard import matchers
+
+LABELS = {"severity": "warning", "pod": "login-7", "text": 'a"b\\c\nd'}
+
+
+@pytest.mark.parametrize(
+    "matcher",
+    [
+        'severity="warning"',
+        "severity=warning",
+        ' severity = "warning" ',
+        'severity!="critical"',
+        'severity=~"warning|critical"',
+        "severity=~warning|critical",
+        'severity=~"warn.*"',
+        'severity!~"page|critical"',
+        'severity!~"arn"',
+        r'pod=~"login-\d+"',
+        r"pod=~login-\d+",
+        r'text="a\"b\\c\nd"',
+        'team=""',
+        "team=",
+        'team!="shop"',
+        'team=~""',
+        'team=~"|shop"',
+    ],
+)
+def test_these_match(matcher: str) -> None:
+    """Operators, anchoring, escapes and missing labels are Alertmanager's."""
+    assert matchers.every([matcher])(LABELS)
+
+
+@pytest.mark.parametrize(
+    "matcher",
+    [
+        'severity="warn"',
+        'severity="Warning"',
+        'severity!="warning"',
+        'severity=~"warn"',
+        'severity=~"arning"',
+        'severity=~"warn|critical"',
+        'severity!~"warning|critical"',
+        'severity!~"w.*"',
+        r'pod=~"login-\D+"',
+        'pod=~"login.7.*x"',
+        'team="shop"',
+        'team=~"shop|web"',
+        'team=~".+"',
+        'team!=""',
+    ],
+)
+def test_these_do_not_match(matcher: str) -> None:
+    """A part of a value is not the value, and a label that is missing is empty."""
+    assert not matchers.every([matcher])(LABELS)
+
+
+def test_all_of_several_must_match() -> None:
+    """Matchers of one policy are joined by and; none at all match everything."""
+    assert matchers.every(['severity="warning"', 'pod=~"login.*"'])(LABELS)
+    assert not matchers.every(['severity="warning"', 'pod="cart"'])(LABELS)
+    assert matchers.every([])(LABELS)
+
+
+@pytest.mark.parametrize(
+    "matcher",
+    [
+        "",
+        "severity",
+        "severity==critical",
+        'severity="a"b"',
+        'severity="a',
+        "severity=a b",
+        '1st="a"',
+        '{severity="a"}',
+        'a="b",c="d"',
+        'severity=~"("',
+        r'severity=~"(a)\1"',
+        'severity=~"(?=a)b"',
+    ],
+)
+def test_what_is_wrong_is_said_and_refused(matcher: str) -> None:
+    """A matcher that cannot be used has a problem with an example, and no test is made of it."""
+    assert matchers.problem(matcher).startswith("a ")
+    with pytest.raises(ValueError, match=r"a matcher such as|a regular expression that RE2 accepts"):
+        matchers.every([matcher])
+
+
+def test_a_usable_matcher_has_no_problem() -> None:
+    """What can be used is not complained about."""
+    assert matchers.problem('severity=~"warning|critical|page"') == ""
+
+
+def test_no_expression_is_slow() -> None:
+    """A pattern that makes a backtracking engine hang costs nothing here (T7)."""
+    matches = matchers.every(['pod=~"(a+)+b"'])
+    began = time.perf_counter()
+    assert not matches({"pod": "a" * 20_000})
+    assert time.perf_counter() - began < 1
+
+
+@given(st.text(max_size=40))
+def test_no_text_is_too_strange(text: str) -> None:
+    """Any text is a matcher or has a problem; nothing else is raised."""
+    problem = matchers.problem(text)
+    if not problem:
+        matchers.every([text])(LABELS)
+
+
+@given(st.lists(st.from_regex(r"[a-z0-9-]{1,6}", fullmatch=True), min_size=1, max_size=4), st.text(max_size=8))
+def test_a_list_of_words_is_the_same_as_the_expression(words: list[str], value: str) -> None:
+    """Words joined by | are looked up, not matched, with the same outcome."""
+    joined = "|".join(words)
+    for found in (value, *words):
+        looked_up = matchers.every([f'a=~"{joined}"'])({"a": found})
+        assert looked_up == matchers.every([f'a=~"(?:{joined})"'])({"a": found}) == (found in words)
