@@ -13,52 +13,36 @@ not go stale because the first was decided before it arrived.)
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from fuseboard.events import (
-    BreakerClosed,
-    BreakerHalfOpened,
-    BreakerLimited,
-    BreakerMoved,
-    BreakerOpened,
-    FailureDetected,
-    FailureResolved,
-    digest,
-)
+from fuseboard.events import BreakerClosed, BreakerHalfOpened, BreakerLimited, BreakerMoved, BreakerOpened, digest
+from fuseboard.evidence import Condition, Evidence, Occurrence, Resolved, Weighed
 from fuseboard.policy import millis
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from fuseboard.events import Data, Event, Failure, Foreign
+    from fuseboard.events import Event
     from fuseboard.placement import Placement
     from fuseboard.policy import Policy
 
-MAX_OCCURRENCES: Final = 256
-MAX_CONDITIONS: Final = 256
 MAX_REMEMBERED: Final = 32
+MAX_REPLIES: Final = 4
 """Caps that keep a record small whatever comes in; the oldest goes first."""
 
 REMEMBER_MS: Final = 24 * 3_600_000
 """How long an event's id is remembered: redelivery within 24 h has no second effect."""
 
-RESOLVED_MS: Final = 10 * 60_000
-"""How long a resolve outweighs an older firing that arrives after it: twice Alertmanager's default group_interval."""
-
 CLOCK_STEP_MS: Final = 60_000
 """A clock that runs back by less is ignored; by more, it is adopted after one cool-down."""
-
-MAX_REPLIES: Final = 4
 
 _TOLD_CAUSES: Final = 10
 
 _NAME_LENGTH: Final = 16
-"""Of a remembered id: 64 bits are plenty among 64 ids, and the ids are most of a record."""
-
-Value = TypeVar("Value")
+"""Of a remembered id: 64 bits are plenty among so few, and the ids are most of a record."""
 
 
 class State(StrEnum):
@@ -70,56 +54,14 @@ class State(StrEnum):
     HALF_OPEN = "HALF_OPEN"
 
 
-class Verdict(StrEnum):
-    """What became of one failure."""
-
-    COUNTED = "counted"
-    RENEWED = "renewed"
-    RESOLVED = "resolved"
-    STALE = "stale"
-    DUPLICATE = "duplicate"
-    UNKNOWN = "unknown"
-    WEIGHTLESS = "weightless"
-
-
-class _Part(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A part of the record in the store."""
-
-
-class Occurrence(_Part, frozen=True):
-    """Something that happened, while it is in the window."""
-
-    key: str
-    cause: str
-    weight: int
-    seen: int
-
-
-class Condition(_Part, frozen=True):
-    """Something that is so, until it is resolved or its lease ends."""
-
-    cause: str
-    weight: int
-    since: int
-    seen: int
-    started_at: int = 0
-
-
-class Resolved(_Part, frozen=True):
-    """That a condition ended: an older firing that comes late does not begin it again."""
-
-    started_at: int
-    seen: int
-
-
-class Remembered(_Part, frozen=True, array_like=True):
+class Remembered(Struct, frozen=True, array_like=True):
     """An event that has been decided, and the epoch of the transition that answered it (0: none)."""
 
     seen: int
     epoch: int = 0
 
 
-class Breaker(_Part, frozen=True):
+class Breaker(Struct, frozen=True, rename="camel", omit_defaults=True):
     """The state of one breaker."""
 
     state: State = State.CLOSED
@@ -138,6 +80,12 @@ class Breaker(_Part, frozen=True):
     replies: tuple[BreakerMoved, ...] = ()
 
     @property
+    def weighing(self) -> tuple[Occurrence | Condition, ...]:
+        """Occurrences since the watermark, and all conditions that hold."""
+        fresh = [each for each in self.occurrences if each.seen > self.watermark]
+        return (*fresh, *self.conditions.values())
+
+    @property
     def weight(self) -> int:
         """What the window and the conditions that hold weigh together."""
         return sum(each.weight for each in self.weighing)
@@ -147,20 +95,6 @@ class Breaker(_Part, frozen=True):
         """The distinct causes that weigh anything, in order of the alphabet."""
         return tuple(sorted({each.cause for each in self.weighing}))
 
-    @property
-    def weighing(self) -> tuple[Occurrence | Condition, ...]:
-        """Occurrences since the watermark, and all conditions that hold, if they weigh anything."""
-        fresh = [each for each in self.occurrences if each.weight and each.seen > self.watermark]
-        return (*fresh, *(each for each in self.conditions.values() if each.weight))
-
-
-class Weighed(_Part, frozen=True):
-    """One failure and what became of it."""
-
-    key: str
-    verdict: Verdict
-    weight: int = 0
-
 
 class Edge(Struct, frozen=True):
     """An edge of the table that is to be taken, and why."""
@@ -168,6 +102,8 @@ class Edge(Struct, frozen=True):
     to: State
     reason: str
     cool_down: int = 0
+    timed: bool = False
+    """Time alone brought it, not evidence."""
 
 
 class Transition(Struct, frozen=True):
@@ -194,25 +130,22 @@ class Transition(Struct, frozen=True):
 
 def step(breaker: Breaker, placement: Placement, signal: Event, policy: Policy, now: int) -> Transition:
     """Return what the breaker becomes when it is told of a signal at ``now``."""
-    current = _forget(_on_time(breaker, policy, now), policy)
-    name = digest(signal.source, signal.id)[:_NAME_LENGTH]
+    current = _on_time(breaker, policy, now)
+    # A fact sent again has the same id and is taken in later: only the same delivery is a duplicate.
+    name = digest(signal.source, signal.id, str(signal.time))[:_NAME_LENGTH]
     memory = current.remembered.get(name)
-    # A fact sent again has the same id and is taken in later: only what was taken in by then is a duplicate.
-    taken_in = signal.time if signal.time is not None else memory.seen if memory else current.clock
-    if memory is not None and taken_in <= memory.seen:
-        reply = next((each for each in current.replies if each.epoch == memory.epoch), None)
-        return Transition(breaker, current, reply=reply, duplicate=True)
-    seen = min(taken_in, current.clock)
-    current, weighed = _absorb(current, signal.data, seen, policy)
-    current = _judge_health(current, policy)
+    if memory is not None and memory.seen > current.clock - REMEMBER_MS:
+        reply = next((each for each in breaker.replies if each.epoch == memory.epoch), None)
+        return Transition(breaker, breaker, reply=reply, duplicate=True)
+    seen = current.clock if signal.time is None else min(signal.time, current.clock)
+    current, weighed = _absorb(current, signal, seen, policy)
     edge = None if current.clock < current.held_until else _EDGES[current.state](current, placement, policy)
     reply = None
     if edge is not None:
-        current, reply = _take(current, edge, policy, watermark=seen if weighed else current.clock)
-        current = _judge_health(current, policy)
+        current, reply = _take(current, edge, policy)
     if reply is not None or weighed:
-        memory = Remembered(seen=taken_in, epoch=reply.epoch if reply else 0)
-        current = replace(current, remembered=_put(current.remembered, name, memory, MAX_REMEMBERED))
+        memory = Remembered(current.clock, reply.epoch if reply else 0)
+        current = replace(current, remembered=_remember(current, name, memory))
     return Transition(breaker, current, weighed, reply)
 
 
@@ -223,15 +156,17 @@ def adopt(breaker: Breaker, fence: int, policy: Policy, now: int) -> Breaker:
     """
     hold = now + millis(policy.spec.recover.cool_down)
     reason = f"memory was lost: the route carries epoch {fence}, the store knew {breaker.epoch}"
-    return replace(breaker, epoch=fence + 1, since=now, watermark=now, clock=now, held_until=hold, reason=reason)
+    epoch = max(fence, breaker.epoch) + 1
+    return replace(breaker, epoch=epoch, since=now, watermark=now, clock=now, held_until=hold, reason=reason)
 
 
 def next_due(breaker: Breaker, placement: Placement, policy: Policy) -> int | None:
     """Return when time alone may change the breaker, or None when it cannot."""
-    moments = [moment for moment in _moments(breaker, placement, policy) if moment > 0]
-    if not moments:
-        return None
-    return max(min(moments), breaker.held_until)
+    if _EDGES[breaker.state](breaker, placement, policy) is not None:
+        # It is held, or its policy was changed: what it now asks for is due at once.
+        return max(breaker.clock, breaker.held_until)
+    moment = min(_moments(breaker, placement, policy), default=None)
+    return None if moment is None else max(moment, breaker.held_until)
 
 
 def verified(breaker: Breaker, placement: Placement) -> int:
@@ -243,9 +178,9 @@ def verified(breaker: Breaker, placement: Placement) -> int:
 
 
 def _on_time(breaker: Breaker, policy: Policy, now: int) -> Breaker:
-    """Let the time pass: it never runs back by less than a minute; more than that holds one cool-down and is adopted."""
+    """Let the time pass; it never runs back by less than a minute, and more than that holds one cool-down."""
     if now >= breaker.clock - CLOCK_STEP_MS:
-        return replace(breaker, clock=max(now, breaker.clock))
+        return breaker if now <= breaker.clock else replace(breaker, clock=now)
     back = breaker.clock - now
     return replace(
         breaker,
@@ -260,6 +195,7 @@ def _on_time(breaker: Breaker, policy: Policy, now: int) -> Breaker:
             for name, each in breaker.conditions.items()
         },
         resolved={name: replace(each, seen=each.seen - back) for name, each in breaker.resolved.items()},
+        remembered={name: replace(each, seen=each.seen - back) for name, each in breaker.remembered.items()},
     )
 
 
@@ -267,130 +203,57 @@ def _earlier(moment: int, back: int) -> int:
     return moment - back if moment else 0
 
 
-def _forget(breaker: Breaker, policy: Policy) -> Breaker:
-    """Drop what time has ended: occurrences out of the window, leases, memories."""
-    now = breaker.clock
-    oldest, lease = now - millis(policy.spec.trip.window), now - policy.spec.signals.lease_ms
-    occurrences = breaker.occurrences
-    if any(each.seen <= oldest for each in occurrences):
-        occurrences = tuple(each for each in occurrences if each.seen > oldest)
-    return replace(
-        breaker,
-        occurrences=occurrences,
-        conditions=_kept(breaker.conditions, lambda each: each.seen <= lease),
-        resolved=_kept(breaker.resolved, lambda each: each.seen <= now - RESOLVED_MS),
-        remembered=_kept(breaker.remembered, lambda each: each.seen <= now - REMEMBER_MS),
-    )
-
-
-def _kept(found: dict[str, Value], is_over: Callable[[Value], bool]) -> dict[str, Value]:
-    if not any(map(is_over, found.values())):
-        return found
-    return {name: each for name, each in found.items() if not is_over(each)}
-
-
-def _put(found: Mapping[str, Value], name: str, value: Value, cap: int) -> dict[str, Value]:
-    """Put a value in as the newest; over the cap, the oldest goes."""
-    put = {**found, name: value} if name not in found else {**_without(found, name), name: value}
-    if len(put) > cap:
-        del put[next(iter(put))]
-    return put
-
-
-def _without(found: Mapping[str, Value], name: str) -> dict[str, Value]:
-    return {each: value for each, value in found.items() if each != name}
-
-
 # -- evidence --------------------------------------------------------------------------------------------------------
 
 
-def _absorb(breaker: Breaker, data: Data | Foreign, seen: int, policy: Policy) -> tuple[Breaker, tuple[Weighed, ...]]:
+def _absorb(breaker: Breaker, signal: Event, seen: int, policy: Policy) -> tuple[Breaker, tuple[Weighed, ...]]:
     """Take in what a signal says; nothing here moves the breaker."""
-    weighed = []
-    for failure in data.failures if isinstance(data, FailureDetected | FailureResolved) else ():
-        if isinstance(data, FailureResolved):
-            breaker, verdict = _resolve(breaker, failure, seen)
-        elif failure.condition:
-            breaker, verdict = _hold(breaker, failure, seen, policy)
-        else:
-            breaker, verdict = _count(breaker, failure, seen, policy)
-        weighed.append(verdict)
-    return breaker, tuple(weighed)
-
-
-def _hold(breaker: Breaker, failure: Failure, seen: int, policy: Policy) -> tuple[Breaker, Weighed]:
-    """A condition holds, again or for the first time."""
-    known = breaker.conditions.get(failure.condition)
-    ended = breaker.resolved.get(failure.condition)
-    if seen <= breaker.watermark or (ended and _is_older(failure, seen, ended)):
-        return breaker, Weighed(failure.key, Verdict.STALE)
-    if known and (seen <= known.seen or failure.started_at < known.started_at):
-        return breaker, Weighed(failure.key, Verdict.DUPLICATE)
-    weight = policy.spec.signals.weigh(failure.severity, condition=True)
-    condition = Condition(
-        cause=failure.cause,
-        weight=weight,
-        since=known.since if known else seen,
-        seen=seen,
-        started_at=failure.started_at,
+    evidence = Evidence(
+        breaker.occurrences,
+        breaker.conditions,
+        breaker.resolved,
+        policy,
+        watermark=breaker.watermark,
+        clock=breaker.clock,
     )
-    conditions = _put(breaker.conditions, failure.condition, condition, MAX_CONDITIONS)
-    verdict = Verdict.RENEWED if known else Verdict.COUNTED if weight else Verdict.WEIGHTLESS
-    return replace(breaker, conditions=conditions), Weighed(failure.key, verdict, weight)
-
-
-def _is_older(failure: Failure, seen: int, ended: Resolved) -> bool:
-    return seen <= ended.seen or 0 < failure.started_at <= ended.started_at
-
-
-def _resolve(breaker: Breaker, failure: Failure, seen: int) -> tuple[Breaker, Weighed]:
-    """A condition holds no longer; healthy evidence is never blocked, unless it is of an earlier episode."""
-    known = breaker.conditions.get(failure.condition)
-    if known and 0 < failure.started_at < known.started_at:
-        return breaker, Weighed(failure.key, Verdict.STALE)
-    conditions = _without(breaker.conditions, failure.condition)
-    marker = Resolved(started_at=max(failure.started_at, known.started_at if known else 0), seen=seen)
-    resolved = _put(breaker.resolved, failure.condition, marker, MAX_CONDITIONS)
-    verdict = Weighed(failure.key, Verdict.RESOLVED if known else Verdict.UNKNOWN)
-    return replace(breaker, conditions=conditions, resolved=resolved), verdict
-
-
-def _count(breaker: Breaker, failure: Failure, seen: int, policy: Policy) -> tuple[Breaker, Weighed]:
-    """Something happened: it counts once, while it is in the window."""
-    if any(each.key == failure.key for each in breaker.occurrences):
-        return breaker, Weighed(failure.key, Verdict.DUPLICATE)
-    oldest = max(breaker.watermark, breaker.clock - millis(policy.spec.trip.window))
-    if seen <= oldest or 0 < failure.started_at <= oldest:
-        return breaker, Weighed(failure.key, Verdict.STALE)
-    weight = policy.spec.signals.weigh(failure.severity, condition=False)
-    occurrences = (*breaker.occurrences, Occurrence(failure.key, failure.cause, weight, seen))
-    if len(occurrences) > MAX_OCCURRENCES:
-        first, second, *rest = occurrences
-        # Two of the oldest become one: the record stays small and nothing that counts is forgotten early.
-        occurrences = (replace(second, weight=first.weight + second.weight), *rest)
-    verdict = Verdict.COUNTED if weight else Verdict.WEIGHTLESS
-    return replace(breaker, occurrences=occurrences), Weighed(failure.key, verdict, weight)
+    weighed = evidence.take_in(signal.data, seen)
+    absorbed = replace(
+        breaker,
+        occurrences=tuple(evidence.occurrences),
+        conditions=evidence.conditions,
+        resolved=evidence.resolved,
+    )
+    return _judge_health(absorbed, policy), weighed
 
 
 def _judge_health(breaker: Breaker, policy: Policy) -> Breaker:
-    """Note since when the evidence is below ``limitAt`` and no condition holds."""
-    ill = breaker.weight >= policy.spec.trip.limit_at or any(each.weight for each in breaker.conditions.values())
+    """Note in LIMITED since when the evidence is below ``limitAt`` and no condition holds."""
+    if breaker.state is not State.LIMITED:
+        return breaker
+    ill = bool(breaker.conditions) or breaker.weight >= policy.spec.trip.limit_at
     return replace(breaker, healthy_since=0 if ill else breaker.healthy_since or breaker.clock)
+
+
+def _remember(breaker: Breaker, name: str, memory: Remembered) -> dict[str, Remembered]:
+    """Remember an event as the newest; the oldest goes when it is over its time, or over the cap."""
+    kept = {**breaker.remembered, name: memory}
+    for oldest, each in breaker.remembered.items():
+        if len(kept) <= MAX_REMEMBERED and each.seen > breaker.clock - REMEMBER_MS:
+            break
+        del kept[oldest]
+    return kept
 
 
 # -- the table -------------------------------------------------------------------------------------------------------
 
 
 def _from_closed(breaker: Breaker, _: Placement, policy: Policy) -> Edge | None:
-    trip = policy.spec.trip
-    weight, sources = breaker.weight, len(breaker.causes)
-    if sources < trip.minimum_sources:
+    trip, weight = policy.spec.trip, breaker.weight
+    if weight < trip.limit_at or len(breaker.causes) < trip.minimum_sources:
         return None
     if weight >= trip.open_at:
-        return _opening(policy, f"failures weigh {weight}, openAt is {trip.open_at}")
-    if weight >= trip.limit_at:
-        return Edge(State.LIMITED, f"failures weigh {weight}, limitAt is {trip.limit_at}")
-    return None
+        return Edge(State.OPEN, f"failures weigh {weight}, openAt is {trip.open_at}", _first_cool_down(policy))
+    return Edge(State.LIMITED, f"failures weigh {weight}, limitAt is {trip.limit_at}")
 
 
 def _from_limited(breaker: Breaker, placement: Placement, policy: Policy) -> Edge | None:
@@ -398,10 +261,10 @@ def _from_limited(breaker: Breaker, placement: Placement, policy: Policy) -> Edg
     if grown is not None and grown.to is State.OPEN:
         return grown
     limit_for, healthy_for = policy.spec.trip.limit_for, policy.spec.recover.healthy_for
-    if limit_for and any(moment <= breaker.clock for moment in _limits(breaker, policy)):
-        return _opening(policy, f"a failure held for {limit_for} while limited")
+    if any(moment <= breaker.clock for moment in _limits(breaker, policy)):
+        return Edge(State.OPEN, f"a failure held for {limit_for} while limited", _first_cool_down(policy), timed=True)
     if breaker.healthy_since and breaker.clock >= breaker.healthy_since + millis(healthy_for):
-        return Edge(State.CLOSED, f"healthy for {healthy_for}")
+        return Edge(State.CLOSED, f"healthy for {healthy_for}", timed=True)
     return None
 
 
@@ -410,26 +273,35 @@ def _from_open(breaker: Breaker, _: Placement, policy: Policy) -> Edge | None:
     open_for = breaker.clock - breaker.since
     if open_for < breaker.cool_down:
         return None
-    holding = sum(each.weight for each in breaker.conditions.values())
-    if holding < policy.spec.trip.limit_at:
-        return Edge(State.HALF_OPEN, f"the cool-down of {breaker.cool_down / 1000:g}s is over", breaker.cool_down)
-    if open_for >= millis(recover.max_cool_down):
-        return Edge(State.HALF_OPEN, f"open for maxCoolDown ({recover.max_cool_down})", breaker.cool_down)
-    return None
+    if sum(each.weight for each in breaker.conditions.values()) < policy.spec.trip.limit_at:
+        reason = f"the cool-down of {breaker.cool_down / 1000:g}s is over"
+    elif open_for >= millis(recover.max_cool_down):
+        reason = f"open for maxCoolDown ({recover.max_cool_down})"
+    else:
+        return None
+    return Edge(State.HALF_OPEN, reason, breaker.cool_down, timed=True)
 
 
 def _from_half_open(breaker: Breaker, placement: Placement, policy: Policy) -> Edge | None:
     recover = policy.spec.recover
-    since = verified(breaker, placement)
+    since = _on_trial_since(breaker, placement)
     failed = [each.cause for each in breaker.weighing if since and each.seen > max(since, breaker.watermark)]
     if failed:
-        doubled = min(2 * breaker.cool_down, millis(recover.max_cool_down))
+        doubled = max(breaker.cool_down, min(2 * breaker.cool_down, millis(recover.max_cool_down)))
         return Edge(State.OPEN, f"failed on trial: {failed[0]}", doubled)
     if since and breaker.clock >= since + millis(recover.healthy_for):
-        return Edge(State.CLOSED, f"healthy on trial for {recover.healthy_for}")
+        return Edge(State.CLOSED, f"healthy on trial for {recover.healthy_for}", timed=True)
     if breaker.clock >= breaker.since + millis(recover.max_trial):
-        return Edge(State.OPEN, f"the trial took longer than {recover.max_trial}", breaker.cool_down)
+        return Edge(State.OPEN, f"the trial took longer than {recover.max_trial}", breaker.cool_down, timed=True)
     return None
+
+
+def _on_trial_since(breaker: Breaker, placement: Placement) -> int:
+    """Return since when the trial counts; 0 when it does not yet."""
+    since = verified(breaker, placement)
+    if since > breaker.clock + CLOCK_STEP_MS and breaker.since < breaker.held_until:
+        return breaker.held_until  # the clock was set back since: the placement has its time from before
+    return since
 
 
 _EDGES: Final[Mapping[State, Callable[[Breaker, Placement, Policy], Edge | None]]] = {
@@ -447,11 +319,11 @@ _ANNOUNCED: Final[Mapping[State, type[BreakerMoved]]] = {
 }
 
 
-def _opening(policy: Policy, reason: str) -> Edge:
-    return Edge(State.OPEN, reason, millis(policy.spec.recover.cool_down))
+def _first_cool_down(policy: Policy) -> int:
+    return millis(policy.spec.recover.cool_down)
 
 
-def _take(breaker: Breaker, edge: Edge, policy: Policy, *, watermark: int) -> tuple[Breaker, BreakerMoved]:
+def _take(breaker: Breaker, edge: Edge, policy: Policy) -> tuple[Breaker, BreakerMoved]:
     """Enter another state."""
     reply = BreakerMoved(
         state=edge.to,
@@ -469,44 +341,45 @@ def _take(breaker: Breaker, edge: Edge, policy: Policy, *, watermark: int) -> tu
         epoch=reply.epoch,
         since=reply.since,
         reason=edge.reason,
-        watermark=watermark,
+        watermark=breaker.clock if edge.timed else max(breaker.watermark, *(each.seen for each in breaker.weighing)),
         cool_down=edge.cool_down,
         healthy_since=0,
         # Conditions that were never seen again while the target served on trial are taken to be over.
         conditions={} if edge.to is State.CLOSED else breaker.conditions,
         replies=(*breaker.replies, reply)[-MAX_REPLIES:],
     )
-    return entered, reply
+    return _judge_health(entered, policy), reply
 
 
 def _moments(breaker: Breaker, placement: Placement, policy: Policy) -> Iterator[int]:
     """Yield the times at which an edge may open by itself."""
-    recover, signals = policy.spec.recover, policy.spec.signals
-    if breaker.clock < breaker.held_until:
-        yield breaker.held_until
-    leases = [each.seen + signals.lease_ms for each in breaker.conditions.values() if each.weight]
+    recover = policy.spec.recover
     match breaker.state:
         case State.LIMITED if breaker.healthy_since:
             yield breaker.healthy_since + millis(recover.healthy_for)
         case State.LIMITED:
-            yield from (*leases, *_limits(breaker, policy))
-            window = millis(policy.spec.trip.window)
-            yield from (each.seen + window for each in breaker.occurrences if each.seen > breaker.watermark)
+            yield from (*_lapses(breaker.weighing, policy), *_limits(breaker, policy))
         case State.OPEN if breaker.clock < breaker.since + breaker.cool_down:
             yield breaker.since + breaker.cool_down
         case State.OPEN:
-            yield from (*leases, breaker.since + millis(recover.max_cool_down))
+            yield from (*_lapses(breaker.conditions.values(), policy), breaker.since + millis(recover.max_cool_down))
         case State.HALF_OPEN:
-            since = verified(breaker, placement)
             yield breaker.since + millis(recover.max_trial)
+            since = _on_trial_since(breaker, placement)
             if since:
                 yield since + millis(recover.healthy_for)
 
 
+def _lapses(weighing: Iterable[Occurrence | Condition], policy: Policy) -> Iterator[int]:
+    """Yield when evidence weighs no more, if nobody says anything."""
+    lease, window = policy.spec.signals.lease_ms, millis(policy.spec.trip.window)
+    for each in weighing:
+        yield each.seen + (lease if isinstance(each, Condition) else window)
+
+
 def _limits(breaker: Breaker, policy: Policy) -> list[int]:
-    """When conditions will have held for ``limitFor`` in LIMITED."""
+    """Return when conditions will have held for ``limitFor`` in LIMITED."""
     limit_for = policy.spec.trip.limit_for
     if limit_for is None:
         return []
-    held = [max(each.since, breaker.since) for each in breaker.conditions.values() if each.weight]
-    return [since + millis(limit_for) for since in held]
+    return [max(each.since, breaker.since) + millis(limit_for) for each in breaker.conditions.values()]

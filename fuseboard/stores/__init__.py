@@ -13,7 +13,8 @@ from msgspec import Raw, Struct
 
 from fuseboard import breaker as breakers
 from fuseboard import placement as placements
-from fuseboard.breaker import Breaker, Weighed
+from fuseboard.breaker import Breaker
+from fuseboard.evidence import Weighed
 from fuseboard.placement import Placement
 from fuseboard.policy import Policy
 

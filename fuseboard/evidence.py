@@ -1,0 +1,198 @@
+"""Evidence: what speaks against a target, and what of it counts.
+
+*Occurrences* count while they are in the window. *Conditions* hold until they are resolved or their lease ends. Nothing
+that was taken in at or before the watermark is added. Order of arrival is not order of events: brokers deliver late,
+twice and in any order, and Alertmanagers of a cluster repeat what another one has already resolved.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fuseboard.events import FailureDetected, FailureResolved
+from fuseboard.policy import millis
+
+if TYPE_CHECKING:
+    from fuseboard.events import Data, Failure, Foreign
+    from fuseboard.policy import Policy
+
+MAX_OCCURRENCES: Final = 256
+MAX_CONDITIONS: Final = 256
+"""Caps that keep a record small whatever comes in; the oldest goes first."""
+
+RESOLVED_MS: Final = 10 * 60_000
+"""How long a resolve outweighs a firing of the same episode that is taken in after it.
+
+Twice Alertmanager's default group_interval: its twin repeats a firing that late. But not for ever: a Prometheus that
+was cut off resolves an alert by its silence, and then fires it again with the same start.
+"""
+
+RESOLVES_KEPT_MS: Final = 3_600_000
+"""How long a resolve is remembered: longer than a broker retries what was taken in before it."""
+
+Value = TypeVar("Value")
+
+
+class Verdict(StrEnum):
+    """What became of one failure."""
+
+    COUNTED = "counted"
+    RENEWED = "renewed"
+    RESOLVED = "resolved"
+    STALE = "stale"
+    DUPLICATE = "duplicate"
+    UNKNOWN = "unknown"
+    WEIGHTLESS = "weightless"
+
+
+class _Part(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A part of the record in the store."""
+
+
+class Occurrence(_Part, frozen=True):
+    """Something that happened, while it is in the window."""
+
+    key: str
+    cause: str
+    weight: int
+    seen: int
+
+
+class Condition(_Part, frozen=True):
+    """Something that is so, until it is resolved or its lease ends."""
+
+    cause: str
+    weight: int
+    since: int
+    seen: int
+    started_at: int = 0
+
+
+class Resolved(_Part, frozen=True):
+    """That a condition ended: an older firing that comes late does not begin it again."""
+
+    started_at: int
+    seen: int
+
+
+class Weighed(_Part, frozen=True):
+    """One failure and what became of it."""
+
+    key: str
+    verdict: Verdict
+    weight: int = 0
+
+
+class Evidence:
+    """A working copy of a breaker's evidence as it is at one moment; what time has ended is left behind."""
+
+    __slots__ = ("_clock", "_keys", "_policy", "_watermark", "conditions", "occurrences", "resolved")
+
+    def __init__(
+        self,
+        occurrences: tuple[Occurrence, ...],
+        conditions: dict[str, Condition],
+        resolved: dict[str, Resolved],
+        policy: Policy,
+        *,
+        watermark: int,
+        clock: int,
+    ) -> None:
+        oldest, lease = clock - millis(policy.spec.trip.window), clock - policy.spec.signals.lease_ms
+        kept = clock - RESOLVES_KEPT_MS
+        self.occurrences = [each for each in occurrences if each.seen > oldest]
+        self.conditions = {name: each for name, each in conditions.items() if each.seen > lease}
+        self.resolved = {name: each for name, each in resolved.items() if each.seen > kept}
+        self._keys = {each.key for each in self.occurrences}
+        self._policy = policy
+        self._watermark = watermark
+        self._clock = clock
+
+    def take_in(self, data: Data | Foreign, seen: int) -> tuple[Weighed, ...]:
+        """Take in what a signal says that was seen then; return what became of each failure."""
+        if isinstance(data, FailureResolved):
+            return tuple(Weighed(each.key, self._resolve(each, seen)) for each in data.failures)
+        if isinstance(data, FailureDetected):
+            return tuple(self._detect(each, seen) for each in data.failures)
+        return ()
+
+    def _detect(self, failure: Failure, seen: int) -> Weighed:
+        weight = self._policy.spec.signals.weigh(failure.severity, condition=bool(failure.condition))
+        verdict = self._hold(failure, seen, weight) if failure.condition else self._count(failure, seen, weight)
+        return Weighed(failure.key, verdict, weight if verdict in (Verdict.COUNTED, Verdict.RENEWED) else 0)
+
+    def _hold(self, failure: Failure, seen: int, weight: int) -> Verdict:
+        """A condition holds, again or for the first time."""
+        known, ended = self.conditions.get(failure.condition), self.resolved.get(failure.condition)
+        if seen <= self._watermark or seen <= self._clock - self._policy.spec.signals.lease_ms:
+            return Verdict.STALE
+        if ended is not None and _is_outweighed(failure.started_at, seen, ended):
+            return Verdict.STALE
+        if known is not None and 0 < failure.started_at < known.started_at:
+            return Verdict.STALE
+        if known is not None and seen <= known.seen:
+            return Verdict.DUPLICATE
+        self.conditions.pop(failure.condition, None)
+        if not weight:
+            return Verdict.WEIGHTLESS
+        started_at = failure.started_at or (known.started_at if known else 0)
+        since = known.since if known else seen
+        _put(self.conditions, failure.condition, Condition(failure.cause, weight, since, seen, started_at))
+        return Verdict.RENEWED if known else Verdict.COUNTED
+
+    def _resolve(self, failure: Failure, seen: int) -> Verdict:
+        """A condition holds no longer; healthy evidence is never blocked, unless it is of an earlier episode."""
+        if not failure.condition:
+            return Verdict.UNKNOWN
+        known, ended = self.conditions.get(failure.condition), Resolved(failure.started_at, seen)
+        earlier = self.resolved.pop(failure.condition, ended)
+        _put(self.resolved, failure.condition, max(earlier, ended, key=lambda each: (each.started_at, each.seen)))
+        if known is None:
+            return Verdict.UNKNOWN
+        if not _is_outweighed(known.started_at, known.seen, ended):
+            return Verdict.STALE
+        del self.conditions[failure.condition]
+        return Verdict.RESOLVED
+
+    def _count(self, failure: Failure, seen: int, weight: int) -> Verdict:
+        """Something happened: it counts once, while it is in the window."""
+        if failure.key in self._keys:
+            return Verdict.DUPLICATE
+        oldest = max(self._watermark, self._clock - millis(self._policy.spec.trip.window))
+        if seen <= oldest or 0 < failure.started_at <= oldest:
+            return Verdict.STALE
+        if not weight:
+            return Verdict.WEIGHTLESS
+        self._keys.add(failure.key)
+        self.occurrences.append(Occurrence(failure.key, failure.cause, weight, seen))
+        if len(self.occurrences) > MAX_OCCURRENCES:
+            self._shrink()
+        return Verdict.COUNTED
+
+    def _shrink(self) -> None:
+        """Make room for one: drop what no longer counts, else make one of the two oldest, so that no weight is lost."""
+        passed = next((each for each in self.occurrences if each.seen <= self._watermark), None)
+        if passed is not None:
+            self.occurrences.remove(passed)
+            return
+        first, second, *_ = self.occurrences
+        both = replace(second, weight=first.weight + second.weight, seen=max(first.seen, second.seen))
+        self.occurrences[:2] = [both]
+
+
+def _is_outweighed(started_at: int, seen: int, ended: Resolved) -> bool:
+    """Say whether a resolve outweighs a firing, whichever of the two came first."""
+    if not started_at or not ended.started_at:
+        return seen <= ended.seen
+    return started_at <= ended.started_at and seen < ended.seen + RESOLVED_MS
+
+
+def _put(found: dict[str, Value], name: str, value: Value) -> None:
+    """Put a value in as the newest; over the cap, the oldest goes."""
+    found[name] = value
+    if len(found) > MAX_CONDITIONS:
+        del found[next(iter(found))]

@@ -1,0 +1,124 @@
+"""One breaker to play with: signals, and time that passes when told to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fuseboard.breaker import Breaker, State, Transition, next_due, step
+from fuseboard.events import Data, Event, Failure, FailureDetected, FailureResolved, Foreign, TimerElapsed
+from fuseboard.placement import Placement, Result
+from fuseboard.policy import Policy, parse
+
+START: Final = 1_700_000_000_000
+MINUTE: Final = 60
+HOUR: Final = 3_600
+
+
+def policy(**parts: dict[str, Any]) -> Policy:
+    """Return a policy with these parts of its spec."""
+    spec = {"target": {"name": "login"}, **parts}
+    metadata = {"name": "login", "namespace": "shop"}
+    return parse(
+        {"apiVersion": "fuseboard.dev/v1alpha1", "kind": "CircuitBreaker", "metadata": metadata, "spec": spec}, ""
+    )
+
+
+@dataclass
+class Panel:
+    """One breaker, told of one signal after the other; time passes by ``wait``."""
+
+    policy: Policy = field(default_factory=policy)
+    breaker: Breaker = field(default_factory=Breaker)
+    placement: Placement = field(default_factory=Placement)
+    now: int = START
+    sent: int = 0
+
+    def wait(self, seconds: float) -> Panel:
+        """Let time pass; nobody says anything."""
+        self.now += round(seconds * 1000)
+        return self
+
+    def tell(self, data: Data | Foreign, *, ago: float = 0, name: str = "") -> Transition:
+        """Tell the breaker of something that was taken in some seconds ago."""
+        self.sent += 1
+        taken_in = self.now - round(ago * 1000)
+        return self.deliver(
+            Event(id=name or str(self.sent), source="/s", subject="shop/login", data=data, time=taken_in)
+        )
+
+    def deliver(self, event: Event) -> Transition:
+        """Deliver an event, perhaps once more."""
+        transition = step(self.breaker, self.placement, event, self.policy, self.now)
+        self.breaker = transition.breaker
+        return transition
+
+    def fire(self, *names: str, severity: str = "warning", started: float = 0, ago: float = 0) -> Transition:
+        """Alerts fire; ``started`` is that many seconds after the beginning, or not known."""
+        return self.tell(FailureDetected(failures=tuple(alert(each, severity, started) for each in names)), ago=ago)
+
+    def resolve(self, *names: str, started: float = 0, ago: float = 0) -> Transition:
+        """Alerts are resolved."""
+        return self.tell(FailureResolved(failures=tuple(alert(each, "warning", started) for each in names)), ago=ago)
+
+    def happen(self, *keys: str, cause: str = "BackOff", started: float = 0, ago: float = 0) -> Transition:
+        """Something happens: Kubernetes events."""
+        started_at = START + round(started * 1000) if started else 0
+        failures = tuple(Failure(key=key, cause=cause, started_at=started_at) for key in keys)
+        return self.tell(FailureDetected(failures=failures), ago=ago)
+
+    def tick(self) -> Transition:
+        """The clock says that a time has come."""
+        return self.tell(TimerElapsed(due_at=self.now))
+
+    def verify(self) -> Panel:
+        """The placement of this epoch is in place as of now."""
+        self.placement = Placement(epoch=self.breaker.epoch, step=1, result=Result.VERIFIED, verified_at=self.now)
+        return self
+
+    @property
+    def state(self) -> State:
+        """The breaker's state."""
+        return self.breaker.state
+
+    def at(self, state: State) -> bool:
+        """Say whether the breaker is in this state."""
+        return self.state is state
+
+    @property
+    def due(self) -> float | None:
+        """In how many seconds time alone may change the breaker."""
+        moment = next_due(self.breaker, self.placement, self.policy)
+        return None if moment is None else (moment - self.now) / 1000
+
+
+def alert(name: str, severity: str = "warning", started: float = 0) -> Failure:
+    """Return a condition's failure."""
+    started_at = START + round(started * 1000) if started else 0
+    return Failure(key=f"{name}@{started}", cause=name, condition=name, severity=severity, started_at=started_at)
+
+
+def limited(**parts: dict[str, Any]) -> Panel:
+    """Return a panel whose breaker a warning has limited."""
+    panel = Panel(policy(**parts))
+    panel.fire("slow")
+    assert panel.at(State.LIMITED)
+    return panel.wait(1)
+
+
+def opened(**parts: dict[str, Any]) -> Panel:
+    """Return a panel whose breaker a critical alert has opened."""
+    panel = Panel(policy(**parts))
+    panel.fire("down", severity="critical")
+    assert panel.at(State.OPEN)
+    return panel.wait(1)
+
+
+def on_trial(*, placed: bool = True, **parts: dict[str, Any]) -> Panel:
+    """Return a panel whose breaker is half open, its placement verified one second later."""
+    panel = opened(**parts)
+    panel.wait(10).resolve("down")
+    panel.wait(90).tick()
+    assert panel.at(State.HALF_OPEN)
+    panel.wait(1)
+    return panel.verify().wait(1) if placed else panel
