@@ -8,10 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from msgspec import Raw
-
 from fuseboard.breaker import step
-from fuseboard.events import BREAKER_EVENTS, SIGNALS, Event, FailureDetected, FailureResolved, encode_data
+from fuseboard.events import BREAKER_EVENTS, SIGNALS, Event, FailureDetected, FailureResolved
 from fuseboard.stores import Change, Entry
 from fuseboard.stores.redis import open_store
 
@@ -63,7 +61,7 @@ def _entries(event: Event, transition: Transition) -> tuple[Entry, ...]:
         event=f"{event.source} {event.id}",
         type=event.type,
         time=event.time,
-        signal=Raw(encode_data(event.data)) if isinstance(event.data, FailureDetected | FailureResolved) else None,
+        signal=event.data if isinstance(event.data, FailureDetected | FailureResolved) else None,
         weighed=transition.weighed,
         previous=transition.before.state if moved else "",
         state=transition.breaker.state,

@@ -5,10 +5,20 @@ One file in ``functions/`` is one Knative Service. A function knows neither HTTP
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fuseboard.events import Event, EventTypes
+
+
+class Answer(NamedTuple):
+    """What a function's app answered to a POST; the names of the headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class Function(Protocol):

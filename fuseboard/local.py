@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cloudevents.core.bindings.http import HTTPMessage
 
     from fuseboard.events import Event
-    from fuseboard.serving import Answer
+    from fuseboard.function import Answer
 
     Post = Callable[[str, HTTPMessage], Answer]
     """Posts a message to a function by its name."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import socket
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from fuseboard.settings import Settings
     from fuseboard.sinks import Sink
     from fuseboard.stores.outbox import Outbox
+
+    Lane = deque[tuple[str, Event]]
+    """Events of one breaker, by their names in the outbox; the first one is being delivered."""
 
 LANES: Final = 16
 IN_HAND: Final = 256
@@ -41,7 +44,7 @@ class Relay:
         self._name = name
         self._room = BoundedSemaphore(IN_HAND)
         self._lock = Lock()
-        self._lanes: dict[str, deque[tuple[str, Event]]] = {}
+        self._lanes: dict[str, Lane] = {}
 
     def run(self, stop: Flag) -> None:
         """See ``Watcher.run``."""
@@ -66,24 +69,28 @@ class Relay:
             if stop.is_set():
                 return
         with self._lock:
-            lane = self._lanes.get(event.subject)
-            if lane is not None:
-                lane.append((identifier, event))
-                return
-            self._lanes[event.subject] = deque([(identifier, event)])
-        pool.submit(self._drain, event.subject, stop)
+            lane = self._lanes.setdefault(event.subject, deque())
+            lane.append((identifier, event))
+            is_first = len(lane) == 1
+        if is_first:
+            self._begin(pool, lane, stop)
 
-    def _drain(self, subject: str, stop: Flag) -> None:
-        """Deliver a lane's events in their order until none is left."""
-        while True:
-            with self._lock:
-                lane = self._lanes[subject]
-                if not lane:
-                    del self._lanes[subject]
-                    return
-                identifier, event = lane.popleft()
+    def _begin(self, pool: ThreadPoolExecutor, lane: Lane, stop: Flag) -> None:
+        pool.submit(self._deliver_head, pool, lane, stop).add_done_callback(_tell)
+
+    def _deliver_head(self, pool: ThreadPoolExecutor, lane: Lane, stop: Flag) -> None:
+        """Deliver a lane's first event, then let its next one begin."""
+        identifier, event = lane[0]
+        try:
             self._deliver(identifier, event, stop)
+        finally:
             self._room.release()
+            with self._lock:
+                lane.popleft()
+                if not lane:
+                    del self._lanes[event.subject]
+            if lane and not stop.is_set():
+                self._begin(pool, lane, stop)
 
     def _deliver(self, identifier: str, event: Event, stop: Flag) -> None:
         wait = FIRST_WAIT_S
@@ -105,6 +112,12 @@ class Relay:
             self._outbox.reject(identifier, event, str(error))
         else:
             self._outbox.done([identifier])
+
+
+def _tell(done: Future[None]) -> None:
+    error = done.exception()
+    if error is not None:
+        logs.logger().error("relay.bug", exc_info=error)
 
 
 def new(settings: Settings, sink: Sink) -> Relay:

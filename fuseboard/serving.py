@@ -15,7 +15,7 @@ from importlib import import_module
 from inspect import signature
 from threading import Event as Flag
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
@@ -35,6 +35,7 @@ from fuseboard.errors import (
     WrongContentType,
 )
 from fuseboard.events import ANY, KINDS, MAX_EVENT_BYTES, Event, decode, encode, encode_data
+from fuseboard.function import Answer
 from fuseboard.settings import from_environment
 from fuseboard.sinks import HttpSink
 from fuseboard.source import Notification
@@ -149,14 +150,6 @@ def _rooted(app: WSGIApplication) -> WSGIApplication:
         return app({**environ, "PATH_INFO": environ.get("PATH_INFO") or "/"}, start_response)
 
     return rooted
-
-
-class Answer(NamedTuple):
-    """What an app answered."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 def call(app: WSGIApplication, message: HTTPMessage) -> Answer:

@@ -10,8 +10,8 @@ import pytest
 
 from fuseboard.errors import CannotStart, FuseboardError, SinkUnavailable
 from fuseboard.events import Event, Failure, FailureDetected, StepDue, TimerElapsed, decode, encode
+from fuseboard.function import Answer
 from fuseboard.local import LocalBroker, Trigger, manifests, read_triggers
-from fuseboard.serving import Answer
 
 if TYPE_CHECKING:
     from pathlib import Path

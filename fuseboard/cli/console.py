@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -62,7 +63,7 @@ class Console:
             each for each in entries if each.kind == "result" and (each.epoch, each.step) == (done.epoch, done.step)
         )
         patch = next((each.patch for each in found if each.patch), None)
-        return bytes(patch).decode() if patch else ""
+        return json.dumps(patch) if patch else ""
 
     def _line(self, event: Event, text: str) -> None:
         moment = datetime.fromtimestamp((event.time or 0) / 1000).astimezone()

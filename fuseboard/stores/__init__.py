@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from fuseboard import breaker as breakers
 from fuseboard import placement as placements
@@ -61,7 +61,8 @@ class Entry(Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=Tru
     type: str = ""
     time: int | None = None
     """When the event was taken in."""
-    signal: Raw | None = None
+    signal: Any = None
+    """What the event said, as JSON."""
     weighed: tuple[Weighed, ...] = ()
     state: str = ""
     previous: str = ""
@@ -71,7 +72,8 @@ class Entry(Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=Tru
     reason: str = ""
     shares: dict[str, int] = {}
     rehearsed: bool = False
-    patch: Raw | None = None
+    patch: Any = None
+    """What was sent to the cluster, or would have been, as JSON."""
     detail: dict[str, Any] = {}
 
 
