@@ -1,0 +1,97 @@
+"""``python -m bench [NAME ...]``: what was promised, measured; one line per promise.
+
+Without names, everything. A promise that is not kept says ``short``; that is no error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import compileall
+import os
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from bench import cold_start, decisions, function, many_targets, webhook
+from bench.measure import ROOT, Plan, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+PROMISES: Final[Mapping[str, Callable[[Plan], Iterator[Result]]]] = {
+    "decisions": decisions.run,
+    "many_targets": many_targets.run,
+    "function": function.run,
+    "cold_start": cold_start.run,
+    "webhook": webhook.run,
+}
+RESULTS: Final = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    arguments = _arguments()
+    peers: Path | None = arguments.peers / "bin" / "python"
+    if peers is None or not peers.exists():
+        print(f"no peers in {arguments.peers}: `make bench` installs them; without, ratios to them are left out")
+        peers = None
+    for package in ("bench", "eventsources", "functions", "fuseboard"):
+        compileall.compile_dir(ROOT / package, quiet=2)
+    _warn_of_others()
+    begin, results, failures = time.monotonic(), [], []
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        plan = Plan(quick=arguments.quick, peers=peers, folder=Path(folder))
+        for name in arguments.names or PROMISES:
+            try:
+                for result in PROMISES[name](plan):
+                    print(result.line, flush=True)
+                    results.append(result)
+            except (RuntimeError, OSError, TimeoutError) as error:
+                failures.append(f"{name}: not measured: {error}")
+                print(failures[-1], file=sys.stderr)
+    _write(arguments.json, results, quick=arguments.quick, seconds=time.monotonic() - begin)
+    sys.exit(1 if failures else 0)
+
+
+def _warn_of_others() -> None:
+    busy, cpus = os.getloadavg()[0], os.cpu_count() or 1
+    if busy > cpus / 2:
+        print(
+            f"others are at work here (load {busy:.1f} on {cpus} CPUs): a core that never sleeps answers a short call"
+        )
+        print("sooner, and a long one waits: ratios to floors come out too low")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", choices=[*PROMISES, []], metavar="NAME", help=", ".join(PROMISES))
+    parser.add_argument("--quick", action="store_true", help="within a minute: fewer and shorter rounds")
+    parser.add_argument("--peers", type=Path, default=ROOT / ".venv" / "peers", help="the peers' environment")
+    parser.add_argument("--json", type=Path, help="where the results go, instead of bench/results/")
+    return parser.parse_args()
+
+
+def _write(path: Path | None, results: list[Result], *, quick: bool, seconds: float) -> None:
+    now = datetime.now(UTC)
+    if path is None:
+        RESULTS.mkdir(exist_ok=True)
+        path = RESULTS / f"{now:%Y%m%dT%H%M%SZ}.json"
+    run = {
+        "at": now,
+        "quick": quick,
+        "seconds": round(seconds),
+        "python": sys.version.split()[0],
+        "cpus": os.cpu_count(),
+    }
+    lines = [{**msgspec.to_builtins(result), "verdict": result.verdict} for result in results]
+    path.write_bytes(msgspec.json.format(msgspec.json.encode({**run, "results": lines}), indent=2))
+    print(f"{len(results)} results in {seconds:.0f} s: {path}")
+
+
+if __name__ == "__main__":
+    main()
