@@ -1,0 +1,178 @@
+"""The commands, as people type them."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fuseboard import __version__
+from tests.cli.running import FUSEBOARD, POLICY, Up, alert, notification
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def run(*arguments: str, state: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end."""
+    environment = {**os.environ, "COLUMNS": "160", **({"XDG_STATE_HOME": str(state)} if state else {})}
+    return subprocess.run(  # noqa: S603  - the program under test
+        [FUSEBOARD, *arguments], capture_output=True, text=True, timeout=30, env=environment, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """One program for all commands that ask it something."""
+    with Up(tmp_path_factory.mktemp("up")) as running:
+        yield running
+
+
+@pytest.mark.parametrize("command", ["up", "serve", "status", "send", "version"])
+def test_each_command_shows_an_example(command: str) -> None:
+    """--help has a line that can be pasted."""
+    found = run(command, "--help")
+
+    assert found.returncode == 0
+    assert f"fuseboard {command}" in found.stdout.partition("Example")[2]
+
+
+def test_version() -> None:
+    """It is the package's own."""
+    assert run("version").stdout.strip() == __version__
+
+
+def test_an_alert_can_be_sent_and_seen(up: Up) -> None:
+    """send, then status: the breaker is open; resolved, it closes."""
+    sent = run("send", "alert", "--severity", "critical", "--url", up.url)
+    assert sent.returncode == 0, sent.stderr
+    up.becomes("OPEN")
+    shown = run("status", "--url", up.url).stdout
+    assert "shop/login" in shown
+    assert "OPEN" in shown
+    assert "standby 100 % (rehearsed)" in shown
+
+    run("send", "alert", "--severity", "critical", "--resolved", "--url", up.url)
+    up.becomes("CLOSED")
+    found = json.loads(run("status", "shop/login", "-o", "json", "--url", up.url).stdout)
+    assert (found["state"], found["epoch"]) == ("CLOSED", 3)
+
+
+def test_an_event_and_files_can_be_sent(up: Up, tmp_path: Path) -> None:
+    """An event goes to the ingress; a file goes where its content belongs."""
+    weightless = tmp_path / "notification.json"
+    weightless.write_text(json.dumps(notification(alert("info"))), encoding="utf-8")
+    event = {"specversion": "1.0", "type": "com.example.x", "source": "/x", "id": "1", "data": {}}
+    (tmp_path / "event.json").write_text(json.dumps(event), encoding="utf-8")
+
+    assert "/alertmanager" in run("send", str(weightless), "--url", up.url).stdout
+    assert "/events" in run("send", str(tmp_path / "event.json"), "--url", up.url).stdout
+    assert "/events" in run("send", "event", "--deployment", "other", "--url", up.url).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("status", "shop/cart"), "not in the breaker table"),
+        (("send", "missing.json"), "cannot be read"),
+        (("send", "event", "--resolved"), "cannot be resolved"),
+    ],
+)
+def test_what_goes_wrong_is_a_sentence(up: Up, arguments: tuple[str, ...], says: str) -> None:
+    """An error is one sentence that helps, and exit code 1; never a trace."""
+    found = run(*arguments, "--url", up.url)
+
+    assert found.returncode == 1
+    assert says in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_nobody_there_is_said_so() -> None:
+    """Without a running Fuseboard, status says what to start."""
+    found = run("status", "--url", "http://127.0.0.1:9")
+
+    assert found.returncode == 1
+    assert "fuseboard up" in found.stderr
+
+
+def _write(path: Path, *documents: object) -> str:
+    path.write_text("\n---\n".join(json.dumps(each) for each in documents), encoding="utf-8")
+    return str(path)
+
+
+def test_a_policy_with_an_unknown_field_does_not_start(tmp_path: Path) -> None:
+    """The message names file, document, field and what to do."""
+    wrong = {**POLICY, "spec": {**POLICY["spec"], "openAt": 3}}
+
+    found = run("up", "-f", _write(tmp_path / "p.yaml", POLICY, wrong), state=tmp_path)
+
+    assert found.returncode == 1
+    assert "document 2" in found.stderr
+    assert "spec.openAt" in found.stderr
+
+
+def test_two_breakers_on_one_target_do_not_start(tmp_path: Path) -> None:
+    """Both breakers are named."""
+    twin = {**POLICY, "metadata": {"name": "twin", "namespace": "shop"}}
+
+    found = run("up", "-f", _write(tmp_path / "p.yaml", POLICY, twin), state=tmp_path)
+
+    assert found.returncode == 1
+    assert "shop/twin" in found.stderr
+    assert "shop/login" in found.stderr
+
+
+def test_a_taken_port_is_said_so(tmp_path: Path) -> None:
+    """The message names the port and the option."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        found = run("up", "-f", _write(tmp_path / "p.yaml", POLICY), "--port", str(port), state=tmp_path)
+
+    assert found.returncode == 1
+    assert str(port) in found.stderr
+    assert "--port" in found.stderr
+
+
+def test_a_state_directory_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
+    """The message names the directory and the variable."""
+    (tmp_path / "file").write_text("", encoding="utf-8")
+
+    found = run("up", "-f", _write(tmp_path / "p.yaml", POLICY), state=tmp_path / "file")
+
+    assert found.returncode == 1
+    assert "XDG_STATE_HOME" in found.stderr
+
+
+def test_a_second_one_on_the_same_state_does_not_start(up: Up) -> None:
+    """Two of them would take each other's store: the second one says so and leaves the first alone."""
+    found = run("up", "-f", str(up.file), "--port", str(up.port + 1), state=up.state)
+
+    assert found.returncode == 1
+    assert "another `fuseboard up`" in found.stderr
+    assert up.status("/readyz") == 200
+
+
+def test_a_kubeconfig_that_is_missing_is_said_so(tmp_path: Path) -> None:
+    """The message names the file."""
+    path = _write(tmp_path / "p.yaml", POLICY)
+
+    found = run("up", "-f", path, "--kubeconfig", str(tmp_path / "none"), state=tmp_path)
+
+    assert found.returncode == 1
+    assert "none" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_serve_names_what_is_missing(tmp_path: Path) -> None:
+    """A module that does not exist is said so before a server is started."""
+    found = run("serve", "functions.nothing", state=tmp_path)
+
+    assert found.returncode == 1
+    assert "functions.nothing" in found.stderr
