@@ -48,22 +48,19 @@ class Console:
 
     def _step(self, event: Event, done: FailoverDone) -> None:
         shares = ", ".join(f"{name} {share} %" for name, share in done.shares.items() if share)
-        how = "rehearsed" if done.rehearsed else done.result
-        self._line(event, f"  placement {done.epoch}.{done.step}: {shares}  {how}: {done.reason}")
-        patch = self._patch(event.subject, done)
-        if patch and done.rehearsed:
-            self._line(event, f"  would send: {patch}")
+        how = f"{done.result}, rehearsed" if done.rehearsed else done.result
+        would = f"  would patch {self._patch(event.subject, done)}" if done.rehearsed else ""
+        self._line(event, f"  placement {done.epoch}.{done.step}: {shares}  ({how}) {done.reason}{would}")
 
     def _patch(self, key: str, done: FailoverDone) -> str:
+        """Return what a rehearsed step would change for the traffic; the journal has the whole patch."""
         try:
             entries = self._store.journal([key], 5)
         except FuseboardError:
             return ""
-        found = (
-            each for each in entries if each.kind == "result" and (each.epoch, each.step) == (done.epoch, done.step)
-        )
-        patch = next((each.patch for each in found if each.patch), None)
-        return json.dumps(patch) if patch else ""
+        steps = (each for each in entries if (each.kind, each.epoch, each.step) == ("result", done.epoch, done.step))
+        patch = next((each.patch for each in steps if each.patch), {})
+        return json.dumps(patch.get("spec", "its fence only"))
 
     def _line(self, event: Event, text: str) -> None:
         moment = datetime.fromtimestamp((event.time or 0) / 1000).astimezone()

@@ -20,6 +20,7 @@ from uuid import NAMESPACE_DNS, uuid5
 from .alertmanager import Alert, Alertmanager, pair
 
 PAYLOADS = Path(__file__).parent / "payloads"
+EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "01-one-alert"
 KEPT_HEADERS = ("content-type", "user-agent")
 # Long enough for all alerts of one request to reach their group.
 GATHER = "300ms"
@@ -274,8 +275,21 @@ def recordings() -> Iterator[tuple[str, Recording]]:
     yield "fifty", firing(*STORM)
 
 
+def example() -> Iterator[tuple[str, Recording]]:
+    """The tour of the README: it gets worse, then it is over."""
+    with scene() as (alertmanager, recorder):
+        for name, severity in (("warning", "warning"), ("critical", "critical")):
+            alertmanager.post(mismatch("login", severity))
+            yield name, recorder.next().recording()
+        alertmanager.resolve(*(mismatch("login", severity).labels for severity in ("warning", "critical")))
+        yield "resolved", recorder.next().recording()
+
+
 def main() -> None:
     """Rewrite the recordings."""
+    for name, recording in example():
+        text = json.dumps(recording["body"], indent=2, ensure_ascii=False)
+        (EXAMPLE / f"{name}.json").write_text(text + "\n", "utf-8")
     PAYLOADS.mkdir(exist_ok=True)
     for name, recording in recordings():
         text = json.dumps(recording, indent=2, ensure_ascii=False)
