@@ -59,7 +59,7 @@ class Console:
         except FuseboardError:
             return ""
         steps = (each for each in entries if (each.kind, each.epoch, each.step) == ("result", done.epoch, done.step))
-        patch = next((each.patch for each in steps if each.patch), {})
+        patch: dict[str, object] = next((each.patch for each in steps if each.patch), {})
         return json.dumps(patch.get("spec", "its fence only"))
 
     def _line(self, event: Event, text: str) -> None:
