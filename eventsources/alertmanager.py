@@ -21,15 +21,17 @@ import msgspec
 from msgspec import Meta, Struct
 
 from fuseboard.errors import InvalidInput, TooLarge, WrongContentType
-from fuseboard.events import JSON, Event, Failure, FailureDetected, FailureResolved, decode_json, digest, encode_data
+from fuseboard.events import JSON, Failure, FailureDetected, FailureResolved, decode_json, digest
+from fuseboard.signals import folded
 from fuseboard.stores import Entry
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
 from fuseboard.targets import Table, involved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from fuseboard.events import Event
     from fuseboard.policy import Policy
     from fuseboard.settings import Settings
     from fuseboard.source import Notification, Outbox
@@ -44,9 +46,6 @@ REPLICA_LABELS: Final = frozenset({"prometheus_replica", "__replica__", "thanos_
 They are external labels of prometheus-operator, Cortex and Mimir, and Thanos. A plain ``replica`` is not among them,
 nor are ``instance`` and ``pod``: they tell real things apart, and the end of one must not be the end of the other.
 """
-
-MAX_DATA_BYTES: Final = 60 * 1024
-"""Of an event's data: with its attributes it stays under the 64 KiB that every CloudEvents intermediary forwards."""
 
 AHEAD_MS: Final = 5 * 60_000
 """How far a ``startsAt`` may be in the future before it is noted."""
@@ -237,10 +236,9 @@ class _Told:
     def events(self, source: str) -> Iterator[Event]:
         for breaker in sorted(self._firing.keys() | self._resolved.keys()):
             fires, ended = self._firing.get(breaker, {}), self._resolved.get(breaker, {})
-            for failures in _split(fires.values()):
-                yield _event(source, breaker, FailureDetected(failures))
-            for failures in _split(failure for condition, failure in ended.items() if condition not in fires):
-                yield _event(source, breaker, FailureResolved(failures))
+            yield from folded(source, breaker, FailureDetected, fires.values())
+            over = (failure for condition, failure in ended.items() if condition not in fires)
+            yield from folded(source, breaker, FailureResolved, over)
 
 
 def _alerts(payload: object) -> list[object]:
@@ -318,30 +316,6 @@ def _end(ends_at: object) -> int:
 
 def _began(failure: Failure) -> tuple[int, str]:
     return failure.started_at, failure.key
-
-
-def _event(source: str, breaker: str, data: FailureDetected | FailureResolved) -> Event:
-    name = digest(breaker, *(failure.key for failure in data.failures))
-    return Event(id=name, source=source, subject=breaker, data=data)
-
-
-def _split(failures: Iterable[Failure]) -> Iterator[tuple[Failure, ...]]:
-    """Yield all failures in order of their keys, in parts that fit into an event."""
-    whole = sorted(failures, key=lambda failure: failure.key)
-    if whole and len(encode_data(whole)) <= MAX_DATA_BYTES:
-        yield tuple(whole)
-        return
-    part: list[Failure] = []
-    size = 0
-    for failure in whole:
-        length = len(encode_data(failure)) + 1
-        if part and size + length > MAX_DATA_BYTES:
-            yield tuple(part)
-            part, size = [], 0
-        part.append(failure)
-        size += length
-    if part:
-        yield tuple(part)
 
 
 def _cluster(query: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""The cluster: reads and patches of single objects, and nothing else.
+"""The cluster: reads and patches of single objects, pages of lists, streams of changes, and nothing else.
 
 The only user of the Kubernetes client, and only of its generic half: the typed API classes cost 0.4 s and 40 MB.
 ``Rehearsal`` stands in where there is no cluster: the same reads and patches, and nobody's traffic moves.
@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
-from fuseboard.errors import CannotStart, ClusterUnavailable, Conflict, Refused
+from fuseboard.errors import CannotStart, ClusterUnavailable, Conflict, Expired, Refused
 from fuseboard.logs import logger
 from fuseboard.settings import IN_CLUSTER
+from fuseboard.streams import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from kubernetes.client import ApiClient
 
@@ -31,15 +34,20 @@ if TYPE_CHECKING:
 FIELD_MANAGER: Final = "fuseboard"
 CALL_TIMEOUT_S: Final = 5.0
 CHECK_TIMEOUT_S: Final = 1.0
+PAGE_TIMEOUT_S: Final = 30.0
 MERGE_PATCH: Final = "application/merge-patch+json"
 REHEARSAL_FILE: Final = "rehearsal.json"
 
 _UNAUTHORIZED: Final = 401
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
+_GONE: Final = 410
 _TOO_MANY: Final = 429
 _SERVER_ERROR: Final = 500
 _LATER: Final = (408, 425, _TOO_MANY)
+_TOO_LARGE: Final = "Too large resource version"
+"""Said of a version that the API server's store has not come to: it was restored (``reflector.go`` looks for it, too)."""
+_SECONDS: Final = re.compile(r"[0-9]{1,5}")
 
 
 class Cluster(Protocol):
@@ -121,6 +129,30 @@ class Kubernetes:
         """See ``Cluster.check``."""
         self.within(CHECK_TIMEOUT_S)._call("GET", "/version")  # noqa: SLF001  - of the same class
 
+    def page(self, path: str, query: Mapping[str, str]) -> Manifest:
+        """Return one page of a list, with its ``metadata``.
+
+        Raises:
+            Expired: the version or the page asked for is not to be had.
+
+        """
+        return Kubernetes(self._client, call_timeout_s=PAGE_TIMEOUT_S)._call("GET", path, query)  # noqa: SLF001
+
+    def stream(self, path: str, query: Mapping[str, str], silence_s: float) -> Stream:
+        """Return the lines of an answer that goes on; it ends in ``Stalled`` after so long a silence.
+
+        Raises:
+            Expired: the version asked for is not to be had.
+
+        """
+        what = f"GET {path}"
+        with _errors_translated(what):
+            response = self._request(what, (self._call_timeout_s, silence_s), query, None)
+            if response.status == 200:  # noqa: PLR2004  - HTTP's own number
+                return Stream(what, response.response)
+            content = response.read()
+        raise told(what, response.status, response.headers, _decoded(content) or _quoted(content))
+
     def _call(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Manifest | None = None
     ) -> Manifest:
@@ -129,27 +161,28 @@ class Kubernetes:
         answer = _decoded(content)
         if 200 <= status < 300 and answer is not None:  # noqa: PLR2004  - HTTP's successes
             return answer
-        raise _translated(what, status, headers, answer or {"message": content[:200].decode(errors="replace")})
+        raise told(what, status, headers, answer or _quoted(content))
 
     def _send(
         self, what: str, timeout_s: float, query: Mapping[str, str] | None, body: Manifest | None
     ) -> tuple[int, Mapping[str, str], bytes]:
-        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415  - it takes 0.2 s: see the module's docs
-        from kubernetes.config import ConfigException  # noqa: PLC0415  - as above
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415  - as above
+        with _errors_translated(what):
+            response = self._request(what, timeout_s, query, body)
+            return response.status, response.headers, response.read()
 
+    def _request(
+        self,
+        what: str,
+        timeout_s: float | tuple[float, float],
+        query: Mapping[str, str] | None,
+        body: Manifest | None,
+    ) -> Any:  # noqa: ANN401  - the client's own response
         method, _, path = what.partition(" ")
         header = {"Accept": "application/json"} | ({"Content-Type": MERGE_PATCH} if body is not None else {})
-        try:
-            request = self._client.param_serialize(
-                method, path, None, list((query or {}).items()), header, body, auth_settings=["BearerToken"]
-            )
-            response = self._client.call_api(*request, _request_timeout=timeout_s)
-            return response.status, response.headers, response.read()  # type: ignore[no-untyped-call]
-        except (HTTPError, ApiException, OSError) as error:
-            raise ClusterUnavailable(f"{what}: no answer from the API server: {_told(error)}") from error
-        except ConfigException as error:
-            raise ClusterUnavailable(f"{what}: the credential cannot be renewed: {_told(error)}") from error
+        request = self._client.param_serialize(
+            method, path, None, list((query or {}).items()), header, body, auth_settings=["BearerToken"]
+        )
+        return self._client.call_api(*request, _request_timeout=timeout_s)
 
     def _seconds_left(self, what: str) -> float:
         if self._deadline is None:
@@ -255,6 +288,30 @@ def _need_file(kubeconfig: str) -> None:
         raise CannotStart(f"there is no kubeconfig {kubeconfig}: give a file that exists, or leave it out to rehearse")
 
 
+@contextmanager
+def _errors_translated(what: str) -> Iterator[None]:
+    """Raise Fuseboard's errors instead of the client's.
+
+    Raises:
+        ClusterUnavailable: no answer, or no credential to ask with.
+
+    """
+    from kubernetes.client.exceptions import ApiException  # noqa: PLC0415  - it takes 0.2 s: see the module's docs
+    from kubernetes.config import ConfigException  # noqa: PLC0415  - as above
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415  - as above
+
+    try:
+        yield
+    except (HTTPError, ApiException, OSError) as error:
+        raise ClusterUnavailable(f"{what}: no answer from the API server: {_told(error)}") from error
+    except ConfigException as error:
+        raise ClusterUnavailable(f"{what}: the credential cannot be renewed: {_told(error)}") from error
+
+
+def _quoted(content: bytes) -> Manifest:
+    return {"message": content[:200].decode(errors="replace")}
+
+
 def _decoded(content: bytes) -> Manifest | None:
     try:
         answer = json.loads(content)
@@ -263,18 +320,21 @@ def _decoded(content: bytes) -> Manifest | None:
     return answer if isinstance(answer, dict) else None
 
 
-def _translated(
+def told(
     what: str, status: int, headers: Mapping[str, str], answer: Manifest
-) -> ClusterUnavailable | Conflict | Refused:
-    """Return the error that says what the reader must do."""
+) -> ClusterUnavailable | Conflict | Expired | Refused:
+    """Return the error that a status of the API server is: of an answer, or within a stream."""
     said = f"{what}: {status} {answer.get('message', '')}".rstrip()
+    if status == _GONE or _TOO_LARGE in said:
+        return Expired(said)
     if status == _CONFLICT:
         return Conflict(f"{said}: read it again")
     if status == _UNAUTHORIZED:
         return ClusterUnavailable(f"{said}: the credential is not accepted: renew the token or the kubeconfig")
     if status in _LATER or status >= _SERVER_ERROR:
-        wait = headers.get("Retry-After")
-        return ClusterUnavailable(f"{said}: asked to wait {wait} s" if wait else said)
+        wait = headers.get("Retry-After") or ""
+        asked = f"{said}: asked to wait {wait} s" if wait else said
+        return ClusterUnavailable(asked, wait_s=float(wait) if _SECONDS.fullmatch(wait) else 0.0)
     if not 400 <= status < _SERVER_ERROR:  # noqa: PLR2004  - HTTP's client errors
         return ClusterUnavailable(f"{said}: this is not an API server's answer: check the server in the kubeconfig")
     return Refused(f"{said}: {_remedy(status, str(answer.get('message', '')))}")
@@ -284,7 +344,7 @@ def _remedy(status: int, message: str) -> str:
     if "admission" in message or "denied the request" in message:
         return "an admission rule denies it: change the rule, or exempt Fuseboard from it"
     if status == 403:  # noqa: PLR2004  - Forbidden
-        return "allow it in the Role of failover"
+        return "allow it in the Role of the ServiceAccount that asks"
     if status == _NOT_FOUND:
         return "it does not exist: create it, or correct its name in the policy"
     return "the object cannot be changed like this: compare it with the policy"

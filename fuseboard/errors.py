@@ -9,6 +9,8 @@ FuseboardError
 │   ├── StoreUnavailable
 │   ├── SinkUnavailable
 │   └── ClusterUnavailable
+│       └── Stalled          a stream of the cluster has gone silent
+├── Expired                  what is asked for is too old, or never was: read everything anew
 ├── Refused                  the cluster said no, for good: RBAC, admission, gone
 ├── Conflict                 somebody else changed the object in between: read it again
 ├── NotEnrolled              no breaker of that name in the table
@@ -52,6 +54,19 @@ class SinkUnavailable(Unavailable):
 
 class ClusterUnavailable(Unavailable):
     """The Kubernetes API server did not answer, or asked to wait."""
+
+    def __init__(self, message: str, *, wait_s: float = 0.0) -> None:
+        """``wait_s`` is how long it asked to wait; 0 when it did not say."""
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+class Stalled(ClusterUnavailable):
+    """A stream has been silent for longer than a living one can be."""
+
+
+class Expired(FuseboardError):
+    """The cluster's history from the version asked for is not to be had: read everything anew."""
 
 
 class Refused(FuseboardError):

@@ -25,7 +25,7 @@ from cloudevents.core.bindings import http
 from cloudevents.core.exceptions import BaseCloudEventException
 from cloudevents.core.formats.base import Format
 from cloudevents.core.v1.event import CloudEvent
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from fuseboard.errors import InvalidInput, WrongContentType
 
@@ -79,7 +79,11 @@ class Failure(Data, frozen=True):
     condition: Annotated[str, Meta(max_length=128)] = ""
     severity: Annotated[str, Meta(max_length=64)] = ""
     started_at: Millis = 0
-    """The emitter's own time, in milliseconds since 1970; 0 when it is not known."""
+    """When it began, in milliseconds since 1970; 0 when it is not known. Evidence of too long ago does not count."""
+    emitted_at: Millis = 0
+    """The emitter's own stamp, where ``started_at`` is somebody else's."""
+    container: Annotated[str, Meta(max_length=64)] = ""
+    """The container of the pod that it is about."""
     summary: Annotated[str, Meta(max_length=1024)] = ""
 
 
@@ -93,6 +97,15 @@ class FailureResolved(Data, frozen=True):
     """Conditions of one target that hold no longer."""
 
     failures: Annotated[tuple[Failure, ...], Meta(min_length=1)]
+
+
+class IngestGapFound(Data, frozen=True):
+    """Signals about a namespace may have been lost: for a while nobody looked, and what was missed is no more."""
+
+    namespace: Annotated[str, Meta(max_length=63)]
+    since: Millis = field(name="from")
+    until: Millis = field(name="to")
+    reason: Annotated[str, Meta(max_length=1024)]
 
 
 class TimerElapsed(Data, frozen=True):
@@ -183,6 +196,7 @@ KINDS: Final[Mapping[str, type[Data]]] = {
     for kind in (
         FailureDetected,
         FailureResolved,
+        IngestGapFound,
         TimerElapsed,
         BreakerLimited,
         BreakerOpened,
