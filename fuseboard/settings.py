@@ -27,6 +27,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """A file, ``IN_CLUSTER``, or nothing: then steps are rehearsed."""
     state_dir: Path | None = None
     """Where dead letters and a rehearsed cluster are kept."""
+    policies: Path | None = None
+    """The breaker table: a file of CircuitBreaker documents, or a folder of such files."""
 
     def need_redis(self) -> str:
         """Return the store's URL.
@@ -61,16 +63,28 @@ class Settings(Struct, frozen=True, kw_only=True):
             raise CannotStart("FUSEBOARD_STATE_DIR is not set: give a directory on a volume that survives a restart")
         return self.state_dir
 
+    def need_policies(self) -> Path:
+        """Return where the breaker table is written down.
+
+        Raises:
+            CannotStart: it is not set.
+
+        """
+        if self.policies is None:
+            raise CannotStart("FUSEBOARD_POLICIES is not set: give a file of CircuitBreaker documents, or their folder")
+        return self.policies
+
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     """Return the settings of a pod."""
     found = os.environ if environment is None else environment
-    state_dir = found.get("FUSEBOARD_STATE_DIR")
+    state_dir, policies = found.get("FUSEBOARD_STATE_DIR"), found.get("FUSEBOARD_POLICIES")
     return Settings(
         redis_url=found.get("FUSEBOARD_REDIS_URL", ""),
         sink=found.get("K_SINK", ""),
         kubeconfig=found.get("FUSEBOARD_KUBECONFIG", IN_CLUSTER if "KUBERNETES_SERVICE_HOST" in found else ""),
         state_dir=Path(state_dir) if state_dir else None,
+        policies=Path(policies) if policies else None,
     )
 
 

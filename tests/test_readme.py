@@ -9,8 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from fuseboard.cli.policyfile import load
 from fuseboard.policy import Recover, Signals, Trip
+from fuseboard.policyfile import load
 from tests.cli.running import FUSEBOARD, Up
 
 ROOT = Path(__file__).parent.parent

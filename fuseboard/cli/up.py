@@ -23,9 +23,9 @@ import functions
 from fuseboard import logs, serving
 from fuseboard.board.api import blueprint
 from fuseboard.cli.console import Console
-from fuseboard.cli.policyfile import load
 from fuseboard.errors import CannotStart
 from fuseboard.local import LocalBroker, manifests, read_triggers
+from fuseboard.policyfile import load
 from fuseboard.relay import Relay
 from fuseboard.settings import Settings, user_state_dir
 from fuseboard.stores.embedded import embedded_valkey
@@ -76,7 +76,10 @@ def up(path: Path, port: int, kubeconfig: Path | None) -> None:
         logs.configure(log)
         with _listening(port) as listen, embedded_valkey(state_dir) as redis_url:
             settings = Settings(
-                redis_url=redis_url, kubeconfig=str(kubeconfig) if kubeconfig else "", state_dir=state_dir
+                redis_url=redis_url,
+                kubeconfig=str(kubeconfig) if kubeconfig else "",
+                state_dir=state_dir,
+                policies=path,
             )
             _run(settings, policies, listen, port)
 
