@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from fuseboard.errors import InvalidInput, TooLarge, WrongContentType
-from fuseboard.events import JSON, Failure, FailureDetected, FailureResolved, decode_json, digest
+from fuseboard.events import JSON, Event, Failure, FailureDetected, FailureResolved, decode_json, digest
 from fuseboard.signals import folded
 from fuseboard.stores import Entry
 from fuseboard.stores.outbox import open_outbox
@@ -31,7 +31,6 @@ from fuseboard.targets import Table, involved
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from fuseboard.events import Event
     from fuseboard.policy import Policy
     from fuseboard.settings import Settings
     from fuseboard.source import Notification, Outbox

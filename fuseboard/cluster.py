@@ -38,6 +38,7 @@ PAGE_TIMEOUT_S: Final = 30.0
 MERGE_PATCH: Final = "application/merge-patch+json"
 REHEARSAL_FILE: Final = "rehearsal.json"
 
+_BAD_REQUEST: Final = 400
 _UNAUTHORIZED: Final = 401
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
@@ -46,7 +47,7 @@ _TOO_MANY: Final = 429
 _SERVER_ERROR: Final = 500
 _LATER: Final = (408, 425, _TOO_MANY)
 _TOO_LARGE: Final = "Too large resource version"
-"""Said of a version that the API server's store has not come to: it was restored (``reflector.go`` looks for it, too)."""
+"""Said of a version that the API server's store has not come to: it was restored (client-go's ``reflector.go``)."""
 _SECONDS: Final = re.compile(r"[0-9]{1,5}")
 
 
@@ -325,7 +326,7 @@ def told(
 ) -> ClusterUnavailable | Conflict | Expired | Refused:
     """Return the error that a status of the API server is: of an answer, or within a stream."""
     said = f"{what}: {status} {answer.get('message', '')}".rstrip()
-    if status == _GONE or _TOO_LARGE in said:
+    if status == _GONE or _TOO_LARGE in said or (status == _BAD_REQUEST and "resource version" in said.lower()):
         return Expired(said)
     if status == _CONFLICT:
         return Conflict(f"{said}: read it again")
