@@ -160,11 +160,7 @@ class Intake:
             about.namespace, about.kind, about.name, self._owners.owners(about, report.about_uid)
         )
         metrics.events_lag(self._clock() - report.written_at / 1000)
-        new = (
-            [each for each in breakers if report.written_at > window_ends - self._window(each)]
-            if not_before
-            else breakers
-        )
+        new = [each for each in breakers if report.written_at > window_ends - self._window(each)]
         batch.counts["counted" if new else "old" if breakers else "unmatched"] += len(keys)
         for breaker in new:
             batch.told.setdefault(breaker, {}).update((key, report.failure(key)) for key in keys)
