@@ -12,7 +12,14 @@ import click
 from fuseboard.errors import CannotStart
 
 # Outer must exceed inner (HTTP contract, timeouts): a function's deadline is 8 s, the broker's timeout 10 s.
-_GUNICORN: Final = ("--worker-class=gthread", "--workers=1", "--threads=2", "--timeout=15", "--graceful-timeout=20")
+_GUNICORN: Final = (
+    "--worker-class=gthread",
+    "--workers=1",
+    "--threads=2",
+    "--timeout=15",
+    "--graceful-timeout=20",
+    "--no-control-socket",  # nobody is to steer it but the kubelet, and a pod's user has no home to put it into
+)
 
 
 @click.command()
