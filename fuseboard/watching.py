@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from fuseboard import logs
 from fuseboard.cluster import told
-from fuseboard.errors import ClusterUnavailable, Expired, Refused
+from fuseboard.errors import ClusterUnavailable, Expired, FuseboardError, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from fuseboard.streams import Stream
 
 PAGE: Final = 500
+SPOILT: Final = 2
+"""Streams from one version that may begin with an error before all is listed anew.
+
+Not all of them pass: where etcd compacted just the state before a change, the API server says 500 to it for ever
+("etcd event received with PrevKv=nil"). client-go, too, lists anew after some internal errors.
+"""
 
 
 class Pace(Struct, frozen=True):
@@ -104,6 +110,7 @@ class Watch:
         self._stream: Stream | None = None
         self._is_denied = False
         self._failures = 0
+        self._spoilt = 0
         self._is_fresh = False
         self._all_known_at = float("-inf")
         self.pace = Pace()
@@ -151,7 +158,7 @@ class Watch:
         if time.monotonic() - self._all_known_at > self.pace.quiet:
             self._lost = self._lost or reason
         logs.logger().info("watch.expired", path=self._path, reason=reason, lost=bool(self._lost))
-        self._version = ""
+        self._version, self._spoilt = "", 0
         wait = self._next_wait()
         return 0.0 if is_first else wait
 
@@ -209,7 +216,7 @@ class Watch:
             for line in stream:
                 self.heard_at = last = time.monotonic()
                 self._take(line)
-                self._failures = 0
+                self._failures = self._spoilt = 0
         finally:
             self._stream = None
             stream.close()
@@ -231,13 +238,19 @@ class Watch:
             heard = json.loads(line)
             kind, found = heard["type"], heard["object"]
             if kind == "ERROR":
-                raise told(f"GET {self._path}", int(found.get("code") or 500), {}, found)
+                raise self._spoils(told(f"GET {self._path}", int(found.get("code") or 500), {}, found))
             version = str(found["metadata"]["resourceVersion"])
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise ClusterUnavailable(f"GET {self._path}: what came is no change of an object: {error!r}") from error
+            message = f"GET {self._path}: what came is no change of an object: {error!r}"
+            raise self._spoils(ClusterUnavailable(message)) from error
         if kind == "BOOKMARK":
             self._all_known_at = time.monotonic()
             self._hear(Alive(version))
         else:
             self._hear(Changed(kind, found, version))
         self._version = version
+
+    def _spoils(self, error: FuseboardError) -> FuseboardError:
+        """Return the error, or one that says to list anew when it comes again and again."""
+        self._spoilt += isinstance(error, ClusterUnavailable)
+        return error if self._spoilt < SPOILT else Expired(f"{error}, {SPOILT} times")

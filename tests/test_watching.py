@@ -269,6 +269,16 @@ def test_garbage_is_no_end(tmp_path: Path, broken: Answer) -> None:
     assert len(ears.heard) == 1
 
 
+def test_an_error_that_does_not_pass_is_got_round_by_a_list(tmp_path: Path) -> None:
+    """Where etcd compacted the state before a change, the API server says 500 to that version for ever."""
+    nil = streamed(error(500, "Internal error occurred: etcd event received with PrevKv=nil"))
+    with Scripted(watch=[nil, nil, OPEN]) as server, watching(server, tmp_path, version="5") as (_, ears):
+        until(lambda: len(server.of("watch")) == 3)
+
+    assert [each.query["resourceVersion"] for each in server.of("watch")] == ["5", "5", "100"]
+    assert "PrevKv=nil" in ears.of(Listed)[0].lost
+
+
 @pytest.mark.parametrize(
     "body", [b"<html>", b"{}", b'{"metadata": {}}', b'{"metadata": {"resourceVersion": "1"}, "items": {"a": 1}}']
 )

@@ -18,6 +18,7 @@ from fuseboard.settings import Settings
 from fuseboard.stores.checkpoints import MemoryCheckpoints
 from fuseboard.stores.memory import MemoryStore
 from fuseboard.watching import Pace
+from tests.cli.running import Up
 from tests.eventsources.test_apiserver import Box
 from tests.panel import Panel
 from tests.panel import policy as calm
@@ -25,6 +26,7 @@ from tests.scripted import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from fuseboard.stores.checkpoints import Checkpoints
     from tests.cluster.cluster import Cluster
@@ -52,8 +54,9 @@ def deployment(space: str) -> dict[str, Any]:
 def a_pod(cluster: Cluster, space: str) -> dict[str, str]:
     """Run the target in a namespace; return a reference to its pod."""
     cluster.api.apply(deployment(space))
-    path, found = f"/api/v1/namespaces/{space}/pods", list[dict[str, Any]]()
-    until(lambda: found.extend(cluster.api.get(path)["items"]) or found)
+    path = f"/api/v1/namespaces/{space}/pods"
+    until(lambda: cluster.api.get(path)["items"])
+    found = cluster.api.get(path)["items"]
     meta = found[0]["metadata"]
     return {"kind": "Pod", "apiVersion": "v1", "namespace": space, "name": meta["name"], "uid": meta["uid"]}
 
@@ -332,3 +335,39 @@ def test_two_watchers_have_no_second_effect(cluster: Cluster, namespace: str) ->
     for each in (*boxes[0].events, *boxes[1].events):
         panel.tell(each.data)
     assert panel.breaker.weight == 10
+
+
+def test_up_acts_on_what_kubernetes_says(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
+    """The program with a kubeconfig: Events limit and open; killed and compacted, it goes on, and tells of the gap."""
+    pod = a_pod(cluster, namespace)
+    policy = {
+        "apiVersion": "fuseboard.dev/v1alpha1",
+        "kind": "CircuitBreaker",
+        "metadata": {"name": "login", "namespace": namespace},
+        "spec": {"target": {"name": "login"}, "trip": {"window": "5m"}},
+    }
+    up = Up(tmp_path, policy, options=("--kubeconfig", str(cluster.kubeconfig())))
+
+    def state() -> str:
+        return str(up.breaker(f"{namespace}/login")["state"])
+
+    def recorded() -> str:
+        return str(up.get("/api/journal?limit=200"))
+
+    with up:
+        up.wait_for(lambda: "listed" in recorded())
+        event = kubelet_says(cluster, pod, 3)
+        up.wait_for(lambda: state() == "LIMITED")
+        up.wait_for(lambda: "counted" in recorded())
+        time.sleep(0.5)
+        up.kill()
+        grows(cluster, event, 14)
+        cluster.control_plane.compact()
+        up.start()
+        up.wait_for(lambda: state() == "OPEN")
+        found = up.breaker(f"{namespace}/login")
+        up.stop()
+    log = "".join(path.read_text() for path in tmp_path.rglob("fuseboard.jsonl"))
+
+    assert found["epoch"] == 2
+    assert "ingest.gap_found" in log
