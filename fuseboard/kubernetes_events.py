@@ -66,6 +66,7 @@ _COMBINED: Final = "(combined from similar events): "
 _SAME_TIME_MS: Final = 10 * 60_000
 _THROTTLED_MS: Final = 5 * 60_000
 _LATEST_MS: Final = 253_402_300_799_999
+_REST_OF_SECOND_MS: Final = 999
 
 
 class Report(Struct, frozen=True):
@@ -102,11 +103,14 @@ class Report(Struct, frozen=True):
         """Return one of its occurrences as a failure."""
         # Emitters' clocks may be wrong, and a throttled one tells late: the API server was told when it says it was.
         began = self.written_at or self.emitted_at
+        # Kubernetes writes whole seconds: it was by the end of that one. Else a transition in the same second, a moment
+        # before, would make it stale.
+        began += _REST_OF_SECOND_MS if began and not began % 1_000 else 0
         return Failure(
             key=key,
             cause=f"{self.reason} {self.about.kind}/{self.about.name}"[:320],
             started_at=began,
-            emitted_at=self.emitted_at if self.emitted_at != began else 0,
+            emitted_at=self.emitted_at if self.emitted_at != (self.written_at or self.emitted_at) else 0,
             container=self.container,
             summary=self.note[:NOTE_LENGTH] if self.reason in SHOWN_NOTES else "",
         )

@@ -191,10 +191,10 @@ class TestWhatItIsAbout:
         assert read(found).failure("k").container == container
 
     def test_both_stamps_are_kept(self) -> None:
-        """What counts is when the API server was told; the emitter's clock may be wrong, and is kept: K25, K28."""
+        """What counts is when the API server was told, to the end of that second; the emitter's stamp is kept: K25, K28."""
         failure = read(shape("core_counted", lastTimestamp="2026-03-01T09:00:00Z")).failure("k")
 
-        assert failure.started_at == moment("10:02:01")
+        assert failure.started_at == moment("10:02:01.999")
         assert failure.emitted_at == moment("09:00:00")
 
     def test_a_note_that_quotes_others_is_not_passed_on(self) -> None:
