@@ -1,0 +1,5 @@
+"""``python -m fuseboard.cli`` is ``fuseboard``."""
+
+from fuseboard.cli import main
+
+main()
