@@ -191,7 +191,7 @@ class TestWhatItIsAbout:
         assert read(found).failure("k").container == container
 
     def test_both_stamps_are_kept(self) -> None:
-        """What counts is when the API server was told, to the end of that second; the emitter's stamp is kept: K25, K28."""
+        """The API server's stamp counts, to the end of its second; the emitter's is kept: K25, K28."""
         failure = read(shape("core_counted", lastTimestamp="2026-03-01T09:00:00Z")).failure("k")
 
         assert failure.started_at == moment("10:02:01.999")
