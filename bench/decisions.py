@@ -115,8 +115,9 @@ def _eight_threads(plan: Plan, url: str) -> Iterator[Result]:
         ratio=ratio(samples["hot"], samples["floor"]),
         at_least=0.50,
         unit="/s",
-        sides={"ours": told["hot"], "floor": told["floor"], "calls given up": float(hot.given_up)},
-        note="floor: EVALSHA return 1, 8 threads. No call may give up",
+        holds=not hot.given_up,
+        sides={"ours": told["hot"], "floor": told["floor"]},
+        note=f"floor: EVALSHA return 1, {THREADS} threads; {hot.given_up} calls gave up: none may",
     )
     yield Result(
         name=f"decisions/s, {THREADS} threads, own targets",

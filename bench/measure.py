@@ -72,6 +72,8 @@ class Result(Struct, frozen=True, kw_only=True):
     at_most: float | None = None
     limit: float | None = None
     """Of ours itself, where the target is no ratio."""
+    holds: bool = True
+    """Whether the rest of the promise is kept, beside the number."""
     unit: str = ""
     sides: dict[str, float] = {}
     """Medians, in ``unit``; ``ours`` is one of them."""
@@ -84,7 +86,7 @@ class Result(Struct, frozen=True, kw_only=True):
         """``met`` or ``short``; ``reference only`` where there is nothing to be held against."""
         if self.at_least is None and self.at_most is None and self.limit is None:
             return "reference only"
-        met = (
+        met = self.holds and (
             (self.at_least is None or self.ratio >= self.at_least)
             and (self.at_most is None or self.ratio <= self.at_most)
             and (self.limit is None or self.sides["ours"] <= self.limit)
@@ -152,7 +154,8 @@ def rate(call: Callable[[Given], object], given: Sequence[Given]) -> float:
 
 
 def _told(sides: Mapping[str, float], unit: str) -> str:
-    told = [f"{name} {value:,.0f}" if value > _DIGITS else f"{name} {value:.3g}" for name, value in sides.items()]
+    ordered = sorted(sides.items(), key=lambda side: side[0] != "ours")
+    told = [f"{name} {value:,.0f}" if value > _DIGITS else f"{name} {value:.3g}" for name, value in ordered]
     return f"{', '.join(told)} {unit}".rstrip()
 
 
