@@ -72,10 +72,7 @@ def main() -> None:
 def _warn_of_others() -> None:
     busy, cpus = os.getloadavg()[0], os.cpu_count() or 1
     if busy > cpus / 2:
-        print(
-            f"others are at work here (load {busy:.1f} on {cpus} CPUs): a core that never sleeps answers a short call"
-        )
-        print("sooner, and a long one waits: ratios to floors come out too low")
+        print(f"others are at work here (load {busy:.1f} on {cpus} CPUs): ratios are less sure than on a quiet machine")
 
 
 def _arguments() -> argparse.Namespace:
