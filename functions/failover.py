@@ -37,7 +37,7 @@ CLUSTER_DEADLINE_S: Final = 7.0
 """Of the 8 s that a step may take; the rest is the store's."""
 LEASE_MS: Final = 15_000
 
-ROUTES: Final = {RouteKind.SERVICE: ServiceRoute}
+ROUTES: Final = {RouteKind.SERVICE: ServiceRoute.of}
 
 
 @dataclass(frozen=True, slots=True)

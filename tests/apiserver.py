@@ -23,7 +23,8 @@ from kmock import (
     headers,
 )
 
-from fuseboard.cluster import Kubernetes, _client, merged
+from fuseboard.cluster import Kubernetes, _client
+from fuseboard.rehearsal import merged
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from functions import failover
 from functions.failover import LEASE_MS, Failover
 from fuseboard.breaker import Breaker, State
-from fuseboard.cluster import Kubernetes, Rehearsal
 from fuseboard.errors import Busy, CannotStart, ClusterUnavailable, NotEnrolled, Unavailable
 from fuseboard.events import (
     BreakerOpened,
@@ -27,6 +26,7 @@ from fuseboard.events import (
 from fuseboard.events import Event as CloudEvent
 from fuseboard.placement import Claim, Placement, Result, Shares, debt_due
 from fuseboard.policy import Policy, parse
+from fuseboard.rehearsal import Rehearsal
 from fuseboard.settings import Settings
 from fuseboard.stores import Change
 from fuseboard.stores.memory import MemoryStore
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from kmock import Request
 
-    from fuseboard.cluster import Cluster, Manifest
+    from fuseboard.cluster import Cluster, Kubernetes, Manifest
     from fuseboard.stores import Record, Store
     from tests.apiserver import Fault
 

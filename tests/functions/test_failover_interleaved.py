@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from functions.failover import LEASE_MS, Failover
 from fuseboard.breaker import State
-from fuseboard.cluster import Rehearsal
 from fuseboard.errors import FuseboardError
 from fuseboard.placement import Placement, Shares, debt_due, wanted
+from fuseboard.rehearsal import Rehearsal
 from fuseboard.stores import Change
 from tests.functions.test_failover import KEY, Killed, World, fence_of, told
 
