@@ -162,9 +162,6 @@ def adopt(breaker: Breaker, fence: int, policy: Policy, now: int) -> Breaker:
 
 def next_due(breaker: Breaker, placement: Placement, policy: Policy) -> int | None:
     """Return when time alone may change the breaker, or None when it cannot."""
-    if _EDGES[breaker.state](breaker, placement, policy) is not None:
-        # It is held, or its policy was changed: what it now asks for is due at once.
-        return max(breaker.clock, breaker.held_until)
     moment = min(_moments(breaker, placement, policy), default=None)
     return None if moment is None else max(moment, breaker.held_until)
 
@@ -354,6 +351,8 @@ def _take(breaker: Breaker, edge: Edge, policy: Policy) -> tuple[Breaker, Breake
 def _moments(breaker: Breaker, placement: Placement, policy: Policy) -> Iterator[int]:
     """Yield the times at which an edge may open by itself."""
     recover = policy.spec.recover
+    if breaker.clock < breaker.held_until:
+        yield breaker.held_until
     match breaker.state:
         case State.LIMITED if breaker.healthy_since:
             yield breaker.healthy_since + millis(recover.healthy_for)

@@ -24,15 +24,25 @@ GLOBAL_TAG: Final = "{*}"
 
 
 def connect(url: str, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> redis.Redis:
-    """Return a client; nothing is sent yet."""
-    return redis.Redis.from_url(
-        url,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_timeout=answer_timeout_s,
-        # Once: a connection that the server closed while idle. Every script may be sent twice.
-        retry=Retry(NoBackoff(), 1),
-        client_name="fuseboard",
-    )
+    """Return a client; nothing is sent yet.
+
+    Raises:
+        CannotStart: the URL is none.
+
+    """
+    try:
+        return redis.Redis.from_url(
+            url,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_timeout=answer_timeout_s,
+            # Once: a connection that the server closed while idle. Every script may be sent twice.
+            retry=Retry(NoBackoff(), 1),
+            client_name="fuseboard",
+        )
+    except ValueError as error:
+        raise CannotStart(
+            f"the store's URL cannot be used ({error}): give one such as redis://127.0.0.1:6379/0"
+        ) from error
 
 
 @contextmanager

