@@ -38,7 +38,7 @@ def load(path: Path) -> tuple[policy.Policy, ...]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        documents = [document for document in yaml.load_all(text, _UniqueKeys) if document is not None]  # noqa: S506
+        documents = [document for document in yaml.load_all(text, _UniqueKeys) if document is not None]
     except OSError as error:
         message = f"{path}: cannot be read ({error.strerror}): give the path of a file of CircuitBreaker documents"
         raise InvalidPolicy(message) from error
