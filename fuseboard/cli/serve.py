@@ -12,7 +12,10 @@ import click
 from fuseboard.errors import CannotStart
 
 # Outer must exceed inner (HTTP contract, timeouts): a function's deadline is 8 s, the broker's timeout 10 s.
-_GUNICORN: Final = ("--worker-class=gthread", "--workers=1", "--threads=2", "--timeout=15", "--graceful-timeout=20")
+_GUNICORN: Final = (
+    "--worker-class=gthread", "--workers=1", "--threads=2", "--timeout=15", "--graceful-timeout=20",
+    "--no-control-socket",  # it would be a file in the home folder: a read-only root has none
+)  # fmt: skip
 
 
 @click.command()
