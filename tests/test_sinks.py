@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import pytest
 from fuseboard.errors import InvalidInput, SinkUnavailable
 from fuseboard.events import Event, StepDue, decode
 from fuseboard.sinks import HttpSink
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,9 +104,7 @@ def test_our_own_mistakes_are_not_sent_again(ingress: Ingress, status: int) -> N
 
 def test_nobody_there_is_to_be_sent_again() -> None:
     """A refused connection is no answer."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{probe.getsockname()[1]}/"
+    url = f"http://127.0.0.1:{free_port()}/"
 
     with pytest.raises(SinkUnavailable):
         HttpSink(url).send(EVENT)

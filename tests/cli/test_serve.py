@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import time
 from contextlib import ExitStack, contextmanager
@@ -16,6 +15,7 @@ from fuseboard.cli.policyfile import load
 from fuseboard.events import KINDS, FailureDetected, TimerElapsed, decode, encode
 from fuseboard.stores.redis import open_store
 from tests.cli.running import FUSEBOARD, alert, notification
+from tests.ports import free_port
 from tests.test_readme import EXAMPLE
 from tests.test_sinks import ingress  # noqa: F401  - a fixture
 
@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 @contextmanager
 def serving(module: str, **environment: str) -> Iterator[str]:
     """Run ``fuseboard serve`` until the block ends; yield its address once it is ready."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(  # noqa: S603  - the program under test
         [FUSEBOARD, "serve", module, "--port", str(port)],
         env={**os.environ, **environment},

@@ -17,6 +17,7 @@ from fuseboard.events import Event, Failure, FailureDetected, Foreign
 from fuseboard.relay import Relay
 from fuseboard.stores import Entry
 from fuseboard.stores.outbox import REJECTED, STREAM, Outbox, open_outbox
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,7 +155,7 @@ def test_an_event_of_any_type_passes(redis_url: str) -> None:
 
 def test_a_server_that_is_gone_is_said_so_and_used_again(tmp_path: Path) -> None:
     """Nothing is stored while the server is away; afterwards the same outbox works."""
-    with ValkeyServer(data_dir=tmp_path, persist=True, appendonly="yes") as server:
+    with ValkeyServer(port=free_port(), data_dir=tmp_path, persist=True, appendonly="yes") as server:
         outbox, port = open_outbox(server.connection_url), server.port
         outbox.append([signal("1")], ENTRY)
     with pytest.raises(StoreUnavailable):
@@ -166,21 +167,24 @@ def test_a_server_that_is_gone_is_said_so_and_used_again(tmp_path: Path) -> None
 
 def test_a_kill_keeps_what_was_accepted(tmp_path: Path) -> None:
     """What append has returned for is there after kill -9: it was on disk: P11."""
-    server = ValkeyServer(data_dir=tmp_path, persist=True, appendonly="yes", appendfsync="everysec")
+    server = ValkeyServer(port=free_port(), data_dir=tmp_path, persist=True, appendonly="yes", appendfsync="everysec")
     server.start()
     outbox = open_outbox(server.connection_url)
     for number in range(5):
         outbox.append([signal(str(number))], ENTRY)
     server.terminate()
 
-    with ValkeyServer(data_dir=tmp_path, persist=True, appendonly="yes") as again:
+    with ValkeyServer(port=free_port(), data_dir=tmp_path, persist=True, appendonly="yes") as again:
         found = open_outbox(again.connection_url).take("one", 10)
     assert [event.id for _, event in found] == ["0", "1", "2", "3", "4"]
 
 
 def test_a_server_that_forgets_is_refused_at_start(tmp_path: Path) -> None:
     """Without appendonly a restart would lose what was accepted."""
-    with ValkeyServer(data_dir=tmp_path, appendonly="no") as server, pytest.raises(CannotStart, match="appendonly"):
+    with (
+        ValkeyServer(port=free_port(), data_dir=tmp_path, appendonly="no") as server,
+        pytest.raises(CannotStart, match="appendonly"),
+    ):
         open_outbox(server.connection_url)
 
 
@@ -250,7 +254,7 @@ def test_stopping_loses_nothing(redis_url: str) -> None:
 def test_a_store_that_pauses_does_not_end_the_relay(tmp_path: Path) -> None:
     """After the server was away and came back, the relay goes on by itself."""
     inbox = Inbox()
-    server = ValkeyServer(data_dir=tmp_path, persist=True, appendonly="yes")
+    server = ValkeyServer(port=free_port(), data_dir=tmp_path, persist=True, appendonly="yes")
     server.start()
     outbox, port = open_outbox(server.connection_url), server.port
     with Running(outbox, inbox):
