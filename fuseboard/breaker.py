@@ -245,8 +245,9 @@ def _remember(breaker: Breaker, name: str, memory: Remembered) -> dict[str, Reme
 
 
 def _from_closed(breaker: Breaker, _: Placement, policy: Policy) -> Edge | None:
-    trip, weight = policy.spec.trip, breaker.weight
-    if weight < trip.limit_at or len(breaker.causes) < trip.minimum_sources:
+    trip, weighing = policy.spec.trip, breaker.weighing
+    weight = sum(each.weight for each in weighing)
+    if weight < trip.limit_at or len({each.cause for each in weighing}) < trip.minimum_sources:
         return None
     if weight >= trip.open_at:
         return Edge(State.OPEN, f"failures weigh {weight}, openAt is {trip.open_at}", _first_cool_down(policy))

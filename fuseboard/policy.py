@@ -123,9 +123,10 @@ class Signals(_Document, frozen=True):
 
     def weigh(self, severity: str, *, condition: bool) -> int:
         """Return the weight of a failure by its severity; a missing or unknown one is a warning or an occurrence."""
-        weights = {**DEFAULT_WEIGHTS, **self.weights}
         fallback = "warning" if condition else OCCURRENCE
-        return weights.get(severity or fallback, weights[fallback])
+        name = severity or fallback
+        weight = self.weights.get(name, DEFAULT_WEIGHTS.get(name))
+        return self.weights.get(fallback, DEFAULT_WEIGHTS[fallback]) if weight is None else weight
 
     @property
     def lease_ms(self) -> int:

@@ -40,11 +40,25 @@ class Record(Struct, frozen=True):
     @property
     def dues(self) -> dict[str, int]:
         """When the clock must wake somebody for this breaker, by what for."""
-        moments = {
-            TIMER: breakers.next_due(self.breaker, self.placement, self.policy),
-            DEBT: placements.debt_due(self.placement, self.breaker),
-        }
-        return {kind: moment for kind, moment in moments.items() if moment is not None}
+        dues = {}
+        timer = breakers.next_due(self.breaker, self.placement, self.policy)
+        if timer is not None:
+            dues[TIMER] = timer
+        debt = placements.debt_due(self.placement, self.breaker)
+        if debt is not None:
+            dues[DEBT] = debt
+        return dues
+
+    def dues_after(self, written: Mapping[str, int]) -> dict[str, int]:
+        """Return what is to be written for the clock, where this was written before.
+
+        A timer that comes too early finds nothing to do and waits for the right time: one that is on its way is not
+        put off. So the repeats of an alert, which make its lease longer, write nothing.
+        """
+        dues, timer = self.dues, written.get(TIMER, 0)
+        if self.now < timer < dues.get(TIMER, 0):
+            dues[TIMER] = timer
+        return dues
 
 
 class Entry(Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):

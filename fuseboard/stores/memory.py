@@ -105,8 +105,9 @@ class MemoryStore:
         return Record(self._policies[key], breaker, placement, self._clock())
 
     def _schedule(self, record: Record, key: str) -> None:
-        dues = record.dues
-        if dues == self._dues.get(key):
+        written = self._dues.get(key)
+        dues = record.dues_after(written or {})
+        if dues == written:
             return  # what has been put off stays put off
         self._dues[key] = dues
         for kind in (TIMER, DEBT):

@@ -23,7 +23,7 @@ from fuseboard.errors import FuseboardError, NotEnrolled, RecordCorrupt, StoreUn
 from fuseboard.placement import Placement
 from fuseboard.policy import Policy
 from fuseboard.stores import DEBT, TIMER, Change, Due, Entry, Record
-from fuseboard.stores.connection import StoreClock, connect, errors_translated, refuse_forgetful
+from fuseboard.stores.connection import Line, StoreClock, connect, errors_translated, refuse_forgetful
 from fuseboard.stores.scripts import CHANGE, FIELDS, NAMESPACES, TAKE_DUE, due_keys, keys_of
 from fuseboard.stores.table import Table
 
@@ -73,8 +73,8 @@ class _Row:
         self.record: Record | None = None
         self.raw_policy = b""
         self.version = b""
-        self.dues = b""
-        """What was last written for the clock; nothing when that is not known."""
+        self.dues: dict[str, int] | None = None
+        """What was last written for the clock; None when that is not known."""
 
 
 class _Ticket:
@@ -123,6 +123,7 @@ class RedisStore:
     def __init__(self, client: Redis) -> None:
         """Use this client; nothing is sent yet."""
         self._client = client
+        self._line = Line(client)
         self._change = client.register_script(CHANGE)
         self._take_due = client.register_script(TAKE_DUE)
         self._table = Table(client)
@@ -198,8 +199,9 @@ class RedisStore:
     def _write(self, key: str, row: _Row, before: Record, after: Record, tickets: Sequence[_Ticket]) -> bool:
         """Write what was decided, if the record is still the one that it was decided on."""
         placement = b"" if after.placement is before.placement else _encode(after.placement)
-        dues = _dues(after)
-        arguments = [row.version, before.now, _encode(after.breaker), placement, b"" if dues == row.dues else dues]
+        dues = after.dues_after(row.dues or {})
+        changed = b"" if dues == row.dues else f"{dues.get(TIMER, '-')} {dues.get(DEBT, '-')}".encode()
+        arguments = [row.version, before.now, _encode(after.breaker), placement, changed]
         entries = [
             _encode(replace(entry, breaker=key, now=before.now))
             for ticket in tickets
@@ -216,11 +218,12 @@ class RedisStore:
         return True
 
     def _run(self, script: Script, keys: Sequence[str], *arguments: Any) -> list[Any]:  # noqa: ANN401  - what Redis takes
+        command = ("EVALSHA", script.sha, len(keys), *keys, *arguments)
         try:
-            return cast("list[Any]", self._client.evalsha(script.sha, len(keys), *keys, *arguments))
+            return cast("list[Any]", self._line.call(*command))
         except redis.exceptions.NoScriptError:
-            self._client.script_load(script.script)
-            return cast("list[Any]", self._client.evalsha(script.sha, len(keys), *keys, *arguments))
+            self._line.call("SCRIPT", "LOAD", script.script)
+            return cast("list[Any]", self._line.call(*command))
 
     def _row(self, key: str) -> _Row:
         with self._rows_lock:
@@ -301,10 +304,10 @@ def _pause(tries: int) -> None:
         time.sleep(random.uniform(0, min(0.0005 * 2**tries, LONGEST_PAUSE_S)))  # noqa: S311  - no secret
 
 
-def _dues(record: Record) -> bytes:
-    """Return when the clock must wake somebody, as the script takes it."""
-    dues = record.dues
-    return f"{dues.get(TIMER, '-')} {dues.get(DEBT, '-')}".encode()
+def _dues(raw: bytes) -> dict[str, int] | None:
+    """Read what was last written for the clock, as the script keeps it."""
+    moments = dict(zip((TIMER, DEBT), raw.split(), strict=False))
+    return {kind: int(moment) for kind, moment in moments.items() if moment != b"-"} if moments else None
 
 
 def _take_in(key: str, row: _Row, fields: Sequence[bytes | None], now: int) -> None:
@@ -314,7 +317,7 @@ def _take_in(key: str, row: _Row, fields: Sequence[bytes | None], now: int) -> N
     if policy is None:
         return
     try:
-        row.version, row.dues = b"%d" % int(version or b""), dues or b""
+        row.version, row.dues = b"%d" % int(version or b""), _dues(dues or b"")
         same = known is not None and policy == row.raw_policy
         row.record = Record(
             cast("Record", known).policy if same else _policy(policy),

@@ -28,18 +28,13 @@ local record = KEYS[1]
 if redis.call('HGET', record, 'version') ~= ARGV[1] or math.abs(now - ARGV[2]) > {MAX_DRIFT_MS} then
   return {{0, now, redis.call('HMGET', record, '{"', '".join(FIELDS)}')}}
 end
-local fields = {{'version', ARGV[1] + 1, 'breaker', ARGV[3]}}
-if ARGV[4] ~= '' then
-  fields[5], fields[6] = 'placement', ARGV[4]
-end
-if ARGV[5] ~= '' then
-  redis.call('ZCARD', KEYS[2])
-end
+local placement, dues = ARGV[4], ARGV[5]
+if dues ~= '' then redis.call('ZCARD', KEYS[2]) end
 for i = 7, #ARGV do
   redis.call('XADD', KEYS[3], 'MAXLEN', '~', {JOURNAL_CAP}, '*', 'entry', ARGV[i])
 end
-if ARGV[5] ~= '' then
-  local timer, debt = string.match(ARGV[5], '(%S+) (%S+)')
+if dues ~= '' then
+  local timer, debt = string.match(dues, '(%S+) (%S+)')
   for kind, at in pairs({{['{TIMER}:'] = timer, ['{DEBT}:'] = debt}}) do
     if at == '-' then
       redis.call('ZREM', KEYS[2], kind .. ARGV[6])
@@ -47,8 +42,10 @@ if ARGV[5] ~= '' then
       redis.call('ZADD', KEYS[2], at, kind .. ARGV[6])
     end
   end
-  fields[#fields + 1], fields[#fields + 2] = 'dues', ARGV[5]
 end
+local fields = {{'version', ARGV[1] + 1, 'breaker', ARGV[3]}}
+if placement ~= '' then fields[5], fields[6] = 'placement', placement end
+if dues ~= '' then fields[#fields + 1], fields[#fields + 2] = 'dues', dues end
 redis.call('HSET', record, unpack(fields))
 return {{1, now}}
 """
