@@ -5,9 +5,9 @@ ask for it. States and edges are Nygard's ("Release It!", 2nd ed., ch. 5: Circui
 before OPEN: the abnormal traffic is limited to a small range first.
 
 Times are milliseconds since 1970 of the store's clock. *Seen* is when evidence was taken in. The *watermark* is when
-the evidence of the last transition was seen, or the time of one that time alone brought: evidence seen at or before it
-is journaled and never counted again. (Not the time of the decision: of two alerts taken in together, the second must
-not go stale because the first was decided before it arrived.)
+the evidence of the last transition was seen, or the time of one that time alone brought: what happened at or before it
+is journaled and never counted again, nor is a condition that was last seen before it. (Not the time of the decision: of
+two alerts taken in together, the second must not go stale because the first was decided before it arrived.)
 """
 
 from __future__ import annotations

@@ -273,6 +273,17 @@ def test_a_change_moves_what_is_due(store: Store) -> None:
     assert due(store) == [(KEY, TIMER)]
 
 
+def test_a_timer_that_would_come_later_is_left_alone(store: Store) -> None:
+    """A timer is not put off: it comes, finds nothing to do, and is then set to the right time."""
+    store.change(KEY, cooling(100))
+    store.change(KEY, cooling(60_000))
+    time.sleep(0.1)
+    assert due(store) == [(KEY, TIMER)]
+    store.change(KEY, becomes())
+    time.sleep(0.02)
+    assert due(store) == []
+
+
 def test_a_change_clears_what_is_due(store: Store) -> None:
     """A decision that waits for nothing leaves nothing due."""
     store.change(KEY, cooling(1))
