@@ -16,6 +16,7 @@ from fuseboard.errors import CannotStart, InvalidInput, SinkUnavailable, StoreUn
 from fuseboard.events import Event, Failure, FailureDetected, Foreign
 from fuseboard.relay import Relay
 from fuseboard.stores import Entry
+from fuseboard.stores.connection import connect
 from fuseboard.stores.outbox import REJECTED, STREAM, Outbox, open_outbox
 from tests.ports import free_port
 
@@ -249,6 +250,32 @@ def test_stopping_loses_nothing(redis_url: str) -> None:
         eventually(lambda: outbox.waiting() == 0)
 
     assert sorted(int(event.id) for event in inbox.events) == list(range(20))
+
+
+def test_what_a_relay_that_died_had_in_hand_is_taken_over(redis_url: str) -> None:
+    """In a cluster a new pod has a new name: the events of the old one are delivered all the same."""
+    outbox, inbox = Outbox(connect(redis_url), held_ms=200), Inbox()
+    outbox.append([signal("1"), signal("2")], ENTRY)
+    assert len(outbox.take("dead", 10)) == 2
+    time.sleep(0.3)
+
+    with Running(outbox, inbox):
+        eventually(lambda: outbox.waiting() == 0)
+
+    assert [event.id for event in inbox.events] == ["1", "2"]
+
+
+def test_what_a_living_relay_has_in_hand_is_left_to_it(redis_url: str) -> None:
+    """A relay that waits for its sink holds on to its events, however long it takes."""
+    outbox = Outbox(connect(redis_url), held_ms=300)
+    outbox.append([signal("1")], ENTRY)
+    ((identifier, _),) = outbox.take("living", 10)
+
+    for _ in range(4):
+        time.sleep(0.15)
+        outbox.hold("living", [identifier])
+        assert outbox.take_over("other", 10) == []
+    assert [name for name, _ in outbox.take("living", 10, again=True)] == [identifier]
 
 
 def test_a_store_that_pauses_does_not_end_the_relay(tmp_path: Path) -> None:
