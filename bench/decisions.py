@@ -13,19 +13,20 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import time
+from functools import partial
 from itertools import count
 from statistics import median
 from threading import Thread
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from bench.measure import PROGRAMS, Result, client, environment, interleave, medians, rate, ratio, valkey
+from bench.measure import PROGRAMS, Result, client, environment, interleave, medians, rate, ratio, valkey_apart
 from bench.signals import NAMESPACE, alerts_again, policies, workloads
 from functions.breaker import Breaker
 from fuseboard.errors import StoreUnavailable
 from fuseboard.stores.redis import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import redis
 
@@ -43,18 +44,17 @@ STALE_TARGETS: Final = 500
 
 def run(plan: Plan) -> Iterator[Result]:
     """Measure."""
-    with valkey(plan.folder / "decisions") as url:
+    with valkey_apart(plan.folder / "decisions") as url:
         yield from _one_client(plan, url)
         yield from _eight_threads(plan, url)
-    with valkey(plan.folder / "durable", appendfsync="always") as url:
+    with valkey_apart(plan.folder / "durable", appendfsync="always") as url:
         yield _durable(plan, url)
 
 
 def _one_client(plan: Plan, url: str) -> Iterator[Result]:
     """One caller; its copy is current, or somebody else has changed the record since its last decision."""
     plain, calls = client(url), plan.of(2_000, 700)
-    current = _Decider(url, "current", plan.of(TARGETS, 500))
-    stale = _Alternating(url, "stale", STALE_TARGETS)
+    current, stale = _Decider(url, "current", plan.of(TARGETS, 500)), _Alternating(url, "stale", STALE_TARGETS)
     with pybreaker(plan, url) as peer:
         sides: dict[str, Callable[[], float]] = {
             "floor": lambda: floor(plain, 2 * calls),
@@ -62,36 +62,27 @@ def _one_client(plan: Plan, url: str) -> Iterator[Result]:
             "stale": lambda: stale.rate(calls // 2),
         }
         if peer is not None:
-            sides["pybreaker, failure"] = lambda: peer.rate("failure", 1, calls // 2)
-            sides["pybreaker, success"] = lambda: peer.rate("success", 1, calls // 2)
+            sides |= {f"pybreaker, {kind}": partial(peer.rate, kind, 1, calls // 2) for kind in ("failure", "success")}
         samples = interleave(sides, plan.rounds)
-    shares = {name: ratio(samples[name], samples["floor"]) for name in samples if name.startswith("pybreaker")}
-    told, size = medians(samples), _record_bytes(plain, current.names)
+    shares, told, size = _peers(samples), medians(samples), _record_bytes(plain, current.names)
     yield Result(
         name="decisions/s, 1 client, copy current",
         ratio=ratio(samples["ours"], samples["floor"]),
         at_least=0.70,
         unit="/s",
-        sides={"ours": told["ours"], "floor": told["floor"]},
+        sides=_pair(told, "ours", "floor"),
         peers=shares,
         note=f"floor: EVALSHA return 1; a record has {size:.0f} B in the median",
     )
     if shares:
-        yield Result(
-            name="decisions/s, 1 client, copy current",
-            ratio=ratio(samples["ours"], samples["pybreaker, failure"]),
-            over="pybreaker, failure",
-            at_least=2.3,
-            unit="/s",
-            sides={"ours": told["ours"], "pybreaker": told["pybreaker, failure"]},
-        )
+        yield _over_pybreaker("decisions/s, 1 client, copy current", samples, "ours", at_least=2.3)
     yield Result(
         name="decisions/s, 1 client, copy stale",
         ratio=ratio(samples["stale"], samples["floor"]),
         at_least=0.35,
         unit="/s",
-        sides={"ours": told["stale"], "floor": told["floor"]},
-        note="two stores in turns: each finds that the other has changed the record, at every decision",
+        sides=_pair(told, "stale", "floor"),
+        note="two stores in turns: the record has always been changed by the other one",
     )
 
 
@@ -106,35 +97,29 @@ def _eight_threads(plan: Plan, url: str) -> Iterator[Result]:
             "own": lambda: own.threaded_rate(calls),
         }
         if peer is not None:
-            sides["pybreaker"] = lambda: peer.rate("failure", THREADS, calls // 4)
+            sides["pybreaker, failure"] = lambda: peer.rate("failure", THREADS, calls // 4)
         samples = interleave(sides, plan.rounds)
     told = medians(samples)
-    shares = {"pybreaker": ratio(samples["pybreaker"], samples["floor"])} if "pybreaker" in samples else {}
+    shares = _peers(samples)
     yield Result(
         name=f"decisions/s, {THREADS} threads, one hot target",
         ratio=ratio(samples["hot"], samples["floor"]),
         at_least=0.50,
         unit="/s",
-        sides={"ours": told["hot"], "floor": told["floor"], "calls given up": float(hot.given_up)},
-        note="floor: EVALSHA return 1, 8 threads. No call may give up",
+        holds=not hot.given_up,
+        sides=_pair(told, "hot", "floor"),
+        note=f"floor: EVALSHA return 1, {THREADS} threads; {hot.given_up} calls gave up: none may",
     )
     yield Result(
         name=f"decisions/s, {THREADS} threads, own targets",
         ratio=ratio(samples["own"], samples["floor"]),
         at_least=0.70,
         unit="/s",
-        sides={"ours": told["own"], "floor": told["floor"]},
+        sides=_pair(told, "own", "floor"),
         peers=shares,
     )
     if shares:
-        yield Result(
-            name=f"decisions/s, {THREADS} threads, own targets",
-            ratio=ratio(samples["own"], samples["pybreaker"]),
-            over="pybreaker, failure",
-            at_least=5.0,
-            unit="/s",
-            sides={"ours": told["own"], "pybreaker": told["pybreaker"]},
-        )
+        yield _over_pybreaker(f"decisions/s, {THREADS} threads, own targets", samples, "own", at_least=5.0)
 
 
 def _durable(plan: Plan, url: str) -> Result:
@@ -247,6 +232,20 @@ def _piped(command: list[str]) -> Iterator[subprocess.Popen[str]]:
             assert program.stdin
             program.stdin.close()  # it ends with its input
             program.wait(10)
+
+
+def _peers(samples: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {name: ratio(found, samples["floor"]) for name, found in samples.items() if name.startswith("pybreaker")}
+
+
+def _over_pybreaker(name: str, samples: Mapping[str, Sequence[float]], ours: str, at_least: float) -> Result:
+    peer = "pybreaker, failure"
+    of_rounds, sides = ratio(samples[ours], samples[peer]), _pair(medians(samples), ours, peer)
+    return Result(name=name, ratio=of_rounds, over=peer, at_least=at_least, unit="/s", sides=sides)
+
+
+def _pair(told: Mapping[str, float], ours: str, other: str) -> dict[str, float]:
+    return {"ours": told[ours], other: told[other]}
 
 
 def floor(plain: redis.Redis, calls: int) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from bench.decisions import floor
-from bench.measure import Result, client, interleave, medians, rate, ratio, valkey
+from bench.measure import Result, client, interleave, medians, rate, ratio, valkey_apart
 from bench.signals import NAMESPACE, alerts_again, policies, workloads
 from functions.breaker import Breaker
 from fuseboard.stores.redis import open_store
@@ -34,7 +34,7 @@ REMEMBERED: Final = 33
 def run(plan: Plan) -> Iterator[Result]:
     """Measure."""
     count = plan.of(FULL, QUICK)
-    with valkey(plan.folder / "one") as one, valkey(plan.folder / "many") as many:
+    with valkey_apart(plan.folder / "one") as one, valkey_apart(plan.folder / "many") as many:
         few, all_ = _Table(one, workloads(1)), _Table(many, workloads(count))
         yield Result(
             name=f"bytes of Redis per idle target, {count:,} targets",

@@ -48,6 +48,10 @@ class Clock:
                     logs.logger().warning("clock.waiting", error=str(error))
                     stop.wait(1.0)
 
+    def check(self) -> None:
+        """See ``Watcher.check``."""
+        self.store.check()
+
     def due(self) -> list[Event]:
         """Return an event for everything that is due now.
 

@@ -42,6 +42,10 @@ class Policies:
             if stop.wait(LOOK_EVERY_S):
                 return
 
+    def check(self) -> None:
+        """See ``Watcher.check``."""
+        self.store.check()
+
     def look(self) -> None:
         """Apply the files if that is due; what fails now is tried at the next look."""
         try:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, ClassVar, Final
 
-
 from fuseboard import logs
 from fuseboard.errors import StoreUnavailable
 from fuseboard.events import ANY, encode

@@ -60,7 +60,7 @@ class Failover:
             return cast("Event | None", begun)
         route = cast("Route", placements.route_of(begun.record.policy, begun.record.placement))
         cluster = self.cluster.within(deadline - time.monotonic())
-        driver = ROUTES[route.kind](cluster, begun.record.policy, route)
+        driver = ROUTES[route.kind].of(cluster, begun.record.policy, route)
         return Attempt(self.store, driver, event, begun, rehearsed=cluster.rehearses).run()
 
     def check(self) -> None:

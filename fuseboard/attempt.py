@@ -209,18 +209,17 @@ class Attempt:
         def decide(record: Record) -> Change:
             if record.breaker.epoch > fence.epoch:
                 return Change(record.breaker, record.placement)
-            breaker = breakers.adopt(record.breaker, fence.epoch, record.policy, record.now)
-            shares = seen.observed.shares or record.placement.shares
-            outcome = replace(
-                self._outcome(record, Result.REFUSED, breaker.reason, shares), epoch=breaker.epoch, step=0
-            )
-            placement = replace(outcome, retry_at=breaker.held_until)
-            memory = replace(
-                entry_of(self.event, "memory", self.begun.claim), epoch=breaker.epoch, reason=breaker.reason
-            )
-            return Change(breaker, placement, (memory,), _reply(self.event, placement))
+            return self._adopted(record, fence, seen.observed.shares)
 
         return self._told(decide)
+
+    def _adopted(self, record: Record, fence: Fence, shares: Shares | None) -> Change:
+        """Go on above a fence that the store does not know, one cool-down later."""
+        breaker = breakers.adopt(record.breaker, fence.epoch, record.policy, record.now)
+        outcome = self._outcome(record, Result.REFUSED, breaker.reason, shares or record.placement.shares)
+        placement = replace(outcome, epoch=breaker.epoch, step=0, retry_at=breaker.held_until)
+        memory = replace(entry_of(self.event, "memory", placement), reason=breaker.reason)
+        return Change(breaker, placement, (memory,), _reply(self.event, placement))
 
     def _next_step(self, reason: str) -> Attempt | None:
         """Claim one more step, to undo the one before; None if somebody has taken over."""
@@ -240,7 +239,13 @@ class Attempt:
 
     def _change(self, decide: Callable[[Record], Change]) -> Change:
         def if_ours(record: Record) -> Change:
-            return decide(record) if self.begun.owns(record) else Change(record.breaker, record.placement)
+            if self.begun.owns(record):
+                return decide(record)
+            known = Fence(record.breaker.epoch, placements.last_step(record.placement, record.breaker.epoch))
+            if known < self.begun.fence:
+                # The store has forgotten this very claim, and what was done under it may be on the route.
+                return self._adopted(record, self.begun.fence, None)
+            return Change(record.breaker, record.placement)
 
         return self.store.change(self.event.subject, if_ours)
 

@@ -5,9 +5,9 @@ ask for it. States and edges are Nygard's ("Release It!", 2nd ed., ch. 5: Circui
 before OPEN: the abnormal traffic is limited to a small range first.
 
 Times are milliseconds since 1970 of the store's clock. *Seen* is when evidence was taken in. The *watermark* is when
-the evidence of the last transition was seen, or the time of one that time alone brought: evidence seen at or before it
-is journaled and never counted again. (Not the time of the decision: of two alerts taken in together, the second must
-not go stale because the first was decided before it arrived.)
+the evidence of the last transition was seen, or the time of one that time alone brought: what happened at or before it
+is journaled and never counted again, nor is a condition that was last seen before it. (Not the time of the decision: of
+two alerts taken in together, the second must not go stale because the first was decided before it arrived.)
 """
 
 from __future__ import annotations
@@ -162,9 +162,6 @@ def adopt(breaker: Breaker, fence: int, policy: Policy, now: int) -> Breaker:
 
 def next_due(breaker: Breaker, placement: Placement, policy: Policy) -> int | None:
     """Return when time alone may change the breaker, or None when it cannot."""
-    if _EDGES[breaker.state](breaker, placement, policy) is not None:
-        # It is held, or its policy was changed: what it now asks for is due at once.
-        return max(breaker.clock, breaker.held_until)
     moment = min(_moments(breaker, placement, policy), default=None)
     return None if moment is None else max(moment, breaker.held_until)
 
@@ -248,8 +245,9 @@ def _remember(breaker: Breaker, name: str, memory: Remembered) -> dict[str, Reme
 
 
 def _from_closed(breaker: Breaker, _: Placement, policy: Policy) -> Edge | None:
-    trip, weight = policy.spec.trip, breaker.weight
-    if weight < trip.limit_at or len(breaker.causes) < trip.minimum_sources:
+    trip, weighing = policy.spec.trip, breaker.weighing
+    weight = sum(each.weight for each in weighing)
+    if weight < trip.limit_at or len({each.cause for each in weighing}) < trip.minimum_sources:
         return None
     if weight >= trip.open_at:
         return Edge(State.OPEN, f"failures weigh {weight}, openAt is {trip.open_at}", _first_cool_down(policy))
@@ -354,6 +352,8 @@ def _take(breaker: Breaker, edge: Edge, policy: Policy) -> tuple[Breaker, Breake
 def _moments(breaker: Breaker, placement: Placement, policy: Policy) -> Iterator[int]:
     """Yield the times at which an edge may open by itself."""
     recover = policy.spec.recover
+    if breaker.clock < breaker.held_until:
+        yield breaker.held_until
     match breaker.state:
         case State.LIMITED if breaker.healthy_since:
             yield breaker.healthy_since + millis(recover.healthy_for)

@@ -1,23 +1,20 @@
 """The cluster: reads and patches of single objects, pages of lists, streams of changes, and nothing else.
 
 The only user of the Kubernetes client, and only of its generic half: the typed API classes cost 0.4 s and 40 MB.
-``Rehearsal`` stands in where there is no cluster: the same reads and patches, and nobody's traffic moves.
+Where there is no cluster, a rehearsal stands in.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from contextlib import contextmanager
-from copy import deepcopy
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from fuseboard.errors import CannotStart, ClusterUnavailable, Conflict, Expired, Refused
-from fuseboard.logs import logger
+from fuseboard.rehearsal import Rehearsal
 from fuseboard.settings import IN_CLUSTER
 from fuseboard.streams import Stream
 
@@ -194,72 +191,6 @@ class Kubernetes:
         return min(left, self._call_timeout_s)
 
 
-class Rehearsal:
-    """Stands in for a cluster: says which patches it would send, and goes on as if they had been."""
-
-    rehearses: ClassVar[bool] = True
-
-    def __init__(self, file: Path | None = None) -> None:
-        """Remember what was patched in ``file``, so that a restart goes on with it."""
-        self._file = file
-        self._lock = Lock()
-        self._assumed: dict[str, Manifest] = {}
-        self._patched: dict[str, Manifest] = _remembered(file)
-
-    def within(self, seconds: float) -> Rehearsal:  # noqa: ARG002  - nothing here takes time
-        """See ``Cluster.within``."""
-        return self
-
-    def get(self, path: str, assumed: Manifest) -> Manifest:
-        """See ``Cluster.get``."""
-        with self._lock:
-            self._assumed[path] = merged(assumed, {"metadata": {"resourceVersion": "0"}})
-            return deepcopy(self._current(path))
-
-    def list(self, path: str, label_selector: Mapping[str, str]) -> list[Manifest] | None:  # noqa: ARG002  - not known
-        """See ``Cluster.list``."""
-        return None
-
-    def patch(self, path: str, body: Manifest) -> None:
-        """See ``Cluster.patch``."""
-        with self._lock:
-            before = self._current(path)
-            version = before["metadata"]["resourceVersion"]
-            if body.get("metadata", {}).get("resourceVersion", version) != version:
-                raise Conflict(f"{path} has changed since it was read")
-            after = merged(merged(before, body), {"metadata": {"resourceVersion": str(int(version) + 1)}})
-            self._keep({**self._patched, path: after})
-        logger().info("patch.rehearsed", path=path, patch=body)
-
-    def check(self) -> None:
-        """See ``Cluster.check``."""
-
-    def _current(self, path: str) -> Manifest:
-        return self._patched.get(path) or self._assumed[path]
-
-    def _keep(self, objects: dict[str, Manifest]) -> None:
-        if self._file is not None:
-            try:
-                _write(self._file, json.dumps(objects, indent=1))
-            except OSError as error:
-                raise ClusterUnavailable(f"the rehearsal cannot be kept in {self._file}: {error.strerror}") from error
-        self._patched = objects
-
-
-def merged(before: Manifest, patch: Manifest) -> Manifest:
-    """Return an object with a JSON merge patch applied (RFC 7396)."""
-    after = dict(before)
-    for key, value in patch.items():
-        if value is None:
-            after.pop(key, None)
-        elif isinstance(value, dict):
-            known = after.get(key)
-            after[key] = merged(known if isinstance(known, dict) else {}, value)
-        else:
-            after[key] = value
-    return after
-
-
 def _client(kubeconfig: str) -> ApiClient:
     from kubernetes import client, config  # noqa: PLC0415  - it takes 0.2 s: only who acts on a cluster pays for it
     from yaml import YAMLError  # noqa: PLC0415  - as above
@@ -353,25 +284,3 @@ def _remedy(status: int, message: str) -> str:
 
 def _told(error: Exception) -> str:
     return " ".join(str(getattr(error, "reason", None) or error).split()) or type(error).__name__
-
-
-def _remembered(file: Path | None) -> dict[str, Manifest]:
-    if file is None or not file.exists():
-        return {}
-    try:
-        objects = json.loads(file.read_text())
-        return {path: objects[path] for path in objects if objects[path]["metadata"]["resourceVersion"].isdigit()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        message = f"the rehearsal in {file} cannot be read ({_told(error)}): delete it to begin a new one"
-        raise CannotStart(message) from error
-
-
-def _write(file: Path, text: str) -> None:
-    """Replace a file as a whole: after a crash it is the old one or the new one."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_suffix(".new")
-    with fresh.open("w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(file)

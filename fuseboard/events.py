@@ -17,6 +17,7 @@ import math
 import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import unquote
 
@@ -185,6 +186,7 @@ class Foreign(Struct, frozen=True):
     media: str = JSON
 
 
+@lru_cache(maxsize=64)
 def type_of(kind: type[Data]) -> str:
     """Return the CloudEvents type of a class: ``BreakerHalfOpened`` is ``dev.fuseboard.breaker.half_opened``."""
     noun, *participle = _CAPITAL.split(kind.__name__)

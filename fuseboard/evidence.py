@@ -1,8 +1,8 @@
 """Evidence: what speaks against a target, and what of it counts.
 
-*Occurrences* count while they are in the window. *Conditions* hold until they are resolved or their lease ends. Nothing
-that was taken in at or before the watermark is added. Order of arrival is not order of events: brokers deliver late,
-twice and in any order, and Alertmanagers of a cluster repeat what another one has already resolved.
+*Occurrences* count while they are in the window. *Conditions* hold until they are resolved or their lease ends. What
+was taken in before the watermark is not added. Order of arrival is not order of events: brokers deliver late, twice and
+in any order, and Alertmanagers of a cluster repeat what another one has already resolved.
 """
 
 from __future__ import annotations
@@ -128,7 +128,9 @@ class Evidence:
     def _hold(self, failure: Failure, seen: int, weight: int) -> Verdict:
         """A condition holds, again or for the first time."""
         known, ended = self.conditions.get(failure.condition), self.resolved.get(failure.condition)
-        if seen <= self._watermark or seen <= self._clock - self._policy.spec.signals.lease_ms:
+        # What was taken in at the very moment of the watermark came in beside what moved the breaker (a notification
+        # too large for one event), and holds as much.
+        if seen < self._watermark or seen <= self._clock - self._policy.spec.signals.lease_ms:
             return Verdict.STALE
         if ended is not None and _is_outweighed(failure.started_at, seen, ended):
             return Verdict.STALE

@@ -165,9 +165,9 @@ def plan(
     if impossible:
         return Stay(Result.INEXPRESSIBLE, impossible)
     if asked.standby and observed.ready_standby == 0:
-        return Stay(Result.REFUSED, f"the standby {_name(policy, 'standby')} has no ready pod")
+        return Stay(Result.REFUSED, f"the {_name(policy, 'standby')} has no ready pod")
     if not asked.standby and observed.ready_target == 0:
-        return Stay(Result.REFUSED, f"the target {_name(policy, 'target')} has no ready pod")
+        return Stay(Result.REFUSED, f"the {_name(policy, 'target')} has no ready pod")
     return Move(asked, fence)
 
 
@@ -257,4 +257,5 @@ def _cool_down(policy: Policy) -> int:
 
 def _name(policy: Policy, role: str) -> str:
     workload = getattr(policy.spec, role)
-    return f"{workload.kind}/{workload.name}"
+    # The policy may have been edited since the traffic was moved.
+    return f"{role} {workload.kind}/{workload.name}" if workload is not None else role

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
 from fuseboard import matchers
 from fuseboard.errors import InvalidPolicy
+from fuseboard.explain import explain, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,17 +40,24 @@ DEFAULT_WEIGHTS: Final[Mapping[str, int]] = {
 LEASE_REPEATS: Final = 3
 """A condition's lease is that many times ``signals.repeatInterval``: two lost repeats do not end it."""
 
-_DURATION = re.compile(r"(\d+)(ms|s|m|h)")
+MAX_WEIGHT: Final = 1_000_000
+
+_DURATION = re.compile(r"([0-9]+)(ms|s|m|h)")
 _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
+_MIN_DURATION_MS: Final = 1_000
 _MAX_DURATION_MS: Final = 30 * 24 * 3_600_000
 
 Duration = Annotated[
     str,
-    Meta(pattern=r"^(\d{1,9}(ms|s|m|h))+$", description="A duration such as 100s, 1m30s or 1h, of at most 30 days."),
+    Meta(pattern=r"^([0-9]{1,9}(ms|s|m|h))+$", description="A duration such as 100s, 1m30s or 1h, of at most 30 days."),
 ]
 Name = Annotated[
     str,
-    Meta(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63, description="A DNS-1123 label."),
+    Meta(
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        max_length=63,
+        description="A DNS-1123 label: at most 63 lower case letters, digits and '-', with no '-' at either end.",
+    ),
 ]
 Labels = Annotated[dict[str, str], Meta(min_length=1)]
 
@@ -110,14 +118,15 @@ class Signals(_Document, frozen=True):
     """Which signals count for this breaker, and how much."""
 
     match: tuple[str, ...] = ()
-    weights: dict[str, Annotated[int, Meta(ge=0, le=1_000_000)]] = {}
+    weights: dict[str, Annotated[int, Meta(ge=0, le=MAX_WEIGHT)]] = {}
     repeat_interval: Duration = "4h"
 
     def weigh(self, severity: str, *, condition: bool) -> int:
         """Return the weight of a failure by its severity; a missing or unknown one is a warning or an occurrence."""
-        weights = {**DEFAULT_WEIGHTS, **self.weights}
         fallback = "warning" if condition else OCCURRENCE
-        return weights.get(severity or fallback, weights[fallback])
+        name = severity or fallback
+        weight = self.weights.get(name, DEFAULT_WEIGHTS.get(name))
+        return self.weights.get(fallback, DEFAULT_WEIGHTS[fallback]) if weight is None else weight
 
     @property
     def lease_ms(self) -> int:
@@ -129,8 +138,8 @@ class Trip(_Document, frozen=True):
     """When the target should no longer serve alone, or at all."""
 
     window: Duration = "60s"
-    limit_at: Annotated[int, Meta(ge=1)] = 3
-    open_at: Annotated[int, Meta(ge=2)] = 10
+    limit_at: Annotated[int, Meta(ge=1, le=MAX_WEIGHT)] = 3
+    open_at: Annotated[int, Meta(ge=2, le=MAX_WEIGHT)] = 10
     minimum_sources: Annotated[int, Meta(ge=1, le=100)] = 1
     limit_for: Duration | None = None
 
@@ -190,13 +199,14 @@ def parse(document: object, where: str) -> Policy:
 
     """
     where = _named(document, where)
+    _check_kind(document, where)
     try:
         policy = msgspec.convert(document, Policy)
-    except msgspec.ValidationError as error:
-        raise InvalidPolicy(f"{where}: {_explain(error, document)}") from error
+    except (msgspec.ValidationError, RecursionError) as error:
+        told = explain(error, document, Policy) if isinstance(error, msgspec.ValidationError) else "is nested too deep"
+        raise InvalidPolicy(f"{where}: {told}") from error
     for path, value, expected in _problems(policy):
-        message = f"{where}: {path} is {value!r}: expected {expected}"
-        raise InvalidPolicy(message)
+        raise InvalidPolicy(f"{where}: {path} is {shown(value)}: expected {expected}")
     return policy
 
 
@@ -214,45 +224,58 @@ def check_table(policies: Sequence[Policy]) -> tuple[Policy, ...]:
         if route is not None:
             claims.append(("route", f"{policy.namespace}/{route.kind}/{route.name}"))
         for claim in claims:
+            what, which = claim
+            if claim in taken and what == "breaker":
+                raise InvalidPolicy(f"{policy.key}: two documents have this name: remove one, or give it another")
             if claim in taken:
-                what, which = claim
-                message = (
+                raise InvalidPolicy(
                     f"{policy.key}: the {what} {which} already belongs to the breaker {taken[claim]}: "
                     f"a {what} has one breaker; merge the two or remove one"
                 )
-                raise InvalidPolicy(message)
             taken[claim] = policy.key
     return tuple(policies)
 
 
+def _check_kind(document: object, where: str) -> None:
+    """Refuse what is another kind of document, before its fields are looked at."""
+    for field, expected in (("apiVersion", API_VERSION), ("kind", KIND)):
+        if isinstance(document, dict) and document.get(field, expected) != expected:
+            raise InvalidPolicy(f"{where}: {field} is {shown(document[field])}: expected {expected}")
+
+
 def _problems(policy: Policy) -> Iterator[tuple[str, object, str]]:
     """Yield (path, value, expected) for what spans fields or needs more than a type."""
-    spec = policy.spec
-    if policy.api_version != API_VERSION:
-        yield "apiVersion", policy.api_version, API_VERSION
-    if policy.kind != KIND:
-        yield "kind", policy.kind, KIND
-    if spec.trip.limit_at >= spec.trip.open_at:
-        yield "spec.trip.limitAt", spec.trip.limit_at, f"less than spec.trip.openAt ({spec.trip.open_at})"
-    for path, duration in _durations(spec):
-        if not 1_000 <= millis(duration) <= _MAX_DURATION_MS:
+    for path, name in _names(policy):
+        if name.endswith("\n"):  # a pattern's $ lets one through
+            yield path, name, "a name without a line break"
+    for path, duration in _durations(policy.spec):
+        if duration.endswith("\n") or not _MIN_DURATION_MS <= millis(duration) <= _MAX_DURATION_MS:
             yield path, duration, "a duration from 1s to 30 days"
-    if millis(spec.recover.cool_down) > millis(spec.recover.max_cool_down):
-        yield "spec.recover.coolDown", spec.recover.cool_down, f"at most maxCoolDown ({spec.recover.max_cool_down})"
-    if millis(spec.recover.healthy_for) >= millis(spec.recover.max_trial):
-        yield "spec.recover.healthyFor", spec.recover.healthy_for, f"less than maxTrial ({spec.recover.max_trial})"
+    yield from _problems_of_numbers(policy.spec.trip, policy.spec.recover)
+    yield from _problems_of_route(policy.spec)
+    for index, matcher in enumerate(policy.spec.signals.match):
+        problem = matchers.problem(matcher)
+        if problem:
+            yield f"spec.signals.match[{index}]", matcher, problem
+
+
+def _problems_of_numbers(trip: Trip, recover: Recover) -> Iterator[tuple[str, object, str]]:
+    if trip.limit_at >= trip.open_at:
+        yield "spec.trip.limitAt", trip.limit_at, f"less than spec.trip.openAt ({trip.open_at})"
+    if millis(recover.cool_down) > millis(recover.max_cool_down):
+        yield "spec.recover.coolDown", recover.cool_down, f"at most maxCoolDown ({recover.max_cool_down})"
+    if millis(recover.healthy_for) >= millis(recover.max_trial):
+        yield "spec.recover.healthyFor", recover.healthy_for, f"less than maxTrial ({recover.max_trial})"
+
+
+def _problems_of_route(spec: Spec) -> Iterator[tuple[str, object, str]]:
     if spec.standby == spec.target:
         yield "spec.standby", f"{spec.target.kind}/{spec.target.name}", "another workload than the target"
     if spec.standby is not None and spec.route is None:
         yield "spec.route", None, "the Service that serves target and standby, for example {kind: Service, name: login}"
-    if spec.route is not None and spec.route.selectors is not None:
-        selectors = spec.route.selectors
-        if selectors.target == selectors.standby:
-            yield "spec.route.selectors.standby", selectors.standby, "another selector than the target's"
-    for index, matcher in enumerate(spec.signals.match):
-        problem = matchers.problem(matcher)
-        if problem:
-            yield f"spec.signals.match[{index}]", matcher, problem
+    selectors = spec.route.selectors if spec.route is not None else None
+    if selectors is not None and selectors.target == selectors.standby:
+        yield "spec.route.selectors.standby", selectors.standby, "another selector than the target's"
 
 
 def _durations(spec: Spec) -> Iterator[tuple[str, str]]:
@@ -266,49 +289,17 @@ def _durations(spec: Spec) -> Iterator[tuple[str, str]]:
     yield "spec.signals.repeatInterval", spec.signals.repeat_interval
 
 
+def _names(policy: Policy) -> Iterator[tuple[str, str]]:
+    yield "metadata.name", policy.metadata.name
+    yield "metadata.namespace", policy.metadata.namespace
+    for field in ("target", "standby", "route"):
+        found = getattr(policy.spec, field)
+        if found is not None:
+            yield f"spec.{field}.name", found.name
+
+
 def _named(document: object, where: str) -> str:
     """Add the breaker's own name to the place where it was found."""
     metadata = document.get("metadata") if isinstance(document, dict) else None
     name = metadata.get("name") if isinstance(metadata, dict) else None
-    return f"{where} ({name})" if name else where
-
-
-def _explain(error: msgspec.ValidationError, document: object) -> str:
-    """Say field, value and expectation: msgspec's message has all but the value."""
-    expected, _, place = str(error).partition(" - at `$")
-    path = place.rstrip("`").lstrip(".")
-    if "unknown field" in expected:
-        field = expected.rpartition("unknown field ")[2].strip("`")
-        full = f"{path}.{field}" if path else field
-        return f"{full} is not a field of a CircuitBreaker: remove it, or check its spelling"
-    if "missing required field" in expected:
-        field = expected.rpartition("required field ")[2].strip("`")
-        return f"{f'{path}.{field}' if path else field} is missing"
-    if "matching regex" in expected:
-        expected = "Expected a duration such as 100s, 1m30s or 1h" if r"(ms|s|m|h)" in expected else (
-            "Expected a DNS-1123 label: lower case letters, digits and '-'"
-        )
-    if "enum value" in expected:
-        expected = f"Expected one of {', '.join(_choices(path))}"
-    value = _value_at(document, path)
-    return f"{path or 'the document'} is {value!r}: {expected[0].lower()}{expected[1:]}"
-
-
-def _choices(path: str) -> tuple[str, ...]:
-    """Return the values of the enumeration at a path of the document."""
-    info: Any = msgspec.inspect.type_info(Policy)
-    for step in path.split("."):
-        info = next(field.type for field in info.fields if field.encode_name == step)
-        if isinstance(info, msgspec.inspect.UnionType):  # optional: a struct or null
-            info = info.types[0] if isinstance(info.types[1], msgspec.inspect.NoneType) else info.types[1]
-    return tuple(member.value for member in info.cls)
-
-
-def _value_at(document: object, path: str) -> object:
-    value = document
-    for step in re.findall(r"[^.\[\]]+", path):
-        if isinstance(value, dict):
-            value = value.get(step)
-        elif isinstance(value, list) and step.isdigit():
-            value = value[int(step)]
-    return value
+    return f"{where} ({shown(name).strip(chr(39))})" if isinstance(name, str) and name else where

@@ -1,23 +1,27 @@
 """The relay: takes events from the outbox to the broker.
 
 Events of one breaker go one after the other, those of different breakers side by side. What the broker does not take
-now is kept and sent again, ever later.
+now is kept and sent again, ever later. Several relays share the outbox; what one that died had in hand, another one
+takes over.
 """
 
 from __future__ import annotations
 
 import random
 import socket
+import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, Final
 
-from fuseboard import logs
+from fuseboard import logs, metrics
 from fuseboard.errors import InvalidInput, SinkUnavailable, StoreUnavailable
 from fuseboard.stores.outbox import open_outbox
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from threading import Event as Flag
 
     from fuseboard.events import Event
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
     from fuseboard.sinks import Sink
     from fuseboard.stores.outbox import Outbox
 
+    Look = Callable[[str, int], list[tuple[str, Event]]]
+    """A way to find events to deliver, for a relay's name and a number."""
     Lane = deque[tuple[str, Event]]
     """Events of one breaker, by their names in the outbox; the first one is being delivered."""
 
@@ -32,6 +38,8 @@ LANES: Final = 16
 IN_HAND: Final = 256
 FIRST_WAIT_S: Final = 0.2
 LAST_WAIT_S: Final = 60.0
+HOLD_EVERY_S: Final = 5.0
+"""A third of the time after which another relay takes over."""
 
 
 class Relay:
@@ -49,20 +57,39 @@ class Relay:
     def run(self, stop: Flag) -> None:
         """See ``Watcher.run``."""
         with ThreadPoolExecutor(LANES, thread_name_prefix="relay") as pool:
-            again = True
+            look: Look = partial(self._outbox.take, again=True)  # what this relay had in hand when it last stopped
+            next_look = 0.0
             while not stop.is_set():
-                taken = self._take(stop, again=again)
-                again = again and taken is None  # the store did not answer: what was in hand is still to be found
+                taken = self._look(look, stop)
                 for identifier, event in taken or ():
                     self._enter(pool, identifier, event, stop)
+                if taken is None:
+                    continue  # the store did not answer: the same look again
+                look = self._outbox.take
+                if time.monotonic() >= next_look:
+                    next_look = time.monotonic() + HOLD_EVERY_S
+                    look = self._others
 
-    def _take(self, stop: Flag, *, again: bool) -> list[tuple[str, Event]] | None:
+    def check(self) -> None:
+        """See ``Watcher.check``."""
+        self._outbox.check()
+
+    def _look(self, look: Look, stop: Flag) -> list[tuple[str, Event]] | None:
         try:
-            return self._outbox.take(self._name, IN_HAND, again=again)
+            return look(self._name, IN_HAND)
         except StoreUnavailable as error:
             logs.logger().warning("relay.store_unavailable", error=str(error))
             stop.wait(FIRST_WAIT_S * 5)
             return None
+
+    def _others(self, relay: str, count: int) -> list[tuple[str, Event]]:
+        """Hold on to what is in hand, and take over what a relay that is gone had in hand."""
+        with self._lock:
+            mine = [identifier for lane in self._lanes.values() for identifier, _ in lane]
+        if mine:
+            self._outbox.hold(relay, mine)
+        metrics.waiting(self._outbox.waiting())
+        return [each for each in self._outbox.take_over(relay, count) if each[0] not in mine]
 
     def _enter(self, pool: ThreadPoolExecutor, identifier: str, event: Event, stop: Flag) -> None:
         while not self._room.acquire(timeout=FIRST_WAIT_S):

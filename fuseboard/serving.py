@@ -87,7 +87,7 @@ def function_app(function: Function, name: str) -> Flask:
     poison = _Poison()
 
     def handle() -> Response:
-        event = decode(dict(request.headers), _body(MAX_EVENT_BYTES), known)
+        event = decode(_attributes(), _body(MAX_EVENT_BYTES), known)
         if function.consumes != ANY and event.type not in function.consumes:
             metrics.count(name, "ignored")
             return _done()
@@ -112,14 +112,16 @@ def receiver_app(receiver: Receiver, name: str) -> Flask:
         metrics.count(name, "received")
         return _done()
 
-    return _app(name, receive, receiver.check)
+    app = _app(name, receive, receiver.check)
+    app.add_url_rule(receiver.path, "receive", receive, methods=["POST"], provide_automatic_options=False)
+    return app
 
 
 def ingress_app(outbox: Outbox, check: Callable[[], None]) -> Flask:
     """Return an app that takes any CloudEvent, as a broker's ingress does; it is on disk when it answers."""
 
     def take_in() -> Response:
-        event = decode(dict(request.headers), _body(MAX_EVENT_BYTES), KINDS)
+        event = decode(_attributes(), _body(MAX_EVENT_BYTES), KINDS)
         entry = Entry(kind="ingest", event=f"{event.source} {event.id}", type=event.type, reason="POST /events")
         outbox.append([event], entry)
         metrics.count("ingress", "received")
@@ -259,11 +261,22 @@ def _watcher_app(watcher: Watcher, name: str) -> Flask:
     def check() -> None:
         if not thread.is_alive():
             raise Unavailable(f"{name} has stopped")
+        watcher.check()
 
     app = Flask(name, static_folder=None)
     add_probes(app, check)
     add_error_pages(app, name)
     return app
+
+
+def _attributes() -> dict[str, str]:
+    """Return the headers of the request that can make it an event."""
+    found = {
+        name[5:].replace("_", "-").lower(): value
+        for name, value in request.environ.items()
+        if name.startswith("HTTP_CE_")
+    }
+    return {**found, "content-type": request.environ.get("CONTENT_TYPE", "")}
 
 
 def _body(limit: int) -> bytes:

@@ -68,3 +68,11 @@ class Watcher(Protocol):
 
     def run(self, stop: Event) -> None:
         """Emit what is seen, until ``stop`` is set; what does not answer is tried again."""
+
+    def check(self) -> None:
+        """Do nothing if it sees what there is to see.
+
+        Raises:
+            Unavailable: it does not, at the moment.
+
+        """

@@ -23,10 +23,11 @@ from kmock import (
     headers,
 )
 
-from fuseboard.cluster import Kubernetes, _client, merged
+from fuseboard.cluster import Kubernetes, _client
+from fuseboard.rehearsal import merged
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
     from threading import Event
 
@@ -82,11 +83,11 @@ class ApiServer:
             "spec": deepcopy(spec),
         }
 
-    def pod(self, name: str, *, ready: bool = True, leaving: bool = False, **labels: str) -> None:
+    def pod(self, name: str, labels: Mapping[str, str], *, ready: bool = True, leaving: bool = False) -> None:
         """Create a pod."""
         status = {"conditions": [{"type": "Ready", "status": "True" if ready else "False"}]}
         deletion = {"deletionTimestamp": "2026-01-01T00:00:00Z"} if leaving else {}
-        self.pods.append({"metadata": {"name": name, "labels": labels, **deletion}, "status": status})
+        self.pods.append({"metadata": {"name": name, "labels": dict(labels), **deletion}, "status": status})
 
     def respond(self, method: str, status: int, body: bytes = b"", **fields: str) -> None:
         """Answer every request of a method with this from now on."""

@@ -44,7 +44,7 @@ class Panel:
         self.sent += 1
         taken_in = self.now - round(ago * 1000)
         return self.deliver(
-            Event(id=name or str(self.sent), source="/s", subject="shop/login", data=data, time=taken_in)
+            Event(id=name or f"told-{self.sent}", source="/s", subject="shop/login", data=data, time=taken_in)
         )
 
     def deliver(self, event: Event) -> Transition:

@@ -126,13 +126,14 @@ def play_one(panel: Panel, number: int, each: Moment) -> list[tuple[Event, Trans
 
 
 @given(policies, moments)
-def test_nothing_at_or_before_the_watermark_counts(chosen: Policy, sequence: list[Moment]) -> None:
-    """Evidence taken in at or before the watermark is never counted, and the watermark never turns back."""
+def test_nothing_before_the_watermark_counts(chosen: Policy, sequence: list[Moment]) -> None:
+    """Evidence taken in before the watermark is never counted, nor an occurrence at it; and it never turns back."""
     for event, transition in play(Panel(chosen), sequence):
         before, after = transition.before, transition.breaker
         assert event.time is not None
-        if event.time <= before.watermark:
+        if event.time < before.watermark:
             assert not {each.verdict for each in transition.weighed} & {Verdict.COUNTED, Verdict.RENEWED}
+        assert all(each.seen > before.watermark for each in set(after.occurrences) - set(before.occurrences))
         assert before.watermark <= after.watermark <= after.clock
         if transition.moved:
             fresh = [each for each in after.occurrences if each.seen > after.watermark]

@@ -27,6 +27,21 @@ def test_evidence_from_before_the_transition_is_stale() -> None:
     assert "slow" not in panel.breaker.conditions
 
 
+def test_the_rest_of_a_notification_is_not_stale() -> None:
+    """Conditions of a notification that was too large for one event hold, though its first event moved the breaker."""
+    panel = Panel()
+    panel.fire("slow")
+    assert panel.fire("down", severity="critical").weighed[0].verdict is Verdict.COUNTED
+    assert (panel.state, panel.breaker.epoch) == (State.OPEN, 2)
+
+
+def test_occurrences_at_the_watermark_are_stale() -> None:
+    """What merely happened at the moment of the watermark is over."""
+    panel = Panel()
+    panel.happen("a", "b", "c")
+    assert panel.happen("d").weighed[0].verdict is Verdict.STALE
+
+
 def test_an_alert_that_was_on_its_way_is_not_stale() -> None:
     """The watermark is when the evidence was taken in, not when it was decided: its neighbours still count."""
     panel = Panel().wait(10)

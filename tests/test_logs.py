@@ -41,9 +41,10 @@ def test_one_event_is_one_line_of_json(text: str) -> None:
 def test_a_trace_has_no_values(lines: io.StringIO) -> None:
     """The trace of a bug says where it was, and not what the variables held: T5."""
     secret = "swordfish"  # noqa: S105  - a canary
+    hidden = [secret]
 
     try:
-        raise ValueError(len(secret))
+        hidden.remove("another")
     except ValueError:
         logs.logger().exception("function.bug")
 

@@ -326,6 +326,15 @@ def test_a_receiver_is_told_body_type_and_query() -> None:
     assert (inbox.told[0].body, inbox.told[0].query["cluster"]) == (b"{}", "a")
 
 
+def test_a_receiver_alone_is_found_at_its_own_path_too() -> None:
+    """What is configured for ``fuseboard up`` works for a receiver served by itself."""
+    inbox = Inbox()
+
+    answer = serving.receiver_app(inbox, "inbox").test_client().post("/inbox", data=b"{}")
+
+    assert (answer.status_code, len(inbox.told)) == (202, 1)
+
+
 def test_a_receiver_is_not_told_more_than_it_takes() -> None:
     """A body over the receiver's own limit is 413 and names what to do."""
     inbox = Inbox()

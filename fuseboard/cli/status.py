@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from fuseboard.cli.client import get, url_option
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_HEAD: Final = ("BREAKER", "STATE", "FOR", "MODE", "SERVING", "REASON")
 _COLOURS: Final = {"CLOSED": "green", "LIMITED": "yellow", "OPEN": "red", "HALF_OPEN": "cyan"}
 
 
@@ -31,24 +33,24 @@ def status(name: str | None, output: str, url: str) -> None:
     if output == "json":
         click.echo(json.dumps(found, indent=2))
         return
-    Console().print(_table([found] if name else found))
+    for line in _table([found] if name else found):
+        click.echo(line)
 
 
-def _table(breakers: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in ("BREAKER", "STATE", "FOR", "MODE", "SERVING", "REASON"):
-        table.add_column(column, overflow="fold")
-    for each in breakers:
-        state = each["state"]
-        table.add_row(
-            f"{each['namespace']}/{each['name']}",
-            f"[{_COLOURS[state]}]{state}[/]",
-            _age(each["since"]),
-            each["mode"],
-            _serving(each["placement"]),
-            each["reason"],
-        )
-    return table
+def _table(breakers: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the lines of a table whose columns are as wide as they must be."""
+    rows = [_HEAD, *(_row(each) for each in breakers)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        padded[1] = click.style(padded[1], fg=_COLOURS.get(row[1]))
+        yield "  ".join(padded).rstrip()
+
+
+def _row(breaker: dict[str, Any]) -> tuple[str, ...]:
+    name = f"{breaker['namespace']}/{breaker['name']}"
+    age, serving = _age(breaker["since"]), _serving(breaker["placement"])
+    return name, breaker["state"], age, breaker["mode"], serving, breaker["reason"]
 
 
 def _serving(placement: dict[str, Any]) -> str:

@@ -7,8 +7,8 @@ it changes together with the selector in one patch, and stays when the traffic i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import msgspec
 from msgspec import Struct
@@ -17,10 +17,9 @@ from msgspec.structs import replace
 from fuseboard.errors import Refused
 from fuseboard.placement import Fence, Observed, Shares
 from fuseboard.routes import Permission, Seen
+from fuseboard.workloads import Workloads
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fuseboard.cluster import Cluster, Manifest
     from fuseboard.placement import Move
     from fuseboard.policy import Policy, Route
@@ -29,8 +28,6 @@ ANNOTATION_PREFIX: Final = "breaker.fuseboard.dev/"
 HOME: Final = Shares()
 AWAY: Final = Shares(target=0, standby=100)
 BOTH: Final = Shares(target=50, standby=50)
-
-_PLURALS: Final = {"Deployment": "deployments", "StatefulSet": "statefulsets"}
 
 
 class Mark(Struct, frozen=True, omit_defaults=True):
@@ -50,15 +47,6 @@ class Mark(Struct, frozen=True, omit_defaults=True):
     def under(self, fence: Fence) -> Mark:
         """Return the same mark with another fence."""
         return replace(self, epoch=fence.epoch, step=fence.step)
-
-
-class Pods(Struct, frozen=True):
-    """The pods of one workload."""
-
-    selector: dict[str, str] | None
-    """None: the workload selects them by matchExpressions, which a Service does not have."""
-    labels: dict[str, str]
-    """What they carry, as far as it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,35 +73,47 @@ route:
     cluster: Cluster
     policy: Policy
     route: Route
-    # A workload's selector cannot be changed (apps/v1), so it is read once per step.
-    _pods: dict[str, Pods] = field(default_factory=dict)
+    workloads: Workloads
+
+    @classmethod
+    def of(cls, cluster: Cluster, policy: Policy, route: Route) -> ServiceRoute:
+        """Return the driver of a route."""
+        return cls(cluster, policy, route, Workloads(cluster, policy, route.selectors))
 
     @property
     def assumed(self) -> dict[str, str]:
         """See ``RouteDriver.assumed``."""
         if not self.cluster.rehearses or self.route.selectors is not None:
             return {}
-        return {role: ",".join(f"{key}={value}" for key, value in self._assumed(role).items()) for role in self._roles}
+        return {
+            role: ",".join(f"{key}={value}" for key, value in self.workloads.assumed(role).items())
+            for role in self.workloads.roles
+        }
 
     def observe(self, asked: Shares) -> Seen:
         """See ``RouteDriver.observe``."""
-        service = self.cluster.get(self._path("", "services", self.route.name), self._assumed_service())
+        service = self.cluster.get(self._path, self._assumed_service())
         mark = self._mark(service)
         shares, note = self._shares(_selector(service), mark)
         observed = Observed(mark.fence if mark else Fence(), shares, note)
         if shares is not None and shares != asked:
-            ready = self._ready("standby" if asked.standby else "target")
+            ready = self.workloads.ready("standby" if asked.standby else "target")
             observed = replace(observed, **{"ready_standby" if asked.standby else "ready_target": ready})
         return Seen(observed, service)
 
     def expresses(self, seen: Seen, shares: Shares) -> str:
         """See ``RouteDriver.expresses``."""
         if shares == HOME:
-            return "" if self._prior(seen) is not None else self._unselectable("target")
+            return "" if self._prior(seen) is not None else self.workloads.unselectable("target")
         if shares == AWAY:
-            return self._unselectable("standby") or self._overlap()
+            return self.workloads.unselectable("standby") or self.workloads.overlap()
         if shares == BOTH:
-            return self._unselectable("target") or self._unselectable("standby") or self._overlap() or self._strangers()
+            return (
+                self.workloads.unselectable("target")
+                or self.workloads.unselectable("standby")
+                or self.workloads.overlap()
+                or self.workloads.strangers()
+            )
         return f"a Service has no weights: it cannot give {shares}"
 
     def patch(self, seen: Seen, move: Move) -> Manifest:
@@ -132,11 +132,11 @@ route:
 
     def apply(self, patch: Manifest) -> None:
         """See ``RouteDriver.apply``."""
-        self.cluster.patch(self._path("", "services", self.route.name), patch)
+        self.cluster.patch(self._path, patch)
 
     def verify(self, seen: Seen, move: Move) -> str:
         """See ``RouteDriver.verify``."""
-        service = self.cluster.get(self._path("", "services", self.route.name), self._assumed_service())
+        service = self.cluster.get(self._path, self._assumed_service())
         mark = self._mark(service)
         if mark is None or mark.fence != move.fence:
             return "somebody else has changed the Service's annotation since"
@@ -145,11 +145,11 @@ route:
         if move.shares == HOME and seen.observed.shares == HOME:
             return ""
         role = "standby" if move.shares.standby else "target"
-        return f"the {role} has no ready pod" if self._ready(role) == 0 else ""
+        return f"the {role} has no ready pod" if self.workloads.ready(role) == 0 else ""
 
     def revert(self, seen: Seen, fence: Fence) -> Manifest | None:
         """See ``RouteDriver.revert``."""
-        service = self.cluster.get(self._path("", "services", self.route.name), self._assumed_service())
+        service = self.cluster.get(self._path, self._assumed_service())
         mark = self._mark(service)
         if mark is None or mark.fence >= fence or _selector(service) != mark.ours:
             return None
@@ -164,9 +164,9 @@ route:
     def _key(self) -> str:
         return f"{ANNOTATION_PREFIX}{self.policy.metadata.name}"
 
-    def _path(self, group: str, plural: str, name: str) -> str:
-        base = f"/apis/{group}/v1" if group else "/api/v1"
-        return f"{base}/namespaces/{self.policy.namespace}/{plural}/{name}".rstrip("/")
+    @property
+    def _path(self) -> str:
+        return f"/api/v1/namespaces/{self.policy.namespace}/services/{self.route.name}"
 
     def _mark(self, service: Manifest) -> Mark | None:
         text = (service["metadata"].get("annotations") or {}).get(self._key)
@@ -199,15 +199,20 @@ route:
         name = f"Service {self.route.name}"
         if not selector:
             return None, f"{name} has no selector: Fuseboard moves traffic by the selector, so give it the target's"
-        target, standby = self._selects(selector, "target"), self._selects(selector, "standby")
+        target, standby = self.workloads.selects(selector, "target"), self.workloads.selects(selector, "standby")
         if target and standby:
             return None, f"{name} selects the standby's pods as well: give it a selector that only the target's have"
         if target or standby:
             return HOME if target else AWAY, ""
-        for role in self._roles:  # a workload that is gone explains it better
-            self._pods_of(role)
+        for role in self.workloads.roles:  # a workload that is gone explains it better
+            self.workloads.pods_of(role)
         text = msgspec.json.encode(selector).decode()
         return None, f"{name} selects neither target nor standby but {text}: restore its selector, or set selectors"
+
+    def _assumed_service(self) -> Manifest:
+        selectors = self.route.selectors
+        selector = selectors.target if selectors is not None else self.workloads.assumed("target")
+        return {"metadata": {"name": self.route.name}, "spec": {"selector": selector}}
 
     def _patch(self, service: Manifest, selector: dict[str, str], mark: Mark) -> Manifest:
         """Return fence and selector as one patch under the version that was read."""
@@ -221,95 +226,9 @@ route:
 
     def _destination(self, seen: Seen, shares: Shares) -> dict[str, str]:
         if shares == HOME:
-            return self._prior(seen) or self._selector_of("target")
-        return self._common() if shares == BOTH else self._selector_of("standby")
-
-    # -- the workloads -----------------------------------------------------------------------------------------------
-
-    @property
-    def _roles(self) -> tuple[str, ...]:
-        return ("target", "standby") if self.policy.spec.standby is not None else ("target",)
-
-    def _pods_of(self, role: str) -> Pods:
-        if role not in self._pods:
-            self._pods[role] = self._read_pods(role)
-        return self._pods[role]
-
-    def _read_pods(self, role: str) -> Pods:
-        if self.route.selectors is not None:
-            selector = getattr(self.route.selectors, role)
-            return Pods(selector, selector)
-        workload = getattr(self.policy.spec, role)
-        if workload is None:
-            raise Refused(f"the policy names no {role} any more: name one, so that its pods are known")
-        path = self._path("apps", _PLURALS[workload.kind], workload.name)
-        labels = self._assumed(role)
-        spec = self.cluster.get(path, {"metadata": {}, "spec": {"selector": {"matchLabels": labels}}})["spec"]
-        matched = spec["selector"].get("matchLabels") or {}
-        template = spec.get("template", {}).get("metadata", {}).get("labels") or {}
-        plain = matched and not spec["selector"].get("matchExpressions")
-        return Pods(matched if plain else None, {**template, **matched})
-
-    def _assumed(self, role: str) -> dict[str, str]:
-        return {"app": getattr(self.policy.spec, role).name}
-
-    def _assumed_service(self) -> Manifest:
-        selectors = self.route.selectors
-        selector = selectors.target if selectors is not None else self._assumed("target")
-        return {"metadata": {"name": self.route.name}, "spec": {"selector": selector}}
-
-    def _selects(self, selector: Mapping[str, str], role: str) -> bool:
-        try:
-            return selector.items() <= self._pods_of(role).labels.items()
-        except Refused:
-            return False  # one that is gone has no pods
-
-    def _selector_of(self, role: str) -> dict[str, str]:
-        selector = self._pods_of(role).selector
-        if selector is None:
-            raise Refused(self._unselectable(role))
-        return selector
-
-    def _common(self) -> dict[str, str]:
-        return dict(self._selector_of("target").items() & self._selector_of("standby").items())
-
-    def _ready(self, role: str) -> int | None:
-        selector = self._pods_of(role).selector
-        pods = None if selector is None else self.cluster.list(self._path("", "pods", ""), selector)
-        return None if pods is None else sum(map(_is_ready, pods))
-
-    def _unselectable(self, role: str) -> str:
-        if self._pods_of(role).selector is not None:
-            return ""
-        workload = getattr(self.policy.spec, role)
-        return f"{workload.kind}/{workload.name} has matchExpressions, a Service has none: set spec.route.selectors"
-
-    def _overlap(self) -> str:
-        for role, other in (("target", "standby"), ("standby", "target")):
-            selector = self._pods_of(role).selector
-            if selector is not None and self._selects(selector, other):
-                return f"the selector of the {role} selects the {other}'s pods as well: tell them apart by a label"
-        return ""
-
-    def _strangers(self) -> str:
-        common = self._common()
-        if not common:
-            return "target and standby have no label in common, so that no selector has both: give them one"
-        ours = [self._selector_of(role).items() for role in self._roles]
-        for pod in self.cluster.list(self._path("", "pods", ""), common) or ():
-            labels = pod["metadata"].get("labels", {}).items()
-            if not any(selector <= labels for selector in ours):
-                text = ",".join(f"{key}={value}" for key, value in sorted(common.items()))
-                return f"what target and standby have in common ({text}) selects pod {pod['metadata']['name']} as well"
-        return ""
+            return self._prior(seen) or self.workloads.selector_of("target")
+        return self.workloads.common() if shares == BOTH else self.workloads.selector_of("standby")
 
 
 def _selector(service: Manifest) -> dict[str, str]:
     return dict(service["spec"].get("selector") or {})
-
-
-def _is_ready(pod: Mapping[str, Any]) -> bool:
-    if pod["metadata"].get("deletionTimestamp"):
-        return False
-    conditions = pod.get("status", {}).get("conditions") or ()
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)

@@ -40,18 +40,32 @@ class Record(Struct, frozen=True):
     @property
     def dues(self) -> dict[str, int]:
         """When the clock must wake somebody for this breaker, by what for."""
-        moments = {
-            TIMER: breakers.next_due(self.breaker, self.placement, self.policy),
-            DEBT: placements.debt_due(self.placement, self.breaker),
-        }
-        return {kind: moment for kind, moment in moments.items() if moment is not None}
+        dues = {}
+        timer = breakers.next_due(self.breaker, self.placement, self.policy)
+        if timer is not None:
+            dues[TIMER] = timer
+        debt = placements.debt_due(self.placement, self.breaker)
+        if debt is not None:
+            dues[DEBT] = debt
+        return dues
+
+    def dues_after(self, written: Mapping[str, int]) -> dict[str, int]:
+        """Return what is to be written for the clock, where this was written before.
+
+        A timer that comes too early finds nothing to do and waits for the right time: one that is on its way is not
+        put off. So the repeats of an alert, which make its lease longer, write nothing.
+        """
+        dues, timer = self.dues, written.get(TIMER, 0)
+        if self.now < timer < dues.get(TIMER, 0):
+            dues[TIMER] = timer
+        return dues
 
 
 class Entry(Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
     """One line of the journal: signal → verdict → transition → step → result."""
 
     kind: str
-    """``step`` (a signal was decided), ``intent``, ``result`` (of a placement's step), ``policy``, ``memory``, ``ingest``."""
+    """``step`` (a signal was decided), ``intent`` and ``result`` (of a placement's step), ``policy``, ``ingest`` …"""
     breaker: str = ""
     now: int = 0
     version: int = JOURNAL_VERSION
@@ -104,7 +118,10 @@ class Store(Protocol):
     """The breaker table and everything that belongs to its rows."""
 
     def apply(self, policies: Sequence[Policy]) -> tuple[str, ...]:
-        """Make these the table; return the keys of breakers that have left it while their traffic was moved."""
+        """Make these the table; return the keys of breakers that have left it while their traffic was moved.
+
+        A breaker whose policy has changed is due at once: the new one may ask for something else.
+        """
 
     def table(self) -> Mapping[str, Policy]:
         """Return the table by ``namespace/name``."""
@@ -120,7 +137,7 @@ class Store(Protocol):
         """
 
     def change(self, key: str, decide: Decide) -> Change:
-        """Change a record in one atomic step.
+        """Change a record in one atomic step; where ``decide`` raises, nothing is changed.
 
         Raises:
             NotEnrolled, RecordCorrupt, StoreUnavailable: as ``read``; and whatever ``decide`` raises.
@@ -128,7 +145,10 @@ class Store(Protocol):
         """
 
     def take_due(self, limit: int) -> tuple[int, list[Due]]:
-        """Return the store's time and what is due by then; each comes again later, until a change settles it."""
+        """Return the store's time and what is due by then; each comes again later, until a change settles it.
+
+        After 5 s, then ever later up to a minute: whoever was told may have died.
+        """
 
     def journal(self, keys: Iterable[str], limit: int) -> list[Entry]:
         """Return the newest entries of some breakers, newest first."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from threading import local
+from typing import TYPE_CHECKING, Any, Final
 
 import redis
 from redis.backoff import NoBackoff
@@ -24,15 +25,50 @@ GLOBAL_TAG: Final = "{*}"
 
 
 def connect(url: str, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> redis.Redis:
-    """Return a client; nothing is sent yet."""
-    return redis.Redis.from_url(
-        url,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_timeout=answer_timeout_s,
-        # Once: a connection that the server closed while idle. Every script may be sent twice.
-        retry=Retry(NoBackoff(), 1),
-        client_name="fuseboard",
-    )
+    """Return a client; nothing is sent yet.
+
+    Raises:
+        CannotStart: the URL is none.
+
+    """
+    try:
+        return redis.Redis.from_url(
+            url,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_timeout=answer_timeout_s,
+            # Once: a connection that the server closed while idle. Every script may be sent twice.
+            retry=Retry(NoBackoff(), 1),
+            client_name="fuseboard",
+        )
+    except ValueError as error:
+        raise CannotStart(
+            f"the store's URL cannot be used ({error}): give one such as redis://127.0.0.1:6379/0"
+        ) from error
+
+
+class Line(local):
+    """One connection per thread, for what is called at every decision: taking one from the pool costs half a call."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._connection = client.connection_pool.make_connection()
+
+    def call(self, *command: Any) -> Any:  # noqa: ANN401  - what Redis takes and answers
+        """Send a command and return its answer; once more where the connection broke, as the client does."""
+        try:
+            return self._call(command)
+        except (redis.ConnectionError, redis.TimeoutError):
+            return self._call(command)
+
+    def _call(self, command: tuple[Any, ...]) -> Any:  # noqa: ANN401
+        connection: Any = self._connection
+        try:
+            connection.send_command(*command)
+            return connection.read_response()
+        except redis.ResponseError:
+            raise
+        except BaseException:
+            connection.disconnect()  # an answer that is still on its way must not be taken for that of another command
+            raise
 
 
 @contextmanager

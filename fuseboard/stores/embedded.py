@@ -73,7 +73,7 @@ def _keep_running(server: ValkeyServer, stop: Event) -> None:
         try:
             server.start()
         except (ValkeyServerError, OSError) as error:
-            logs.logger().error("valkey.not_started", error=str(error))  # noqa: TRY400  - its message says it all
+            logs.logger().error("valkey.not_started", error=str(error))
 
 
 def _end_orphan(folder: Path) -> None:

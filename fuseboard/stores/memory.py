@@ -31,6 +31,7 @@ class MemoryStore:
         self._lock = Lock()
         self._policies: dict[str, Policy] = {}
         self._rows: dict[str, tuple[Breaker, Placement]] = {}
+        self._dues: dict[str, dict[str, int]] = {}
         self._due: dict[tuple[str, str], tuple[int, int]] = {}
         self._journal: defaultdict[str, deque[Entry]] = defaultdict(lambda: deque(maxlen=JOURNAL_CAP))
         self._written = 0
@@ -39,14 +40,24 @@ class MemoryStore:
         """See ``Store.apply``."""
         with self._lock:
             gone = self._policies.keys() - {policy.key for policy in policies}
+            changed = [policy.key for policy in policies if self._policies.get(policy.key) != policy]
             self._policies = {policy.key: policy for policy in policies}
-            for key in self._policies:
-                self._rows.setdefault(key, (Breaker(), Placement()))
-                self._schedule(self._record(key), key)
+            for key in changed:
+                self._look_again(key)
             for key in gone:
                 self._due.pop((key, TIMER), None)
                 self._due.pop((key, DEBT), None)
             return tuple(sorted(key for key in gone if self._rows[key][1].shares != Shares()))
+
+    def _look_again(self, key: str) -> None:
+        """Begin a breaker's record, or have the clock look at it: its new policy may ask for something else."""
+        if key not in self._rows:
+            self._rows[key], self._dues[key] = (Breaker(), Placement()), {}
+            return
+        now = self._clock()
+        self._write(key, Entry(kind="policy", reason="the policy was changed"), now)
+        self._dues.pop(key, None)
+        self._due[key, TIMER] = (now, 0)
 
     def table(self) -> Mapping[str, Policy]:
         """See ``Store.table``."""
@@ -65,8 +76,7 @@ class MemoryStore:
             self._rows[key] = (change.breaker, change.placement)
             self._schedule(replace(record, breaker=change.breaker, placement=change.placement), key)
             for entry in change.entries:
-                self._written += 1
-                self._journal[key].append(replace(entry, id=str(self._written), breaker=key, now=record.now))
+                self._write(key, entry, record.now)
             return change
 
     def take_due(self, limit: int) -> tuple[int, list[Due]]:
@@ -81,21 +91,30 @@ class MemoryStore:
     def journal(self, keys: Iterable[str], limit: int) -> list[Entry]:
         """See ``Store.journal``."""
         with self._lock:
-            return nlargest(limit, (entry for key in keys for entry in self._journal[key]), key=lambda each: int(each.id))
+            entries = [entry for key in keys for entry in self._journal[key]]
+            return nlargest(limit, entries, key=lambda each: int(each.id))
 
     def check(self) -> None:
         """See ``Store.check``."""
 
     def _record(self, key: str) -> Record:
         if key not in self._policies:
-            raise NotEnrolled(key)
+            message = f"{key} is not in the breaker table"
+            raise NotEnrolled(message)
         breaker, placement = self._rows[key]
         return Record(self._policies[key], breaker, placement, self._clock())
 
     def _schedule(self, record: Record, key: str) -> None:
-        dues = record.dues
+        written = self._dues.get(key)
+        dues = record.dues_after(written or {})
+        if dues == written:
+            return  # what has been put off stays put off
+        self._dues[key] = dues
         for kind in (TIMER, DEBT):
-            slot = (key, kind)
-            self._due.pop(slot, None)
+            self._due.pop((key, kind), None)
             if kind in dues:
-                self._due[slot] = (dues[kind], 0)
+                self._due[key, kind] = (dues[kind], 0)
+
+    def _write(self, key: str, entry: Entry, now: int) -> None:
+        self._written += 1
+        self._journal[key].append(replace(entry, id=str(self._written), breaker=key, now=now))

@@ -28,6 +28,9 @@ ON_DISK_WITHIN_MS: Final = 2_000
 ANSWER_TIMEOUT_S: Final = 4.0
 BLOCK_MS: Final = 500
 
+HELD_MS: Final = 15_000
+"""An event that its relay has not held for so long is taken over by another one."""
+
 STREAM: Final = f"fuseboard:{GLOBAL_TAG}:outbox"
 REJECTED: Final = f"fuseboard:{GLOBAL_TAG}:outbox:rejected"
 INGEST: Final = f"fuseboard:{GLOBAL_TAG}:ingest"
@@ -57,9 +60,10 @@ def open_outbox(url: str) -> Outbox:
 class Outbox:
     """Signals on their way to the broker."""
 
-    def __init__(self, client: redis.Redis, cap: int = CAP) -> None:
+    def __init__(self, client: redis.Redis, cap: int = CAP, held_ms: int = HELD_MS) -> None:
         self._client = client
         self._cap = cap
+        self._held_ms = held_ms
         self._append = client.register_script(_APPEND)
         with errors_translated("opening the outbox"):
             client.script_load(_APPEND)
@@ -110,6 +114,17 @@ class Outbox:
         block = None if again else BLOCK_MS
         answer = self._client.xreadgroup(GROUP, relay, {STREAM: "0" if again else ">"}, count=count, block=block)
         return [row for _, rows in cast("list[Any]", answer or []) for row in rows]
+
+    def hold(self, relay: str, identifiers: Iterable[str]) -> None:
+        """Say that a relay is still at work on these: they are not taken over."""
+        with errors_translated("holding events of the outbox"):
+            self._client.xclaim(STREAM, GROUP, relay, 0, list(identifiers), justid=True)
+
+    def take_over(self, relay: str, count: int) -> list[tuple[str, Event]]:
+        """Return events that another relay took and has not held for ``HELD_MS``: it is gone, they are this one's."""
+        with errors_translated("taking events over"):
+            answer = self._client.xautoclaim(STREAM, GROUP, relay, self._held_ms, count=count)
+        return [(identifier.decode(), _event(identifier, fields)) for identifier, fields in answer[1] if fields]
 
     def done(self, identifiers: Iterable[str]) -> None:
         """Forget events that are now the broker's."""

@@ -1,102 +1,57 @@
 """The store in Redis or Valkey: one hash per breaker, one script per decision.
 
-All keys of a namespace share a hash tag, so that a decision stays in one slot. The script decides nothing: it compares
-the version that the caller decided on with the one that is there, and writes all or nothing.
+All keys of a namespace share a hash tag, so that a decision stays in one slot. A decision is made here, on this
+process's copy of the record, and written by a script if the record is still the one that it was made on: one round trip
+when the copy is current, two when somebody else has changed the record.
 """
 
 from __future__ import annotations
 
+import random
 import time
 from collections import OrderedDict, deque
+from itertools import count
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
+import redis.exceptions
 from msgspec.structs import replace
 
 from fuseboard.breaker import Breaker
 from fuseboard.errors import FuseboardError, NotEnrolled, RecordCorrupt, StoreUnavailable
-from fuseboard.placement import Placement, Shares
+from fuseboard.placement import Placement
 from fuseboard.policy import Policy
-from fuseboard.stores import DEBT, JOURNAL_CAP, TIMER, Change, Due, Entry, Record
-from fuseboard.stores.connection import GLOBAL_TAG, StoreClock, connect, errors_translated, refuse_forgetful
-from fuseboard.stores.pacing import FIRST_AGAIN_MS, LAST_AGAIN_MS
+from fuseboard.stores import DEBT, TIMER, Change, Due, Entry, Record
+from fuseboard.stores.connection import Line, StoreClock, connect, errors_translated, refuse_forgetful
+from fuseboard.stores.scripts import CHANGE, FIELDS, NAMESPACES, TAKE_DUE, due_keys, keys_of
+from fuseboard.stores.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from types import TracebackType
 
-    import redis
+    from redis import Redis
+    from redis.commands.core import Script
 
     from fuseboard.stores import Decide
 
-MAX_TRIES: Final = 16
 MAX_CONTENTION_S: Final = 1.0
+LONGEST_PAUSE_S: Final = 0.008
 CACHED_ROWS: Final = 4_096
-APPLY_CHUNK: Final = 500
 
-_NOW: Final = """
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-"""
-
-# Off by more than 250 ms is a conflict: the decision was made for another moment. The record comes last: it holds the
-# remembered id, and Redis does not roll back what a script wrote before it failed.
-_CHANGE: Final = (
-    _NOW
-    + """
-local record, due, tries, journal = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local version = redis.call('HGET', record, 'version')
-if version ~= ARGV[1] or math.abs(now - tonumber(ARGV[2])) > 250 then
-  local row = redis.call('HMGET', record, 'version', 'policy', 'breaker', 'placement')
-  return {0, now, row[1], row[2], row[3], row[4]}
-end
-for i = 10, #ARGV do redis.call('XADD', journal, 'MAXLEN', '~', ARGV[9], '*', 'entry', ARGV[i]) end
-for i = 5, 7, 2 do
-  local member, at = ARGV[i], ARGV[i + 1]
-  if at == 'none' then redis.call('ZREM', due, member) redis.call('HDEL', tries, member)
-  elseif at ~= 'same' then redis.call('ZADD', due, at, member) redis.call('HDEL', tries, member) end
-end
-if ARGV[4] == '' then redis.call('HSET', record, 'version', version + 1, 'breaker', ARGV[3])
-else redis.call('HSET', record, 'version', version + 1, 'breaker', ARGV[3], 'placement', ARGV[4]) end
-return {1, now}
-"""
-)
-
-_APPLY: Final = """
-if redis.call('HGET', KEYS[1], 'policy') == ARGV[1] then return 0 end
-local known = redis.call('HEXISTS', KEYS[1], 'breaker')
-redis.call('HINCRBY', KEYS[1], 'version', 1)
-if known == 0 then redis.call('HSET', KEYS[1], 'breaker', '{}', 'placement', '{}') end
-redis.call('HSET', KEYS[1], 'policy', ARGV[1])
-return known
-"""
-
-_TAKE_DUE: Final = (
-    _NOW
-    + """
-local found = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, ARGV[1])
-local answer = {now}
-for i = 1, #found, 2 do
-  local attempt = redis.call('HINCRBY', KEYS[2], found[i], 1) - 1
-  redis.call('ZADD', KEYS[1], now + math.min(ARGV[2] * 2 ^ attempt, ARGV[3]), found[i])
-  answer[#answer + 1] = found[i]
-  answer[#answer + 1] = found[i + 1]
-  answer[#answer + 1] = attempt
-end
-return answer
-"""
-)
-
-TABLE: Final = f"fuseboard:{GLOBAL_TAG}:table"
-TABLE_VERSION: Final = f"fuseboard:{GLOBAL_TAG}:table:version"
-NAMESPACES: Final = f"fuseboard:{GLOBAL_TAG}:namespaces"
+_encode: Final = msgspec.json.Encoder().encode
+_policy: Final = msgspec.json.Decoder(Policy).decode
+_breaker: Final = msgspec.json.Decoder(Breaker).decode
+_placement: Final = msgspec.json.Decoder(Placement).decode
+_entry: Final = msgspec.json.Decoder(Entry).decode
 
 
 def open_store(url: str) -> RedisStore:
     """Return the store at a URL, once it is known to keep what it is given.
 
     Raises:
-        CannotStart: it could forget.
+        CannotStart: it could forget, or the URL is none.
         StoreUnavailable: it does not answer.
 
     """
@@ -108,102 +63,89 @@ def open_store(url: str) -> RedisStore:
 class _Row:
     """What this process knows of one breaker, and who waits to change it."""
 
-    __slots__ = ("lock", "record", "version", "waiting")
+    __slots__ = ("dues", "keys", "lock", "name", "raw_policy", "record", "version", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, key: str) -> None:
+        self.keys = keys_of(key)
+        self.name = key.partition("/")[2]
         self.lock = Lock()
         self.waiting: deque[_Ticket] = deque()
         self.record: Record | None = None
+        self.raw_policy = b""
         self.version = b""
+        self.dues: dict[str, int] | None = None
+        """What was last written for the clock; None when that is not known."""
 
 
 class _Ticket:
     """One decision that waits for its turn, then its outcome."""
 
-    __slots__ = ("decide", "outcome")
+    __slots__ = ("_decide", "_error", "change", "settled")
 
     def __init__(self, decide: Decide) -> None:
-        self.decide = decide
-        self.outcome: Change | FuseboardError | None = None
+        self._decide = decide
+        self._error: Exception | None = None
+        self.change: Change | None = None
+        self.settled = False
+
+    def decide(self, record: Record) -> Record:
+        """Decide on a record; return what it becomes."""
+        self.change = None
+        with self:
+            self.change = self._decide(record)
+        if self.change is None:
+            return record
+        return replace(record, breaker=self.change.breaker, placement=self.change.placement)
+
+    def fail(self, error: Exception) -> None:
+        """Have no outcome but this."""
+        self.change, self._error = None, error
+
+    def outcome(self) -> Change:
+        """Return what was decided, or raise what was raised instead."""
+        if self.change is None:
+            raise cast("Exception", self._error)
+        return self.change
+
+    def __enter__(self) -> None:
+        self._error = None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
+        # Another thread may decide for this one: what goes wrong is raised where it was asked for, and nowhere else.
+        if isinstance(error, Exception):
+            self._error = error
+        return isinstance(error, Exception)
 
 
 class RedisStore:
     """Keeps every breaker in a hash of its own."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: Redis) -> None:
         """Use this client; nothing is sent yet."""
         self._client = client
-        self._change = client.register_script(_CHANGE)
-        self._apply = client.register_script(_APPLY)
-        self._take_due = client.register_script(_TAKE_DUE)
+        self._line = Line(client)
+        self._change = client.register_script(CHANGE)
+        self._take_due = client.register_script(TAKE_DUE)
+        self._table = Table(client)
         self._clock = StoreClock()
         self._rows: OrderedDict[str, _Row] = OrderedDict()
         self._rows_lock = Lock()
-        self._table: Mapping[str, Policy] = {}
-        self._table_version = b""
-
-    # -- the table ---------------------------------------------------------------------------------------------------
 
     def apply(self, policies: Sequence[Policy]) -> tuple[str, ...]:
         """See ``Store.apply``."""
-        wanted = {policy.key: msgspec.json.encode(policy) for policy in policies}
         with errors_translated("writing the breaker table"):
-            known = {key.decode() for key in cast("list[bytes]", self._client.hkeys(TABLE))}
-            gone = sorted(known - wanted.keys())
-            changed = self._write_policies(wanted)
-            pipe = self._client.pipeline(transaction=True)
-            pipe.delete(TABLE, NAMESPACES)
-            if wanted:
-                pipe.hset(TABLE, mapping=wanted)  # type: ignore[arg-type]
-                pipe.sadd(NAMESPACES, *{policy.namespace for policy in policies})
-            pipe.incr(TABLE_VERSION)
-            pipe.execute()
-        for key in changed:
-            # The new policy may wait for another moment than the old one did.
-            self.change(key, lambda record: _unchanged(record, "the policy was changed"))
-        return tuple(key for key in gone if self._retire(key))
-
-    def _write_policies(self, wanted: Mapping[str, bytes]) -> list[str]:
-        """Write the policies into the records; return those of known breakers that are new to them."""
-        changed, keys = [], list(wanted)
-        self._client.script_load(_APPLY)
-        for start in range(0, len(keys), APPLY_CHUNK):
-            chunk = keys[start : start + APPLY_CHUNK]
-            pipe = self._client.pipeline(transaction=False)
-            for key in chunk:
-                pipe.evalsha(self._apply.sha, 1, _keys(key)[0], wanted[key])
-            changed += [key for key, known in zip(chunk, pipe.execute(), strict=True) if known]
-        return changed
-
-    def _retire(self, key: str) -> bool:
-        """Take a breaker out of service; return whether its traffic is still moved. Its record stays."""
-        record, due, tries, _ = _keys(key)
-        with errors_translated(f"retiring {key}"):
-            pipe = self._client.pipeline(transaction=True)
-            pipe.hdel(record, "policy")
-            pipe.hincrby(record, "version", 1)
-            pipe.zrem(due, *_members(key))
-            pipe.hdel(tries, *_members(key))
-            pipe.hget(record, "placement")
-            raw = pipe.execute()[-1]
-        return msgspec.json.decode(raw or b"{}", type=Placement).shares != Shares()
+            now = _millis(self._client.time())
+        return self._table.write(policies, now)
 
     def table(self) -> Mapping[str, Policy]:
         """See ``Store.table``."""
-        with errors_translated("reading the breaker table"):
-            version = cast("bytes | None", self._client.get(TABLE_VERSION)) or b"0"
-            if version != self._table_version:
-                rows = cast("dict[bytes, bytes]", self._client.hgetall(TABLE))
-                decode = msgspec.json.Decoder(Policy).decode
-                self._table = {key.decode(): decode(raw) for key, raw in rows.items()}
-                self._table_version = version
-        return self._table
+        return self._table.read()
 
     # -- one breaker -------------------------------------------------------------------------------------------------
 
     def read(self, key: str) -> Record:
         """See ``Store.read``."""
-        row = _Row()
+        row = _Row(key)
         self._fetch(key, row)
         return self._known(key, row)
 
@@ -216,68 +158,78 @@ class RedisStore:
         row, ticket = self._row(key), _Ticket(decide)
         row.waiting.append(ticket)
         with row.lock:
-            if ticket.outcome is None:
+            if not ticket.settled:
                 self._settle(key, row)
-        if isinstance(ticket.outcome, FuseboardError):
-            raise ticket.outcome
-        return cast("Change", ticket.outcome)
+        return ticket.outcome()
 
     def _settle(self, key: str, row: _Row) -> None:
-        tickets = []
-        while row.waiting:
-            tickets.append(row.waiting.popleft())
+        tickets = [row.waiting.popleft() for _ in range(len(row.waiting))]
         try:
-            outcomes = self._decide_and_write(key, row, tickets)
+            self._decide_and_write(key, row, tickets)
         except FuseboardError as error:
-            outcomes = [error] * len(tickets)
-        for ticket, outcome in zip(tickets, outcomes, strict=True):
-            ticket.outcome = outcome
+            for ticket in tickets:
+                ticket.fail(error)
+        finally:
+            for ticket in tickets:
+                ticket.settled = True
 
-    def _decide_and_write(self, key: str, row: _Row, tickets: list[_Ticket]) -> list[Change | FuseboardError]:
+    def _decide_and_write(self, key: str, row: _Row, tickets: list[_Ticket]) -> None:
         give_up = time.monotonic() + MAX_CONTENTION_S
-        if row.record is None or not self._clock.known:
+        fresh = row.record is None or not self._clock.known
+        if fresh:
             self._fetch(key, row)
-        for _ in range(MAX_TRIES):
-            before = self._known(key, row)
-            after, outcomes = _decide(before, tickets)
-            if self._write(key, row, before, after, outcomes):
-                return outcomes
-            if time.monotonic() > give_up:
-                break
-        message = f"{key}: too many processes change this breaker at once"
-        raise StoreUnavailable(message)
+        for tries in count():
+            before = after = self._known(key, row)
+            for ticket in tickets:
+                after = ticket.decide(after)
+            if any(ticket.change for ticket in tickets):
+                if self._write(key, row, before, after, tickets):
+                    return
+            elif fresh:
+                return
+            else:
+                self._fetch(key, row)  # all were refused, perhaps by what is no longer so
+            fresh = True
+            # The first conflict may be with ourselves, after an answer that was lost and long waited for.
+            if tries and time.monotonic() > give_up:
+                message = f"{key}: too many processes change this breaker at once"
+                raise StoreUnavailable(message)
+            _pause(tries)
 
-    def _write(
-        self, key: str, row: _Row, before: Record, after: Record, outcomes: Sequence[Change | FuseboardError]
-    ) -> bool:
+    def _write(self, key: str, row: _Row, before: Record, after: Record, tickets: Sequence[_Ticket]) -> bool:
         """Write what was decided, if the record is still the one that it was decided on."""
+        placement = b"" if after.placement is before.placement else _encode(after.placement)
+        dues = after.dues_after(row.dues or {})
+        changed = b"" if dues == row.dues else f"{dues.get(TIMER, '-')} {dues.get(DEBT, '-')}".encode()
+        arguments = [row.version, before.now, _encode(after.breaker), placement, changed]
         entries = [
-            msgspec.json.encode(replace(entry, breaker=key, now=before.now))
-            for outcome in outcomes
-            if isinstance(outcome, Change)
-            for entry in outcome.entries
+            _encode(replace(entry, breaker=key, now=before.now))
+            for ticket in tickets
+            if ticket.change is not None
+            for entry in ticket.change.entries
         ]
-        placement = b"" if after.placement is before.placement else msgspec.json.encode(after.placement)
-        timer, debt = _members(key)
-        old, new = before.dues, after.dues
-        arguments = [row.version, before.now, msgspec.json.encode(after.breaker), placement]
-        for member, kind in ((timer, TIMER), (debt, DEBT)):
-            arguments += [member, "same" if old.get(kind) == new.get(kind) else new.get(kind, "none")]
         with errors_translated(f"changing {key}"):
-            answer = cast("list[Any]", self._change(_keys(key), [*arguments, JOURNAL_CAP, *entries]))
-        written, now = answer[0], answer[1]
+            written, now, *found = self._run(self._change, row.keys, *arguments, row.name, *entries)
         self._clock.told(now)
-        if written:
-            row.record, row.version = after, b"%d" % (int(row.version) + 1)
-        else:
-            _take_in(key, row, answer[2:], now)
-        return bool(written)
+        if not written:
+            _take_in(key, row, found[0], now)
+            return False
+        row.record, row.version, row.dues = after, b"%d" % (int(row.version) + 1), dues
+        return True
+
+    def _run(self, script: Script, keys: Sequence[str], *arguments: Any) -> list[Any]:  # noqa: ANN401  - what Redis takes
+        command = ("EVALSHA", script.sha, len(keys), *keys, *arguments)
+        try:
+            return cast("list[Any]", self._line.call(*command))
+        except redis.exceptions.NoScriptError:
+            self._line.call("SCRIPT", "LOAD", script.script)
+            return cast("list[Any]", self._line.call(*command))
 
     def _row(self, key: str) -> _Row:
         with self._rows_lock:
             row = self._rows.get(key)
             if row is None:
-                row = self._rows[key] = _Row()
+                row = self._rows[key] = _Row(key)
                 if len(self._rows) > CACHED_ROWS:
                     self._rows.popitem(last=False)
             else:
@@ -286,6 +238,8 @@ class RedisStore:
 
     def _known(self, key: str, row: _Row) -> Record:
         if row.record is None:
+            with self._rows_lock:
+                self._rows.pop(key, None)  # a name that does not exist must not push out one that does
             message = f"{key} is not in the breaker table"
             raise NotEnrolled(message)
         return replace(row.record, now=self._clock.now())
@@ -294,9 +248,9 @@ class RedisStore:
         with errors_translated(f"reading {key}"):
             pipe = self._client.pipeline(transaction=False)
             pipe.time()
-            pipe.hmget(_keys(key)[0], "version", "policy", "breaker", "placement")
-            (seconds, micros), fields = pipe.execute()
-        now = seconds * 1000 + micros // 1000
+            pipe.hmget(row.keys[0], *FIELDS)
+            moment, fields = pipe.execute()
+        now = _millis(moment)
         self._clock.told(now)
         _take_in(key, row, fields, now)
 
@@ -304,27 +258,39 @@ class RedisStore:
 
     def take_due(self, limit: int) -> tuple[int, list[Due]]:
         """See ``Store.take_due``."""
-        now, found = self._clock.now(), []
+        found: list[Due] = []
         with errors_translated("looking for what is due"):
-            namespaces = sorted(each.decode() for each in cast("set[bytes]", self._client.smembers(NAMESPACES)))
+            now, namespaces = self._waiting()
             for namespace in namespaces:
-                keys = _due_keys(namespace)
-                answer = cast("list[Any]", self._take_due(keys, [limit, FIRST_AGAIN_MS, LAST_AGAIN_MS]))
-                now = answer[0]
-                self._clock.told(now)
+                if len(found) == limit:
+                    break
+                answer = self._run(self._take_due, due_keys(namespace), limit - len(found))
                 for member, at, attempt in zip(answer[1::3], answer[2::3], answer[3::3], strict=True):
                     kind, _, name = member.decode().partition(":")
-                    found.append(Due(f"{namespace}/{name}", kind, int(float(at)), attempt))
+                    found.append(Due(f"{namespace}/{name}", kind, int(at), attempt))
         return now, found
+
+    def _waiting(self) -> tuple[int, list[str]]:
+        """Return the store's time, and the namespaces in which something is due: one look for all of them."""
+        namespaces = sorted(each.decode() for each in cast("set[bytes]", self._client.smembers(NAMESPACES)))
+        pipe = self._client.pipeline(transaction=False)
+        pipe.time()
+        for namespace in namespaces:
+            pipe.zrange(due_keys(namespace)[0], 0, 0, withscores=True)
+        moment, *firsts = pipe.execute()
+        now = _millis(moment)
+        self._clock.told(now)
+        return now, [name for name, first in zip(namespaces, firsts, strict=True) if first and first[0][1] <= now]
 
     def journal(self, keys: Iterable[str], limit: int) -> list[Entry]:
         """See ``Store.journal``."""
         with errors_translated("reading the journal"):
             pipe = self._client.pipeline(transaction=False)
             for key in keys:
-                pipe.xrevrange(_keys(key)[3], count=limit)
+                pipe.xrevrange(keys_of(key)[2], count=limit)
             rows = [row for stream in pipe.execute() for row in stream]
-        return newest_entries(rows, limit)
+        rows.sort(key=lambda row: tuple(int(part) for part in row[0].split(b"-")), reverse=True)
+        return [_read_entry(identifier, fields) for identifier, fields in rows[:limit]]
 
     def check(self) -> None:
         """See ``Store.check``."""
@@ -332,60 +298,47 @@ class RedisStore:
             self._client.ping()
 
 
-def newest_entries(rows: list[tuple[bytes, dict[bytes, bytes]]], limit: int) -> list[Entry]:
-    """Read rows of journal streams, and return the newest first."""
-    rows.sort(key=lambda row: tuple(int(part) for part in row[0].split(b"-")), reverse=True)
-    decode = msgspec.json.Decoder(Entry).decode
-    return [replace(decode(fields[b"entry"]), id=identifier.decode()) for identifier, fields in rows[:limit]]
+def _pause(tries: int) -> None:
+    """Let others pass after a second conflict: who always tries at once can lose for ever."""
+    if tries:
+        time.sleep(random.uniform(0, min(0.0005 * 2**tries, LONGEST_PAUSE_S)))  # noqa: S311  - no secret
 
 
-def _decide(before: Record, tickets: Sequence[_Ticket]) -> tuple[Record, list[Change | FuseboardError]]:
-    """Decide for all that wait, one after the other."""
-    record, outcomes = before, cast("list[Change | FuseboardError]", [])
-    for ticket in tickets:
-        try:
-            change = ticket.decide(record)
-        except FuseboardError as error:
-            outcomes.append(error)
-        else:
-            outcomes.append(change)
-            record = replace(record, breaker=change.breaker, placement=change.placement)
-    return record, outcomes
-
-
-def _unchanged(record: Record, reason: str) -> Change:
-    return Change(record.breaker, record.placement, (Entry(kind="policy", reason=reason),))
+def _dues(raw: bytes) -> dict[str, int] | None:
+    """Read what was last written for the clock, as the script keeps it."""
+    moments = dict(zip((TIMER, DEBT), raw.split(), strict=False))
+    return {kind: int(moment) for kind, moment in moments.items() if moment != b"-"} if moments else None
 
 
 def _take_in(key: str, row: _Row, fields: Sequence[bytes | None], now: int) -> None:
-    version, policy, breaker, placement = fields
-    row.record, row.version = None, version or b""
+    """Make what is in the store the row's copy."""
+    version, policy, breaker, placement, dues = fields
+    known, row.record = row.record, None
     if policy is None:
         return
     try:
+        row.version, row.dues = b"%d" % int(version or b""), _dues(dues or b"")
+        same = known is not None and policy == row.raw_policy
         row.record = Record(
-            msgspec.json.decode(policy, type=Policy),
-            msgspec.json.decode(breaker or b"{}", type=Breaker),
-            msgspec.json.decode(placement or b"{}", type=Placement),
+            cast("Record", known).policy if same else _policy(policy),
+            _breaker(breaker or b"{}"),
+            _placement(placement or b"{}"),
             now,
         )
-    except msgspec.DecodeError as error:
+        row.raw_policy = policy
+    except (msgspec.DecodeError, ValueError) as error:
         message = f"{key}: its record in Redis cannot be read ({error}): nothing is done with it until it is repaired"
         raise RecordCorrupt(message) from error
 
 
-def _keys(key: str) -> tuple[str, str, str, str]:
-    """Return the keys of a breaker: its record, and of its namespace what is due and how often; its journal."""
-    namespace, _, name = key.partition("/")
-    tag = f"fuseboard:{{{namespace}}}"
-    return f"{tag}:breaker:{name}", *_due_keys(namespace), f"{tag}:journal:{name}"
+def _read_entry(identifier: bytes, fields: Mapping[bytes, bytes]) -> Entry:
+    try:
+        return replace(_entry(fields.get(b"entry", b"")), id=identifier.decode())
+    except msgspec.DecodeError as error:
+        message = f"entry {identifier.decode()} of the journal cannot be read: {error}"
+        raise RecordCorrupt(message) from error
 
 
-def _due_keys(namespace: str) -> tuple[str, str]:
-    tag = f"fuseboard:{{{namespace}}}"
-    return f"{tag}:due", f"{tag}:due:attempts"
-
-
-def _members(key: str) -> tuple[str, str]:
-    name = key.partition("/")[2]
-    return f"{TIMER}:{name}", f"{DEBT}:{name}"
+def _millis(moment: object) -> int:
+    seconds, micros = cast("tuple[int, int]", moment)
+    return seconds * 1000 + micros // 1000

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import urllib3
+
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +55,7 @@ class Up:
         self.state = state
         self.file = state / "breakers.yaml"
         self.file.write_text("\n---\n".join(json.dumps(each) for each in policies or (POLICY,)), encoding="utf-8")
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.output = state / "console"
         self._options = options
@@ -164,12 +165,6 @@ class Up:
             return self.status("/readyz") == 200
         except urllib3.exceptions.HTTPError:
             return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def alert(severity: str = "warning", name: str = "HighErrorRate", *, resolved: bool = False) -> dict[str, Any]:

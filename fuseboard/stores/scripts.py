@@ -1,0 +1,110 @@
+"""The scripts of the store in Redis, and the keys that they work on.
+
+A script decides nothing. It compares what the caller decided on with what is there, and writes all or nothing: Redis
+does not roll back, so whatever can fail comes before the first write, and the record, which remembers the event, last.
+"""
+
+from typing import Final
+
+from fuseboard.stores import DEBT, JOURNAL_CAP, TIMER
+from fuseboard.stores.connection import GLOBAL_TAG
+from fuseboard.stores.pacing import FIRST_AGAIN_MS, LAST_AGAIN_MS
+
+MAX_DRIFT_MS: Final = 250
+"""A decision that was made for another moment than this far from now is made again."""
+
+FIELDS: Final = ("version", "policy", "breaker", "placement", "dues")
+
+_NOW: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+"""
+
+# KEYS: record, what is due, journal.  ARGV: version, now, breaker, placement or nothing, dues or nothing, name, entry…
+# Dues are two moments or '-', of timer and debt: what stands in the record is what was last written for them.
+CHANGE: Final = f"""
+{_NOW}
+local record = KEYS[1]
+if redis.call('HGET', record, 'version') ~= ARGV[1] or math.abs(now - ARGV[2]) > {MAX_DRIFT_MS} then
+  return {{0, now, redis.call('HMGET', record, '{"', '".join(FIELDS)}')}}
+end
+local placement, dues = ARGV[4], ARGV[5]
+if dues ~= '' then redis.call('ZCARD', KEYS[2]) end
+for i = 7, #ARGV do
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', {JOURNAL_CAP}, '*', 'entry', ARGV[i])
+end
+if dues ~= '' then
+  local timer, debt = string.match(dues, '(%S+) (%S+)')
+  for kind, at in pairs({{['{TIMER}:'] = timer, ['{DEBT}:'] = debt}}) do
+    if at == '-' then
+      redis.call('ZREM', KEYS[2], kind .. ARGV[6])
+    else
+      redis.call('ZADD', KEYS[2], at, kind .. ARGV[6])
+    end
+  end
+end
+local fields = {{'version', ARGV[1] + 1, 'breaker', ARGV[3]}}
+if placement ~= '' then fields[5], fields[6] = 'placement', placement end
+if dues ~= '' then fields[#fields + 1], fields[#fields + 2] = 'dues', dues end
+redis.call('HSET', record, unpack(fields))
+return {{1, now}}
+"""
+
+# KEYS: record, what is due, journal.  ARGV: policy, timer's member, entry.
+# A breaker that was known is looked at by the clock at once: its new policy may ask for something else.
+APPLY: Final = f"""
+{_NOW}
+if redis.call('HGET', KEYS[1], 'policy') == ARGV[1] then return 0 end
+redis.call('ZCARD', KEYS[2])
+if redis.call('HEXISTS', KEYS[1], 'breaker') == 1 then
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', {JOURNAL_CAP}, '*', 'entry', ARGV[3])
+  redis.call('ZADD', KEYS[2], now, ARGV[2])
+  redis.call('HSET', KEYS[1], 'dues', '')
+else
+  redis.call('HSET', KEYS[1], 'breaker', '{{}}', 'placement', '{{}}', 'dues', '- -')
+end
+redis.call('HINCRBY', KEYS[1], 'version', 1)
+redis.call('HSET', KEYS[1], 'policy', ARGV[1])
+return 1
+"""
+
+# KEYS: what is due, how often it has come.  ARGV: limit.
+# An attempt is kept with the moment that it was put off to: one that a change has set since is a first one again.
+TAKE_DUE: Final = f"""
+{_NOW}
+local found = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, ARGV[1])
+local answer = {{now}}
+for i = 1, #found, 2 do
+  local member, at, attempt = found[i], found[i + 1], 0
+  local again, times = string.match(redis.call('HGET', KEYS[2], member) or '', '(%d+) (%d+)')
+  if again == at then attempt = tonumber(times) end
+  local later = string.format('%.0f', now + math.min({FIRST_AGAIN_MS} * 2 ^ attempt, {LAST_AGAIN_MS}))
+  redis.call('HSET', KEYS[2], member, later .. ' ' .. attempt + 1)
+  redis.call('ZADD', KEYS[1], later, member)
+  for _, each in ipairs({{member, at, attempt}}) do answer[#answer + 1] = each end
+end
+return answer
+"""
+
+TABLE: Final = f"fuseboard:{GLOBAL_TAG}:table"
+TABLE_VERSION: Final = f"fuseboard:{GLOBAL_TAG}:table:version"
+NAMESPACES: Final = f"fuseboard:{GLOBAL_TAG}:namespaces"
+
+
+def keys_of(key: str) -> tuple[str, str, str]:
+    """Return the keys of a breaker: its record, what is due in its namespace, its journal."""
+    namespace, _, name = key.partition("/")
+    tag = f"fuseboard:{{{namespace}}}"
+    return f"{tag}:breaker:{name}", f"{tag}:due", f"{tag}:journal:{name}"
+
+
+def due_keys(namespace: str) -> tuple[str, str]:
+    """Return the keys of a namespace: what is due there, and how often it has come."""
+    due = f"fuseboard:{{{namespace}}}:due"
+    return due, f"{due}:attempts"
+
+
+def members_of(key: str) -> tuple[str, str]:
+    """Return the names of a breaker's timer and debt among what is due."""
+    name = key.partition("/")[2]
+    return f"{TIMER}:{name}", f"{DEBT}:{name}"

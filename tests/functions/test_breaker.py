@@ -1,0 +1,211 @@
+"""The breaker function: a signal comes in, at most one event goes out, and all of it is on the record."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from functions import breaker
+from functions.breaker import Breaker
+from fuseboard.breaker import State
+from fuseboard.errors import CannotStart, NotEnrolled
+from fuseboard.events import (
+    BREAKER_EVENTS,
+    SIGNALS,
+    BreakerMoved,
+    Data,
+    Event,
+    Failure,
+    FailureDetected,
+    FailureResolved,
+    Foreign,
+    TimerElapsed,
+    decode,
+    encode,
+)
+from fuseboard.policy import Policy, parse
+from fuseboard.settings import Settings
+from fuseboard.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from fuseboard.stores import Entry
+
+START = 1_700_000_000_000
+KEY = "shop/login"
+
+
+def policy(name: str = "login", **parts: Any) -> Policy:  # noqa: ANN401  - parts of a document
+    """Return a policy with these parts of its spec."""
+    metadata = {"name": name, "namespace": "shop"}
+    spec = {"target": {"name": name}, **parts}
+    return parse(
+        {"apiVersion": "fuseboard.dev/v1alpha1", "kind": "CircuitBreaker", "metadata": metadata, "spec": spec}, ""
+    )
+
+
+@dataclass
+class House:
+    """The function with a store of its own; time passes by setting ``now``."""
+
+    now: int = START
+    store: MemoryStore = field(init=False)
+    function: Breaker = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.store = MemoryStore(lambda: self.now)
+        self.store.apply([policy(), policy("cart")])
+        self.function = Breaker(self.store)
+
+    def handle(self, data: Data | Foreign, name: str = "1", subject: str = KEY) -> Event | None:
+        """Handle an event that was taken in now."""
+        return self.function.handle(Event(id=name, source="/s", subject=subject, data=data, time=self.now))
+
+    def journal(self, key: str = KEY) -> list[Entry]:
+        """Return what is on the record, oldest first."""
+        return self.store.journal([key], 100)[::-1]
+
+
+@pytest.fixture
+def house() -> House:
+    """Return a function with two breakers."""
+    return House()
+
+
+def fires(name: str = "down", severity: str = "critical") -> FailureDetected:
+    """Return that an alert fires."""
+    return FailureDetected((Failure(key=name, cause=name, condition=name, severity=severity),))
+
+
+def test_a_critical_alert_is_answered_with_breaker_opened(house: House) -> None:
+    """The reply says which breaker moved, from where to where, and why."""
+    reply = house.handle(fires())
+    assert reply is not None
+    assert (reply.type, reply.subject, reply.time) == ("dev.fuseboard.breaker.opened", KEY, START)
+    assert isinstance(reply.data, BreakerMoved)
+    assert (reply.data.state, reply.data.previous, reply.data.epoch) == ("OPEN", "CLOSED", 1)
+    assert house.store.read(KEY).breaker.state is State.OPEN
+
+
+def test_only_the_subject_moves(house: House) -> None:
+    """A signal moves the breaker that it names, and no other."""
+    house.handle(fires())
+    assert house.store.read("shop/cart").breaker.epoch == 0
+
+
+def test_what_moves_nothing_has_no_reply(house: House) -> None:
+    """A signal that is only counted is answered with nothing."""
+    assert house.handle(FailureDetected((Failure(key="a", cause="BackOff"),))) is None
+    assert house.store.read(KEY).breaker.weight == 1
+
+
+def test_a_duplicate_gets_the_same_reply(house: House) -> None:
+    """A redelivery is answered as the first delivery was, to the byte, and leaves no trace."""
+    event = Event(id="1", source="/s", subject=KEY, data=fires(), time=START)
+    first = house.function.handle(event)
+    house.now += 50_000
+    second = house.function.handle(event)
+    assert first is not None
+    assert second is not None
+    assert encode(first) == encode(second)
+    assert len(house.journal()) == 1
+
+
+def test_both_modes_decide_the_same() -> None:
+    """A signal in binary mode and the same one in structured mode move a breaker alike."""
+    replies = []
+    for structured in (False, True):
+        house = House()
+        message = encode(Event(id="1", source="/s", subject=KEY, data=fires(), time=START), structured=structured)
+        replies.append(house.function.handle(decode(message.headers, message.body, Breaker.consumes)))
+    assert replies[0] == replies[1] is not None
+
+
+def test_the_trace_goes_on(house: House) -> None:
+    """A reply belongs to the trace of its cause."""
+    trace = {"traceparent": "00-1-2-01"}
+    cause = Event(id="1", source="/s", subject=KEY, data=fires(), time=START, extensions=trace)
+    reply = house.function.handle(cause)
+    assert reply is not None
+    assert reply.extensions == trace
+
+
+def test_a_timer_moves_what_time_has_ended(house: House) -> None:
+    """The clock's signal takes the edge whose time has come, and is on the record only if it did."""
+    house.handle(fires())
+    house.handle(FailureResolved(fires().failures), "2")
+    house.now += 99_999
+    assert house.handle(TimerElapsed(house.now), "3") is None
+    house.now += 1
+    reply = house.handle(TimerElapsed(house.now), "4")
+    assert reply is not None
+    assert reply.type == "dev.fuseboard.breaker.half_opened"
+    assert [(each.type, each.previous, each.state) for each in house.journal()] == [
+        ("dev.fuseboard.failure.detected", "CLOSED", "OPEN"),
+        ("dev.fuseboard.failure.resolved", "", "OPEN"),
+        ("dev.fuseboard.timer.elapsed", "OPEN", "HALF_OPEN"),
+    ]
+
+
+def test_an_entry_tells_the_whole_story(house: House) -> None:
+    """On the record stand the event, what it said, what became of each failure, and the transition with its reason."""
+    house.handle(fires(), "7")
+    (entry,) = house.journal()
+    assert (entry.kind, entry.breaker, entry.event, entry.time) == ("step", KEY, "/s 7", START)
+    assert msgspec.to_builtins(entry.signal) == msgspec.to_builtins(fires())
+    assert [(each.key, each.verdict, each.weight) for each in entry.weighed] == [("down", "counted", 10)]
+    assert (entry.previous, entry.state, entry.epoch) == ("CLOSED", "OPEN", 1)
+    assert entry.reason == "failures weigh 10, openAt is 10"
+
+
+def test_stale_evidence_is_on_the_record(house: House) -> None:
+    """What came too late to count is journaled as that."""
+    house.handle(fires())
+    late = Event(id="2", source="/s", subject=KEY, data=fires("slow", "warning"), time=START - 1)
+    house.function.handle(late)
+    assert house.journal()[-1].weighed[0].verdict == "stale"
+
+
+def test_a_breaker_that_is_not_in_the_table_is_not_enrolled(house: House) -> None:
+    """A signal for a breaker that nobody has written is refused by name."""
+    with pytest.raises(NotEnrolled, match="shop/other"):
+        house.handle(fires(), subject="shop/other")
+
+
+def test_foreign_events_move_nothing(house: House) -> None:
+    """An event of another type is answered with nothing, and leaves no trace."""
+    assert house.handle(Foreign("com.example.any", {})) is None
+    assert house.journal() == []
+
+
+def test_it_consumes_signals_and_emits_transitions() -> None:
+    """What goes in and what comes out are the types of the design."""
+    assert Breaker.consumes == SIGNALS
+    assert Breaker.emits == BREAKER_EVENTS
+    assert not Breaker.consumes & Breaker.emits
+
+
+def test_it_is_fine_while_its_store_answers(house: House) -> None:
+    """Its check is that of its store."""
+    house.function.check()
+
+
+def test_it_needs_a_store() -> None:
+    """Without a store's URL it does not start, and says which setting is missing."""
+    with pytest.raises(CannotStart, match="FUSEBOARD_REDIS_URL"):
+        breaker.new(Settings())
+
+
+def test_it_connects_to_a_store(redis_url: str) -> None:
+    """With a URL it is connected, and works as it does over memory."""
+    function = breaker.new(Settings(redis_url=redis_url))
+    function.check()
+    function.store.apply([policy()])
+    now = time.time_ns() // 1_000_000
+    reply = function.handle(Event(id="1", source="/s", subject=KEY, data=fires(), time=now))
+    assert reply is not None
+    assert reply.type == "dev.fuseboard.breaker.opened"
+    assert [entry.epoch for entry in function.store.journal([KEY], 10)] == [1]

@@ -1,0 +1,121 @@
+"""A file of policies: what can be wrong with a file, and with its documents together."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fuseboard.errors import InvalidPolicy
+from fuseboard.policyfile import load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ONE = """\
+apiVersion: fuseboard.dev/v1alpha1
+kind: CircuitBreaker
+metadata: {name: NAME, namespace: shop}
+spec:
+  target: {name: TARGET}
+"""
+
+
+def one(name: str, target: str = "") -> str:
+    """Return a document."""
+    return ONE.replace("NAME", name).replace("TARGET", target or name)
+
+
+def file(folder: Path, content: str | bytes) -> Path:
+    """Return a file with this content."""
+    path = folder / "breakers.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def test_a_file_has_any_number_of_documents(tmp_path: Path) -> None:
+    """Documents are read in their order; empty ones between them are passed over."""
+    path = file(tmp_path, f"---\n{one('a')}---\n---\n# nothing\n---\n{one('b')}")
+    assert [policy.key for policy in load(path)] == ["shop/a", "shop/b"]
+
+
+def test_json_is_yaml(tmp_path: Path) -> None:
+    """A document may be written as JSON."""
+    text = """{"apiVersion": "fuseboard.dev/v1alpha1", "kind": "CircuitBreaker",
+               "metadata": {"name": "a"}, "spec": {"target": {"name": "a"}}}"""
+    assert [policy.key for policy in load(file(tmp_path, text))] == ["default/a"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "has no CircuitBreaker document; examples/01-one-alert/breakers.yaml shows one"),
+        ("---\n---\n# only a comment\n", "has no CircuitBreaker document"),
+        ("a: [\n", "is not YAML: "),
+        ("a: *nowhere\n", "is not YAML: "),
+        ("a: &x [*x]\n", "is not YAML: "),
+        ("!!python/object:os.system {}\n", "is not YAML: "),
+        ("? [1, 2]\n: 3\n", "is not YAML: "),
+        ("[" * 5_000, "is not YAML: "),
+        (b"\xff\xfe\x00", "is not YAML: "),
+        (b"\x00", "is not YAML: "),
+        (
+            f"{one('a')}metadata: {{name: b}}\n",
+            "the key 'metadata' is there twice in the mapping that begins on line 1",
+        ),
+        (f"{one('a')}  target: {{name: b}}\n", "the key 'target' is there twice in the mapping that begins on line 5"),
+        (
+            f"{one('a')}---\n{one('b', 'a')}",
+            "shop/b: the target shop/Deployment/a already belongs to the breaker shop/a",
+        ),
+        (f"{one('a')}---\n{one('a', 'b')}", "shop/a: two documents have this name"),
+    ],
+)
+def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, content: str | bytes, message: str) -> None:
+    """A message begins with the file, and says what is wrong with it."""
+    path = file(tmp_path, content)
+    with pytest.raises(InvalidPolicy, match=f"^{re.escape(f'{path}: {message}')}"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (f"{one('a')}---\n- 1\n", ", document 2: the document is [1]: expected a mapping"),
+        (f"{one('a')}---\ntext\n", ", document 2: the document is 'text': expected a mapping"),
+        (
+            f"{one('a')}---\n{one('b')}  mode: Act\n",
+            ", document 2 (b): spec.mode is 'Act': expected one of Observe, Enforce",
+        ),
+        (
+            one("a").replace("spec:\n  target: {name: a}", "spec: null"),
+            ", document 1 (a): spec is None: expected a mapping",
+        ),
+        (one("no"), ", document 1: metadata.name is False: expected a DNS-1123 label"),
+    ],
+)
+def test_a_document_that_cannot_be_used_is_named(tmp_path: Path, content: str, message: str) -> None:
+    """A message says which document of the file is wrong, by its number and its name."""
+    path = file(tmp_path, content)
+    with pytest.raises(InvalidPolicy, match=f"^{re.escape(f'{path}{message}')}"):
+        load(path)
+
+
+def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
+    """A path that leads nowhere is told with the reason and what was expected."""
+    with pytest.raises(InvalidPolicy, match=r"cannot be read \(No such file or directory\): give the path of a file"):
+        load(tmp_path / "nothing.yaml")
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    """A folder is told as one."""
+    with pytest.raises(InvalidPolicy, match=r"cannot be read \(Is a directory\)"):
+        load(tmp_path)
+
+
+def test_a_file_of_somebody_else_says_so(tmp_path: Path) -> None:
+    """A file that may not be read is told with the system's reason."""
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    with pytest.raises(InvalidPolicy, match=r"cannot be read \(Too many levels of symbolic links\)"):
+        load(tmp_path / "loop.yaml")
