@@ -394,10 +394,8 @@ class TestInstalled:
     def test_sources_and_store_run(self, cluster: Cluster) -> None:
         """Their pods pass the namespace's own Pod Security, which enforces ``restricted``, and become ready."""
         apps = f"/apis/apps/v1/namespaces/{NAMESPACE}"
-        for path, wanted in ((f"{apps}/deployments/sources", 2), (f"{apps}/statefulsets/valkey", 1)):
-            cluster.api.wait(
-                path, "ready", lambda it, wanted=wanted: it["status"].get("readyReplicas") == wanted, timeout_s=60
-            )
+        for path in (f"{apps}/deployments/sources", f"{apps}/statefulsets/valkey"):
+            cluster.api.wait(path, "ready", all_ready, timeout_s=60)
 
     def test_a_change_of_the_table_restarts_nothing(self, cluster: Cluster, kustomize: Kustomize) -> None:
         """The ConfigMap has the same name whatever is in it, so that no pod's template changes with it."""
@@ -545,6 +543,11 @@ class TestUninstall:
             cluster.api.wait(f"/api/v1/namespaces/{NAMESPACE}/persistentvolumeclaims/{claim}", "there", bool)
 
         uninstall(cluster, overlay)
+
+
+def all_ready(workload: Json) -> bool:
+    """Tell whether as many pods are ready as are wanted."""
+    return bool(workload.get("status", {}).get("readyReplicas") == workload["spec"]["replicas"])
 
 
 def may(cluster: Cluster, account: str, space: str, group: str, resource: str, verb: str) -> bool:
