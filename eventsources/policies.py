@@ -62,7 +62,7 @@ class Policies:
         # Only a table that is gone is put back. One that differs may be another replica's, whose files are newer.
         if not self._due and self.store.table():
             return
-        policies = parse(texts)
+        policies = parse(texts, self.path)
         left = self.store.apply(policies)
         self._due, self._complaint = False, ""
         logs.logger().info("policies.applied", breakers=len(policies))

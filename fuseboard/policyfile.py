@@ -39,7 +39,7 @@ def load(path: Path) -> tuple[policy.Policy, ...]:
         InvalidPolicy: a file cannot be read, or one of its documents cannot be used.
 
     """
-    return parse(read(path))
+    return parse(read(path), path)
 
 
 def read(path: Path) -> dict[Path, str]:
@@ -60,22 +60,21 @@ def read(path: Path) -> dict[Path, str]:
         raise InvalidPolicy(message) from error
 
 
-def parse(texts: Mapping[Path, str]) -> tuple[policy.Policy, ...]:
-    """Turn the texts of files into a breaker table.
+def parse(texts: Mapping[Path, str], path: Path) -> tuple[policy.Policy, ...]:
+    """Turn what ``read`` found at a path into a breaker table.
 
     Raises:
         InvalidPolicy: one of their documents cannot be used, or there is none.
 
     """
-    policies = [each for path, text in texts.items() for each in _policies(path, text)]
-    shown = ", ".join(str(path) for path in texts) or "the folder"
+    policies = [each for file, text in texts.items() for each in _policies(file, text)]
     if not policies:
-        message = f"{shown}: has no CircuitBreaker document; examples/01-one-alert/breakers.yaml shows one"
+        message = f"{path}: has no CircuitBreaker document; examples/01-one-alert/breakers.yaml shows one"
         raise InvalidPolicy(message)
     try:
         return policy.check_table(policies)
     except InvalidPolicy as error:
-        message = f"{shown}: {error}"
+        message = f"{path}: {error}"
         raise InvalidPolicy(message) from error
 
 

@@ -82,7 +82,7 @@ class Kustomize:
         return self._run(own)
 
     def _run(self, path: Path) -> list[Json]:
-        done = subprocess.run(  # noqa: S603  - the kubectl that the harness has built
+        done = subprocess.run(
             [self._kubectl, "kustomize", path], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr

@@ -125,7 +125,7 @@ def kubectl(cluster: Cluster, *arguments: str) -> str:
     """Run kubectl as the administrator."""
     home = cluster.folder / "kubectl"
     home.mkdir(exist_ok=True)
-    done = subprocess.run(  # noqa: S603  - the kubectl that the harness has built
+    done = subprocess.run(
         [cluster.kubectl, *arguments],
         env={"PATH": os.defpath, "HOME": str(home), "KUBECONFIG": str(cluster.kubeconfig())},
         capture_output=True,
