@@ -6,7 +6,7 @@ PORT ?= 8080
 LOCK := $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade
 PIP := -m pip install -q --disable-pip-version-check
 
-.PHONY: up venv test check bench schemas lock clean
+.PHONY: up venv test test-cluster cluster check bench schemas lock clean
 
 up: venv ## Run everything here: embedded Valkey, local broker, sources and functions on 127.0.0.1:$(PORT)
 	$(BIN)/fuseboard up -f $(FILE) --port $(PORT)
@@ -14,7 +14,14 @@ up: venv ## Run everything here: embedded Valkey, local broker, sources and func
 venv: .venv/.run ## Set up; leaves .venv/bin/fuseboard
 
 test: .venv/.dev ## The fast suite: at most 3 minutes on 2 cores
-	$(BIN)/python -m pytest -n 4 -q
+	$(BIN)/python -m pytest -n 4 -q --ignore tests/cluster
+
+test-cluster: .venv/.dev ## The tests on a real cluster; the first time it is built, from Go modules
+	$(BIN)/python -m tests.cluster.programs
+	$(BIN)/python -m pytest -q -o timeout=300 tests/cluster
+
+cluster: .venv/.dev ## Leave a cluster running to play with; prints its kubeconfig
+	$(BIN)/python -m tests.cluster
 
 check: .venv/.dev ## Lint, format, types, import contracts
 	$(BIN)/ruff check .
@@ -26,7 +33,7 @@ bench: .venv/.bench ## Ratios to floors and peers, one line per metric; JSON in 
 	$(BIN)/python -m bench
 
 schemas: .venv/.run ## Write fuseboard/schemas/*.json from the types
-	$(BIN)/python -m fuseboard.events
+	$(BIN)/python -m fuseboard.schemas
 
 lock: .venv/.dev ## Renew the locks
 	$(BIN)/python $(PIP) uv

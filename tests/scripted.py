@@ -136,9 +136,9 @@ class Scripted:
                     self.wfile.write(b"ff\r\n{")
                     self.wfile.flush()
                     self.connection.shutdown(socket.SHUT_RDWR)
+                    self.close_connection = True
                 else:
                     self.wfile.write(b"0\r\n\r\n")
-                self.close_connection = True
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""

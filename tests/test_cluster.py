@@ -63,7 +63,7 @@ class TestKubernetes:
         [
             (400, "bad", Refused, "compare it with the policy"),
             (401, "Unauthorized", ClusterUnavailable, "renew the token"),
-            (403, "forbidden", Refused, "Role of failover"),
+            (403, "forbidden", Refused, "Role of the ServiceAccount"),
             (403, 'admission webhook "w" denied the request', Refused, "admission rule"),
             (404, "not found", Refused, "does not exist"),
             (408, "slow", ClusterUnavailable, "408"),

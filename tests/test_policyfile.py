@@ -108,9 +108,9 @@ def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
         load(tmp_path / "nothing.yaml")
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    """A folder is told as one."""
-    with pytest.raises(InvalidPolicy, match=r"cannot be read \(Is a directory\)"):
+def test_a_folder_without_documents_says_so(tmp_path: Path) -> None:
+    """A folder is read as a mounted ConfigMap is; one without a document is told as such."""
+    with pytest.raises(InvalidPolicy, match="has no CircuitBreaker document"):
         load(tmp_path)
 
 

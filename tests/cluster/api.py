@@ -44,9 +44,7 @@ class Api:
         """Connect on the first request."""
         self.server = server
         self._headers = {"Authorization": f"Bearer {token}"}
-        self._pool = urllib3.PoolManager(
-            ca_certs=str(ca), maxsize=PARALLEL, block=True, retries=False, timeout=30.0
-        )
+        self._pool = urllib3.PoolManager(ca_certs=str(ca), maxsize=PARALLEL, block=True, retries=False, timeout=30.0)
         self._plurals: dict[tuple[str, str], Json] = {}
 
     def close(self) -> None:
@@ -117,9 +115,7 @@ class Api:
         """Delete a resource."""
         return self.request("DELETE", path)
 
-    def wait(
-        self, path: str, what: str, condition: Callable[[Json], bool], *, timeout_s: float = 30
-    ) -> Json:
+    def wait(self, path: str, what: str, condition: Callable[[Json], bool], *, timeout_s: float = 30) -> Json:
         """Return the resource once the condition holds; one that is not there yet is waited for."""
         deadline = monotonic() + timeout_s
         while True:
@@ -158,9 +154,7 @@ class Api:
         try:
             return self._plurals[version, kind]
         except KeyError:
-            raise LookupError(
-                f"the API server has no {kind} in {version}: is its CRD installed?"
-            ) from None
+            raise LookupError(f"the API server has no {kind} in {version}: is its CRD installed?") from None
 
 
 def ready(resource: Json) -> bool:

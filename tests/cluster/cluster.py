@@ -94,9 +94,7 @@ def _folder(report: Report, failed: Callable[[], bool]) -> Iterator[Path]:
             shutil.rmtree(folder)
 
 
-def _start(
-    programs: dict[str, Installed], processes: Processes, folder: Path, users: Iterable[User]
-) -> Cluster:
+def _start(programs: dict[str, Installed], processes: Processes, folder: Path, users: Iterable[User]) -> Cluster:
     control_plane = ControlPlane(programs, processes, folder, users)
     control_plane.start()
     api = control_plane.api()

@@ -22,9 +22,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         with capture.global_and_fixture_disabled():
             say(f"\n{line}")
 
-    with running_cluster(
-        USERS, report=report, failed=lambda: bool(request.session.testsfailed)
-    ) as running:
+    with running_cluster(USERS, report=report, failed=lambda: bool(request.session.testsfailed)) as running:
         yield running
 
 

@@ -57,9 +57,7 @@ class ControlPlane:
         """Start it; return when the API server answers."""
         self._start_etcd()
         self._start_api_server()
-        self._processes.wait(
-            "the API server is ready", self._answers, timeout_s=START_TIMEOUT_S, log_of="apiserver"
-        )
+        self._processes.wait("the API server is ready", self._answers, timeout_s=START_TIMEOUT_S, log_of="apiserver")
         self._start_controllers()
         self._start_kwok()
 
@@ -82,9 +80,7 @@ class ControlPlane:
         """Write a kubeconfig for a user."""
         path = self._folder / "kubeconfigs" / (re.sub(r"[^\w.-]", "_", user) + ".yaml")
         path.parent.mkdir(exist_ok=True)
-        access.write_kubeconfig(
-            path, server=self.server, ca=self.ca.read_bytes(), user=user, token=self.token(user)
-        )
+        access.write_kubeconfig(path, server=self.server, ca=self.ca.read_bytes(), user=user, token=self.token(user))
         return path
 
     def token(self, user: str) -> str:
@@ -92,9 +88,7 @@ class ControlPlane:
         if user in self._users:
             return self._users[user].token
         if not user.startswith(access.SERVICE_ACCOUNT):
-            raise LookupError(
-                f"{user!r} is not in the token file: give it to the cluster when it starts"
-            )
+            raise LookupError(f"{user!r} is not in the token file: give it to the cluster when it starts")
         return self._service_account_token(user)
 
     def compact(self) -> None:

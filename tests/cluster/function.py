@@ -70,9 +70,7 @@ class Function:
         try:
             return self._received.get(timeout=timeout_s)
         except Empty:
-            raise AssertionError(
-                f"no event was delivered to {self.url} within {timeout_s:.0f} s"
-            ) from None
+            raise AssertionError(f"no event was delivered to {self.url} within {timeout_s:.0f} s") from None
 
     def has_more(self) -> bool:
         """Tell whether there are events that were delivered and not asked for."""
@@ -110,11 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         data = read_body(self.rfile, self.headers.get("Transfer-Encoding"), length)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        attributes = {
-            name.removeprefix("ce-"): value
-            for name, value in headers.items()
-            if name.startswith("ce-")
-        }
+        attributes = {name.removeprefix("ce-"): value for name, value in headers.items() if name.startswith("ce-")}
         message = Message(attributes, data, headers)
         reply = self.server.handle(message)
         self.server.received.put(message)

@@ -94,9 +94,7 @@ class Names:
 class Knative:
     """A running Knative Eventing."""
 
-    def __init__(
-        self, programs: Mapping[str, Installed], processes: Processes, folder: Path, api: Api
-    ) -> None:
+    def __init__(self, programs: Mapping[str, Installed], processes: Processes, folder: Path, api: Api) -> None:
         """Start nothing yet."""
         self._programs = programs
         self._processes = processes
@@ -135,9 +133,7 @@ class Knative:
         self._processes.start("dns-proxy", proxy)
         for name, part in PARTS.items():
             program = self._programs[KNATIVE.name].program(part.program)
-            self._processes.start(
-                name, [program, *part.arguments], self._environment(name, part, kubeconfig)
-            )
+            self._processes.start(name, [program, *part.arguments], self._environment(name, part, kubeconfig))
         for name, port in {"dns-proxy": self.proxy, **self.ports}.items():
             self.wait_listening(name, port)
 

@@ -170,18 +170,14 @@ class Processes:
             self._orphans.stdin.close()
         self._orphans.wait()
 
-    def wait(
-        self, what: str, condition: Callable[[], bool], *, timeout_s: float, log_of: str = ""
-    ) -> None:
+    def wait(self, what: str, condition: Callable[[], bool], *, timeout_s: float, log_of: str = "") -> None:
         """Return when the condition holds; raise when it takes too long or a process ended."""
         deadline = time.monotonic() + timeout_s
         while not condition():
             for process in self._running.values():
                 if process.popen.poll() is not None:
                     status = process.popen.returncode
-                    raise NotReadyError(
-                        f"{process.name} ended with status {status} before {what}; {process.tail()}"
-                    )
+                    raise NotReadyError(f"{process.name} ended with status {status} before {what}; {process.tail()}")
             if time.monotonic() > deadline:
                 tail = self._running[log_of].tail() if log_of else f"logs are in {self.logs}"
                 raise NotReadyError(f"not within {timeout_s:.0f} s: {what}; {tail}")

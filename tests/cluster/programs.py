@@ -61,9 +61,7 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def install(
-    rows: Sequence[Row], cache: Path, report: Report = say, modules: Path = MODULES
-) -> dict[str, Installed]:
+def install(rows: Sequence[Row], cache: Path, report: Report = say, modules: Path = MODULES) -> dict[str, Installed]:
     """Build what the cache lacks; return the rows by name."""
     return {row.name: _install(row, modules / row.name, cache, report) for row in rows}
 
@@ -147,9 +145,7 @@ class Workplace:
         )
         missing = [name for name in self.row.programs if not (self.out / "bin" / name).is_file()]
         if missing:
-            raise BuildFailedError(
-                f"{self.row.name}: its go.mod has no `tool` line for {', '.join(missing)}"
-            )
+            raise BuildFailedError(f"{self.row.name}: its go.mod has no `tool` line for {', '.join(missing)}")
 
     def edit(self) -> None:
         """Apply the row's edits to the vendored sources."""
@@ -157,9 +153,7 @@ class Workplace:
             file = self.source / "vendor" / edit.file
             text = file.read_text() if file.is_file() else ""
             if text.count(edit.old) != 1:
-                raise BuildFailedError(
-                    f"{edit.file} does not have this once, change rows: {edit.old}"
-                )
+                raise BuildFailedError(f"{edit.file} does not have this once, change rows: {edit.old}")
             file.write_text(text.replace(edit.old, edit.new))
 
     def run(self, *arguments: str) -> str:

@@ -40,8 +40,7 @@ KWOK = Row(
     module="sigs.k8s.io/kwok",
     programs=("kwok",),
     folders=tuple(
-        f"kustomize/stage/{folder}"
-        for folder in ("node/fast", "node/heartbeat", "pod/general", "pod/chaos")
+        f"kustomize/stage/{folder}" for folder in ("node/fast", "node/heartbeat", "pod/general", "pod/chaos")
     ),
 )
 

@@ -60,7 +60,7 @@ class Pod:
     def start(self) -> None:
         """Start, without waiting."""
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603  - the program under test
+            self._process = subprocess.Popen(
                 [sys.executable, "-m", "fuseboard.cli", "serve", self._module, "--port", str(self.port)],
                 cwd=ROOT,
                 env=self._environment,

@@ -53,7 +53,7 @@ def target_pod(fuseboard: Fuseboard, space: str) -> dict[str, str]:
 
 
 def test_alertmanager_moves_a_service_and_the_traffic_returns(fuseboard: Fuseboard) -> None:
-    """Debian's Alertmanager fires: the EndpointSlice fills with the standby's pods; resolved, the target's come back."""
+    """Debian's Alertmanager fires: the EndpointSlice fills with the standby's pods; resolved, with the target's."""
     require_binary()
     space = "e2e-alerts"
     labels = {"alertname": "HighErrorRate", "namespace": space, "deployment": "login", "severity": "critical"}

@@ -74,17 +74,13 @@ def ready_endpoints(count: int) -> Callable[[Json], bool]:
 class TestWorkloads:
     """Deployments, pods, EndpointSlices."""
 
-    def test_a_deployment_becomes_available_and_its_endpoints_fill(
-        self, cluster: Cluster, namespace: str
-    ) -> None:
+    def test_a_deployment_becomes_available_and_its_endpoints_fill(self, cluster: Cluster, namespace: str) -> None:
         """The controllers and the simulated nodes carry a Deployment to ready endpoints."""
         cluster.api.apply_all([deployment(namespace), service(namespace)])
         cluster.api.wait(
             f"/apis/apps/v1/namespaces/{namespace}/deployments/web",
             "available",
-            lambda found: (
-                has_condition(found, "Available") and found["status"].get("readyReplicas") == 2
-            ),
+            lambda found: has_condition(found, "Available") and found["status"].get("readyReplicas") == 2,
         )
         cluster.api.wait(
             f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices",
@@ -99,9 +95,7 @@ class TestWorkloads:
         pod |= {"apiVersion": "v1", "kind": "Pod"}
         pod["metadata"] = {"name": "doomed", "namespace": namespace, "labels": {label: "true"}}
         cluster.api.create(pod)
-        cluster.api.wait(
-            cluster.api.path(pod), "Failed", lambda found: found["status"].get("phase") == "Failed"
-        )
+        cluster.api.wait(cluster.api.path(pod), "Failed", lambda found: found["status"].get("phase") == "Failed")
 
     def test_the_schemas_of_others_are_installed(self, cluster: Cluster) -> None:
         """A Service of Knative Serving with a misspelt field is refused for it."""
@@ -114,9 +108,7 @@ class TestWorkloads:
         with pytest.raises(RefusedError, match=r'unknown field "spec\.templat"'):
             cluster.api.create(misspelt, dryRun="All")
 
-    def test_a_watch_from_before_a_compaction_is_gone(
-        self, cluster: Cluster, namespace: str
-    ) -> None:
+    def test_a_watch_from_before_a_compaction_is_gone(self, cluster: Cluster, namespace: str) -> None:
         """Once etcd is compacted, a watch of Events from an earlier version gets 410."""
         path = f"/api/v1/namespaces/{namespace}/events"
         before = cluster.api.get(path)["metadata"]["resourceVersion"]
@@ -139,9 +131,7 @@ class TestPermissions:
             nobody.get(f"/api/v1/namespaces/{namespace}/pods")
         assert (refusal.value.status, refusal.value.reason) == (403, "Forbidden")
 
-    def test_a_role_grants_a_service_account_just_what_it_says(
-        self, cluster: Cluster, namespace: str
-    ) -> None:
+    def test_a_role_grants_a_service_account_just_what_it_says(self, cluster: Cluster, namespace: str) -> None:
         """A user of the token file is bound to roles by its ServiceAccount's name."""
         cluster.api.apply_all(_reader_of_services(namespace))
         with cluster.acting_as("system:serviceaccount:fuseboard:failover") as failover:
@@ -149,13 +139,9 @@ class TestPermissions:
             with pytest.raises(RefusedError, match="cannot delete"):
                 failover.delete(f"/api/v1/namespaces/{namespace}/services/web")
 
-    def test_an_existing_service_account_gets_a_real_token(
-        self, cluster: Cluster, namespace: str
-    ) -> None:
+    def test_an_existing_service_account_gets_a_real_token(self, cluster: Cluster, namespace: str) -> None:
         """One that is not in the token file acts by a token that the API server issued."""
-        cluster.api.wait(
-            f"/api/v1/namespaces/{namespace}/serviceaccounts/default", "there", lambda _: True
-        )
+        cluster.api.wait(f"/api/v1/namespaces/{namespace}/serviceaccounts/default", "there", lambda _: True)
         user = f"system:serviceaccount:{namespace}:default"
         review = {
             "apiVersion": "authentication.k8s.io/v1",
@@ -181,9 +167,7 @@ class TestPermissions:
 class TestEvents:
     """Knative's broker carries events."""
 
-    def test_a_filtered_event_is_delivered_and_the_reply_comes_back(
-        self, cluster: Cluster, namespace: str
-    ) -> None:
+    def test_a_filtered_event_is_delivered_and_the_reply_comes_back(self, cluster: Cluster, namespace: str) -> None:
         """A Trigger delivers only its type; the reply passes the broker as an event of its own."""
         cluster.ready_broker(namespace)
 
@@ -208,9 +192,7 @@ class TestEvents:
             cluster.ready_broker(namespace)
             cluster.api.wait_ready(early)
 
-    def test_the_name_of_a_service_leads_to_a_local_port(
-        self, cluster: Cluster, namespace: str
-    ) -> None:
+    def test_the_name_of_a_service_leads_to_a_local_port(self, cluster: Cluster, namespace: str) -> None:
         """A process stands in for a Service once its name points to the process's port."""
         cluster.ready_broker(namespace)
         host = f"function.{namespace}.svc.cluster.local"

@@ -47,9 +47,7 @@ def test_a_killed_starter_leaves_no_process(tmp_path: Path) -> None:
         f"run = Processes(Path({str(tmp_path)!r})); run.start('idle', {IDLE!r})\n"
         "print(*run.groups, flush=True); signal.pause()"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as starter:
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True) as starter:
         assert starter.stdout
         groups = [int(group) for group in starter.stdout.readline().split()]
         assert orphans.living(groups) == set(groups)
@@ -85,9 +83,7 @@ def test_a_restart_keeps_the_command_and_the_log(processes: Processes) -> None:
     assert orphans.living([before.group]) == set()
 
 
-def test_a_process_sees_no_settings_of_the_developer(
-    processes: Processes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_sees_no_settings_of_the_developer(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Variables of the starter, such as its proxies, are not handed on."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     processes.start("env", ["/bin/sh", "-c", "env; echo done; exec sleep 600"], {"A": "1"})
