@@ -290,8 +290,11 @@ def test_a_server_that_is_gone_is_unavailable_and_back_again(tmp_path: Path) -> 
 
 
 def test_a_kill_keeps_what_was_answered(tmp_path: Path) -> None:
-    """After a kill -9 every change that was answered is there."""
-    with a_valkey(tmp_path, appendonly="yes") as server:
+    """After a kill -9 every change that was answered is there.
+
+    With ``appendfsync everysec`` it need not be: a write waits for up to two seconds while an fsync is under way.
+    """
+    with a_valkey(tmp_path, appendonly="yes", appendfsync="always") as server:
         store, answered = open_store(server.connection_url), 0
         store.apply([policy()])
         for _ in range(3):
