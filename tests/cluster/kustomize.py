@@ -82,9 +82,7 @@ class Kustomize:
         return self._run(own)
 
     def _run(self, path: Path) -> list[Json]:
-        done = subprocess.run(
-            [self._kubectl, "kustomize", path], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([self._kubectl, "kustomize", path], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert not done.stderr, done.stderr
         built = self._folder / "built.yaml"
