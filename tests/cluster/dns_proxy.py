@@ -65,6 +65,10 @@ class Proxy(ThreadingHTTPServer):
         self.pool = urllib3.PoolManager(num_pools=50, maxsize=100, retries=False, timeout=600.0)
 
 
+class BrokenOffError(Exception):
+    """The caller ended in the middle of its request."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -72,7 +76,11 @@ class _Handler(BaseHTTPRequestHandler):
     server: Proxy
 
     def forward(self) -> None:
-        body = read_body(self.rfile, self.headers.get("Transfer-Encoding"), self.length)
+        try:
+            body = read_body(self.rfile, self.headers.get("Transfer-Encoding"), self.length)
+        except BrokenOffError:
+            self.close_connection = True  # half a request of a caller that was killed is none
+            return
         target = urlsplit(self.path)
         address = self.server.routes.address(target.hostname or "")
         if address is None:
@@ -110,14 +118,21 @@ class _Handler(BaseHTTPRequestHandler):
 def read_body(stream: BufferedIOBase, encoding: str | None, length: int) -> bytes:
     """Read the body of a request, chunked or not."""
     if (encoding or "").lower() != "chunked":
-        return stream.read(length)
+        return _exactly(stream, length)
     chunks: list[bytes] = []
-    while size := int(stream.readline().split(b";")[0], 16):
-        chunks.append(stream.read(size))
+    while size := int(stream.readline().split(b";")[0] or b"-1", 16):
+        chunks.append(_exactly(stream, size))
         stream.readline()
     while stream.readline().strip():
         pass  # trailers
     return b"".join(chunks)
+
+
+def _exactly(stream: BufferedIOBase, length: int) -> bytes:
+    data = stream.read(length) if length >= 0 else b""
+    if len(data) != length:
+        raise BrokenOffError
+    return data
 
 
 def _end_to_end(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

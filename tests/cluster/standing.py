@@ -19,7 +19,7 @@ import urllib3
 from fuseboard.policy import parse
 from fuseboard.stores.redis import open_store
 from tests.cluster import manifests
-from tests.cluster.api import read_manifests
+from tests.cluster.api import RefusedError, read_manifests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -146,6 +146,7 @@ def standing(cluster: Cluster, folder: Path, redis_url: str, spaces: Sequence[st
         enrol(cluster, space)
     open_store(redis_url).apply([parse(policy(space), space) for space in spaces])
     with ExitStack() as stack:
+        stack.callback(_remove, cluster, (SPACE, *spaces))
         pods = {pod.name: pod for pod in _pods(cluster, folder, redis_url)}
         for pod in pods.values():
             stack.enter_context(pod)
@@ -171,6 +172,22 @@ def install(cluster: Cluster, ports: Mapping[str, int]) -> None:
     for manifest in found:
         if manifest["kind"] in ("Broker", "Trigger"):
             cluster.api.wait_ready(manifest, timeout_s=60)
+
+
+def _remove(cluster: Cluster, spaces: Sequence[str]) -> None:
+    """Delete namespaces, and wait until they are gone: the next one installs Fuseboard anew."""
+    for space in spaces:
+        cluster.api.delete(f"/api/v1/namespaces/{space}")
+    for space in spaces:
+        wait_for(f"{space} is gone", partial(_is_gone, cluster, space), str)
+
+
+def _is_gone(cluster: Cluster, space: str) -> bool:
+    try:
+        cluster.api.get(f"/api/v1/namespaces/{space}")
+    except RefusedError as refusal:
+        return refusal.reason == "NotFound"
+    return False
 
 
 def _base() -> Iterator[dict[str, Any]]:
