@@ -246,7 +246,7 @@ def test_the_store_forgets_nothing() -> None:
     settings = dict(zip(arguments[::2], arguments[1::2], strict=True))
 
     assert settings["--appendonly"] == "yes"
-    assert settings["--appendfsync"] == "everysec"
+    assert settings["--appendfsync"] == "always"
     assert settings["--maxmemory-policy"] == "noeviction"
     assert settings["--dir"] in {mount["mountPath"] for mount in container["volumeMounts"]}
 
