@@ -76,7 +76,7 @@ def create_app(module: str, settings: Settings | None = None) -> Flask:
         settings = from_environment()
     new, name = import_module(module).new, module.rpartition(".")[2]
     if "sink" in signature(new).parameters:
-        return _watcher_app(new(settings, HttpSink(settings.need_sink())), name)
+        return watcher_app(new(settings, HttpSink(settings.need_sink())), name)
     served = new(settings)
     return function_app(served, name) if hasattr(served, "handle") else receiver_app(served, name)
 
@@ -199,19 +199,19 @@ def _app(name: str, post: Callable[[], Response], check: Callable[[], None]) -> 
     return app
 
 
-def add_probes(app: Flask, check: Callable[[], None]) -> None:
+def add_probes(app: Flask, ready: Callable[[], None], alive: Callable[[], None] = lambda: None) -> None:
     """Serve ``/healthz``, ``/readyz`` and ``/metrics``."""
-
-    def ready() -> Response:
-        try:
-            check()
-        except Unavailable as error:
-            return problem(503, str(error))
-        return Response("ok\n", content_type="text/plain")
-
-    app.add_url_rule("/healthz", "healthz", lambda: Response("ok\n", content_type="text/plain"))
-    app.add_url_rule("/readyz", "readyz", ready)
+    app.add_url_rule("/healthz", "healthz", lambda: _probed(alive))
+    app.add_url_rule("/readyz", "readyz", lambda: _probed(ready))
     app.add_url_rule("/metrics", "metrics", lambda: Response(metrics.exposition(), content_type=metrics.CONTENT_TYPE))
+
+
+def _probed(check: Callable[[], None]) -> Response:
+    try:
+        check()
+    except Unavailable as error:
+        return problem(503, str(error))
+    return Response("ok\n", content_type="text/plain")
 
 
 def add_error_pages(app: Flask, name: str) -> None:
@@ -253,18 +253,21 @@ class _Poison:
         return problem(422, f"this event made the function fail {times} times in the same way")
 
 
-def _watcher_app(watcher: Watcher, name: str) -> Flask:
+def watcher_app(watcher: Watcher, name: str) -> Flask:
     """Return an app with the probes of something that looks for itself, in a thread of its own."""
     thread = Thread(target=watcher.run, args=(Flag(),), name=name, daemon=True)
     thread.start()
 
-    def check() -> None:
+    def alive() -> None:
         if not thread.is_alive():
             raise Unavailable(f"{name} has stopped")
+
+    def check() -> None:
+        alive()
         watcher.check()
 
     app = Flask(name, static_folder=None)
-    add_probes(app, check)
+    add_probes(app, check, alive)
     add_error_pages(app, name)
     return app
 

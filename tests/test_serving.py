@@ -38,6 +38,7 @@ from fuseboard.events import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from threading import Event as Flag
 
     from flask.testing import FlaskClient
     from werkzeug.test import TestResponse
@@ -370,3 +371,22 @@ def test_call_is_as_over_the_wire() -> None:
 
     assert answer.status == 200
     assert decode(answer.headers, answer.body, KINDS).data == OPENED
+
+
+class Ending:
+    """A watcher that ends at once, as only a bug makes one end."""
+
+    def run(self, _: Flag) -> None:
+        """End."""
+
+    def check(self) -> None:
+        """See nothing wrong."""
+
+
+def test_a_watcher_that_ended_is_neither_alive_nor_ready() -> None:
+    """The kubelet starts it again: without its thread it would look well for ever."""
+    app = serving.watcher_app(Ending(), "ending").test_client()
+
+    for path in ("/healthz", "/readyz"):
+        answers = [app.get(path).status_code for _ in range(100)]
+        assert answers[-1] == 503
