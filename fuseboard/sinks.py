@@ -10,6 +10,8 @@ from fuseboard.errors import InvalidInput, SinkUnavailable
 from fuseboard.events import encode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fuseboard.events import Event
 
 CONNECT_TIMEOUT_S: Final = 2.0
@@ -18,6 +20,13 @@ ANSWER_TIMEOUT_S: Final = 30.0
 
 NEVER: Final = frozenset({400, 405, 413, 414, 415, 431})
 """Answers that sending again cannot change: our own mistake. All others may pass, 401 and 403 too (contract, hop B)."""
+
+
+_HINTS: Final[Mapping[int, str]] = {
+    401: ": the broker does not accept this sender's token",
+    403: ": the broker's policy does not let this sender in",
+    404: ": there is no such broker, or it is not Ready: see `kubectl get broker`",
+}
 
 
 class Sink(Protocol):
@@ -55,4 +64,5 @@ class HttpSink:
         if answer.status in NEVER:
             raise InvalidInput(f"{self._url} answers {answer.status} to {event.type} {event.id}: it will never take it")
         if not 200 <= answer.status < 300:  # noqa: PLR2004  - HTTP's own classes
-            raise SinkUnavailable(f"{self._url} answers {answer.status}")
+            hint = _HINTS.get(answer.status, "")
+            raise SinkUnavailable(f"{self._url} answers {answer.status}{hint}")

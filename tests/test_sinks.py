@@ -93,6 +93,14 @@ def test_what_may_pass_is_to_be_sent_again(ingress: Ingress, status: int) -> Non
     assert len(ingress.posted) == 1
 
 
+def test_a_broker_that_is_not_there_is_said_so(ingress: Ingress) -> None:
+    """A 404 of the ingress names the cause and where to look."""
+    ingress.status = 404
+
+    with pytest.raises(SinkUnavailable, match="not Ready: see `kubectl get broker`"):
+        HttpSink(ingress.url).send(EVENT)
+
+
 @pytest.mark.parametrize("status", [400, 413, 415])
 def test_our_own_mistakes_are_not_sent_again(ingress: Ingress, status: int) -> None:
     """What the ingress will never take is said so at once."""
