@@ -89,7 +89,7 @@ def running(image: Stage, arguments: list[str], **environment: str) -> Iterator[
     user, _, group = image.user.partition(":")
     command, *rest = image.entry_point
     with folder_for_all() as tmp:
-        process = subprocess.Popen(  # noqa: S603  - the image's own entry point
+        process = subprocess.Popen(
             [image.path(command), *rest, *arguments],
             user=int(user),
             group=int(group),
