@@ -1,0 +1,180 @@
+"""On a real cluster: from an Event to the Service that is patched, and from alerts to the broker.
+
+A real API server and the real Knative Eventing, as plain processes (``tests/cluster``); all of Fuseboard runs on it by
+its own manifests. Both sides of a round are told by the same observer, a watch of the Services.
+
+Targets: performance, rows "Event created → Service patched" and "50 alerts of 50 breakers".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import urllib3
+
+from bench.measure import PROGRAMS, Result, interleave, medians, ratio, running, valkey
+from fuseboard.policy import parse
+from fuseboard.stores.redis import open_store
+from tests.cluster import manifests
+from tests.cluster.cluster import running_cluster
+from tests.cluster.programs import default_cache
+from tests.cluster.rows import ROWS
+from tests.cluster.standing import policy, standing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bench.measure import Plan
+    from tests.cluster.cluster import Cluster
+    from tests.cluster.standing import Fuseboard
+
+FLOOR: Final = "bench-floor"
+PATCHED_WITHIN_S: Final = 30.0
+OPENS: Final = 20
+"""Occurrences that an Event counts: enough to open a breaker at once."""
+
+
+def is_built() -> bool:
+    """Say whether the cluster's programs are in the cache: to build them takes minutes, so nobody gets it unasked."""
+    return all(any(default_cache().glob(f"{row.name}-*")) for row in ROWS)
+
+
+def run(plan: Plan) -> Iterator[Result]:
+    """Measure."""
+    spaces = [f"bench-{number}" for number in range(plan.rounds + 1)]
+    with contextlib.ExitStack() as stack:
+        cluster = stack.enter_context(running_cluster())
+        url = stack.enter_context(valkey(plan.folder / "cluster"))
+        pods = plan.folder / "pods"
+        pods.mkdir()
+        fuseboard = stack.enter_context(standing(cluster, pods, url, spaces))
+        open_store(url).apply([_patient(space) for space in spaces])
+        yield _patched(plan, fuseboard, spaces)
+
+
+def _patient(space: str) -> Any:  # noqa: ANN401
+    """Return the policy of a namespace's breaker; traffic does not return while others are measured."""
+    document = policy(space)
+    document["spec"]["recover"]["coolDown"] = "1h"
+    return parse(document, "bench")
+
+
+# -- from an Event to the patch --------------------------------------------------------------------------------------
+
+
+def _patched(plan: Plan, fuseboard: Fuseboard, spaces: Sequence[str]) -> Result:
+    """Each of ours is a breaker of its own, closed until then; the floor's Service is put back in between."""
+    cluster, unused = fuseboard.cluster, iter(spaces)
+    pods = {space: _target_pod(cluster, space) for space in spaces}
+    with _floor(plan, cluster), contextlib.closing(_Services(cluster)) as services:
+
+        def ours() -> float:
+            space = next(unused)
+            return _time_to_patch(cluster, services, pods[space])
+
+        def floor() -> float:
+            pod = pods[spaces[0]] | {"namespace": FLOOR}
+            seconds = _time_to_patch(cluster, services, pod)
+            path = f"/api/v1/namespaces/{FLOOR}/services/login"
+            cluster.api.patch(path, {"spec": {"selector": {"role": "primary"}}})
+            services.wait(FLOOR, "primary")
+            return seconds
+
+        sides = {"floor": floor, "ours": ours}
+        for side in sides.values():
+            side()
+        samples = {name: [1_000 * each for each in found] for name, found in interleave(sides, plan.rounds).items()}
+    return Result(
+        name="Event created -> Service patched, through the broker",
+        ratio=ratio(samples["ours"], samples["floor"]),
+        at_most=1.9,
+        unit="ms",
+        sides=medians(samples),
+        note="floor: a raw watch and patch in one process; ours: watcher, outbox, relay, broker, breaker, broker, "
+        "failover; both from the request that creates the Event to the observer's notice of the patch",
+    )
+
+
+def _time_to_patch(cluster: Cluster, services: _Services, pod: dict[str, str]) -> float:
+    event = _event(pod)
+    begin = time.perf_counter()
+    cluster.api.create(event)
+    services.wait(pod["namespace"], "standby")
+    return time.perf_counter() - begin
+
+
+@contextlib.contextmanager
+def _floor(plan: Plan, cluster: Cluster) -> Iterator[None]:
+    cluster.api.apply(manifests.namespace(FLOOR))
+    spec = {"selector": {"app": "login", "role": "primary"}, "ports": [{"port": 80}]}
+    meta = {"name": "login", "namespace": FLOOR}
+    cluster.api.apply({"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec})
+    plane = cluster.control_plane
+    env = {"BENCH_SERVER": plane.server, "BENCH_CA": str(plane.ca), "BENCH_TOKEN": plane.token("admin")}
+    command = [sys.executable, str(PROGRAMS / "watch_and_patch.py"), FLOOR]
+    with running(command, plan.folder / "watch_and_patch.log", **env):
+        yield
+
+
+def _target_pod(cluster: Cluster, space: str) -> dict[str, str]:
+    """Return a reference to the target's pod."""
+    (pod,) = cluster.api.get(f"/api/v1/namespaces/{space}/pods", labelSelector="role=primary")["items"]
+    meta = pod["metadata"]
+    return {"kind": "Pod", "apiVersion": "v1", "namespace": space, "name": meta["name"], "uid": meta["uid"]}
+
+
+def _event(pod: dict[str, str]) -> dict[str, Any]:
+    """Return an Event as a kubelet writes it."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{pod['name']}.{secrets.token_hex(4)}", "namespace": pod["namespace"]},
+        "involvedObject": pod | {"fieldPath": "spec.containers{app}"},
+        "reason": "BackOff",
+        "message": "Back-off restarting failed container app",
+        "type": "Warning",
+        "count": OPENS,
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "source": {"component": "kubelet", "host": "node-a"},
+    }
+
+
+class _Services:
+    """The observer: sees every Service as soon as it changes."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        plane = cluster.control_plane
+        self._pool = urllib3.PoolManager(ca_certs=str(plane.ca), retries=False, timeout=PATCHED_WITHIN_S)
+        head = {"Authorization": f"Bearer {plane.token('admin')}"}
+        url = f"{plane.server}/api/v1/services?watch=1"
+        self._stream = self._pool.request("GET", url, headers=head, preload_content=False)
+        self._seen = self._lines()
+
+    def wait(self, space: str, role: str) -> None:
+        """Return when a namespace's Service has come to select a role."""
+        for line in self._seen:
+            service = json.loads(line)["object"]
+            selected = service["spec"].get("selector", {})
+            if service["metadata"]["namespace"] == space and selected.get("role") == role:
+                return
+        message = f"the watch of Services ended before {space} led to {role}"
+        raise RuntimeError(message)
+
+    def close(self) -> None:
+        """End the watch."""
+        self._stream.close()
+        self._pool.clear()
+
+    def _lines(self) -> Iterator[bytes]:
+        rest = b""
+        for part in self._stream.stream():
+            *lines, rest = (rest + part).split(b"\n")
+            yield from lines
