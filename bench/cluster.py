@@ -18,23 +18,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 import urllib3
 
+from bench import ingress
 from bench.measure import PROGRAMS, Result, interleave, medians, ratio, running, valkey
+from bench.signals import NAMESPACE, policies, workloads
 from fuseboard.policy import parse
 from fuseboard.stores.redis import open_store
 from tests.cluster import manifests
 from tests.cluster.cluster import running_cluster
 from tests.cluster.programs import default_cache
 from tests.cluster.rows import ROWS
-from tests.cluster.standing import policy, standing
+from tests.cluster.standing import SPACE, Pod, policy, standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from bench.measure import Plan
     from tests.cluster.cluster import Cluster
     from tests.cluster.standing import Fuseboard
 
 FLOOR: Final = "bench-floor"
+ALONE: Final = "bench-alone"
 PATCHED_WITHIN_S: Final = 30.0
 OPENS: Final = 20
 """Occurrences that an Event counts: enough to open a breaker at once."""
@@ -50,12 +54,37 @@ def run(plan: Plan) -> Iterator[Result]:
     spaces = [f"bench-{number}" for number in range(plan.rounds + 1)]
     with contextlib.ExitStack() as stack:
         cluster = stack.enter_context(running_cluster())
-        url = stack.enter_context(valkey(plan.folder / "cluster"))
-        pods = plan.folder / "pods"
-        pods.mkdir()
-        fuseboard = stack.enter_context(standing(cluster, pods, url, spaces))
-        open_store(url).apply([_patient(space) for space in spaces])
+        url = stack.enter_context(valkey(plan.folder / "cluster", appendfsync="always"))
+        yield _accepted_alone(plan, cluster)
+        fuseboard = stack.enter_context(standing(cluster, _folder(plan, "pods"), url, [*spaces, NAMESPACE]))
+        observed = policies(workloads(ingress.ALERTS))
+        open_store(url).apply([*(_patient(space) for space in spaces), *observed])
         yield _patched(plan, fuseboard, spaces)
+        webhook, broker = fuseboard.pods["alertmanager"].url, cluster.knative.ingress(SPACE, "fuseboard")
+        yield ingress.accepted(plan, url, webhook, broker, behind="functions behind")
+
+
+def _accepted_alone(plan: Plan, cluster: Cluster) -> Result:
+    """Webhook and relay before a broker that has no Trigger: what it takes is its own answer only."""
+    cluster.api.apply(manifests.namespace(ALONE))
+    cluster.ready_broker(ALONE)
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(valkey(plan.folder / "alone", appendfsync="always"))
+        open_store(url).apply(policies(workloads(ingress.ALERTS)))
+        broker, folder = cluster.knative.ingress(ALONE), _folder(plan, "alone-pods")
+        env = {"FUSEBOARD_REDIS_URL": url, "K_SINK": broker}
+        webhook, relay = (Pod(module, folder, env) for module in ("eventsources.alertmanager", "fuseboard.relay"))
+        for pod in (webhook, relay):
+            stack.enter_context(pod)
+        for pod in (webhook, relay):
+            pod.wait_ready()
+        return ingress.accepted(plan, url, webhook.url, broker, behind="nobody behind")
+
+
+def _folder(plan: Plan, name: str) -> Path:
+    folder = plan.folder / name
+    folder.mkdir()
+    return folder
 
 
 def _patient(space: str) -> Any:  # noqa: ANN401
