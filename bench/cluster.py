@@ -18,27 +18,31 @@ from typing import TYPE_CHECKING, Any, Final
 
 import urllib3
 
-from bench import ingress
-from bench.measure import PROGRAMS, Result, interleave, medians, ratio, running, valkey
+from bench import cold_start, ingress
+from bench.measure import PROGRAMS, Result, client, interleave, medians, post, ratio, running, valkey
 from bench.signals import NAMESPACE, policies, workloads
+from functions.breaker import Breaker
+from fuseboard.events import Event, Failure, FailureDetected, encode
 from fuseboard.policy import parse
 from fuseboard.stores.redis import open_store
 from tests.cluster import manifests
 from tests.cluster.cluster import running_cluster
 from tests.cluster.programs import default_cache
 from tests.cluster.rows import ROWS
-from tests.cluster.standing import SPACE, Pod, policy, standing
+from tests.cluster.standing import SPACE, Pod, enrol, policy, standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from bench.measure import Plan
+    from fuseboard.policy import Policy
     from tests.cluster.cluster import Cluster
     from tests.cluster.standing import Fuseboard
 
 FLOOR: Final = "bench-floor"
 ALONE: Final = "bench-alone"
+COLD: Final = "bench-cold"
 PATCHED_WITHIN_S: Final = 30.0
 OPENS: Final = 20
 """Occurrences that an Event counts: enough to open a breaker at once."""
@@ -56,6 +60,7 @@ def run(plan: Plan) -> Iterator[Result]:
         cluster = stack.enter_context(running_cluster())
         url = stack.enter_context(valkey(plan.folder / "cluster", appendfsync="always"))
         yield _accepted_alone(plan, cluster)
+        yield from _cold_start(plan, cluster)
         fuseboard = stack.enter_context(standing(cluster, _folder(plan, "pods"), url, [*spaces, NAMESPACE]))
         observed = policies(workloads(ingress.ALERTS))
         open_store(url).apply([*(_patient(space) for space in spaces), *observed])
@@ -81,13 +86,57 @@ def _accepted_alone(plan: Plan, cluster: Cluster) -> Result:
         return ingress.accepted(plan, url, webhook.url, broker, behind="nobody behind")
 
 
+def _cold_start(plan: Plan, cluster: Cluster) -> Iterator[Result]:
+    """The failover function, started for the first step of a breaker that has opened: it answers when that is done."""
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "failover", "namespace": SPACE}}
+    cluster.api.apply(manifests.namespace(SPACE))
+    cluster.api.apply(account)
+    enrol(cluster, COLD)
+    config = cluster.kubeconfig(f"system:serviceaccount:{SPACE}:failover")
+    with valkey(plan.folder / "cold", appendfsync="always") as url:
+        ours = cold_start.function_start("failover", FUSEBOARD_REDIS_URL=url, FUSEBOARD_KUBECONFIG=str(config))
+        starts = {"floor": cold_start.floor, "ours": ours}
+        times, sizes = cold_start.compared(plan, starts, lambda: _opened(cluster, url))
+    _assert_moved(cluster)
+    yield cold_start.result(
+        "cold start to the first 2xx, failover function: it has patched", times, at_most=7.0, unit="ms"
+    )
+    if any(sizes["ours"]):
+        yield cold_start.result("resident memory, failover function", sizes, at_most=None, unit="MB")
+
+
+def _opened(cluster: Cluster, url: str) -> bytes:
+    """Put the Service back, open its breaker from the beginning, and return what tells the failover function."""
+    service = f"/api/v1/namespaces/{COLD}/services/login"
+    manifest = cluster.api.get(service)
+    cluster.api.delete(service)
+    meta = {"name": "login", "namespace": COLD}
+    spec = {"selector": {"app": "login", "role": "primary"}, "ports": manifest["spec"]["ports"]}
+    cluster.api.apply({"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec})
+    client(url).flushall()
+    store = open_store(url)
+    store.apply([_patient(COLD)])
+    failure = Failure(key="bench", cause="HighErrorRate Deployment/login", condition="bench", severity="critical")
+    now = time.time_ns() // 1_000_000
+    signal = Event(id=str(now), source="/bench", subject=f"{COLD}/login", data=FailureDetected((failure,)), time=now)
+    announced = Breaker(store).handle(signal)
+    assert announced is not None, "a critical alert opens a breaker"
+    message = encode(announced)
+    return post("/", dict(message.headers), bytes(message.body))
+
+
+def _assert_moved(cluster: Cluster) -> None:
+    selector = cluster.api.get(f"/api/v1/namespaces/{COLD}/services/login")["spec"]["selector"]
+    assert selector["role"] == "standby", f"the failover function has left the Service as it was: {selector}"
+
+
 def _folder(plan: Plan, name: str) -> Path:
     folder = plan.folder / name
     folder.mkdir()
     return folder
 
 
-def _patient(space: str) -> Any:  # noqa: ANN401
+def _patient(space: str) -> Policy:
     """Return the policy of a namespace's breaker; traffic does not return while others are measured."""
     document = policy(space)
     document["spec"]["recover"]["coolDown"] = "1h"
