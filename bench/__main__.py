@@ -89,7 +89,9 @@ def _warn_of_others() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PROMISES))
-    parser.add_argument("--quick", action="store_true", help="within a minute: fewer and shorter rounds")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer and shorter rounds: about a minute, and one more for the cluster"
+    )
     parser.add_argument("--peers", type=Path, default=ROOT / ".venv" / "peers", help="the peers' environment")
     parser.add_argument("--json", type=Path, help="where the results go, instead of bench/results/")
     found = parser.parse_args()

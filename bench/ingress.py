@@ -39,7 +39,7 @@ def accepted(plan: Plan, redis_url: str, webhook: str, ingress: str, *, behind: 
             side()
     samples = {name: [1_000 * each for each in found] for name, found in interleave(sides, 2 * plan.rounds).items()}
     return Result(
-        name=f"{ALERTS} alerts of {ALERTS} breakers -> {ALERTS} events at the broker, {behind}",
+        name=f"{ALERTS} alerts of {ALERTS} breakers -> {ALERTS} events, broker with {behind}",
         ratio=ratio(samples["ours"], samples["floor"]),
         at_most=0.55,
         unit="ms",
