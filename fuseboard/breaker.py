@@ -295,8 +295,8 @@ def _from_half_open(breaker: Breaker, placement: Placement, policy: Policy) -> E
 
 
 def _on_trial_since(breaker: Breaker, placement: Placement) -> int:
-    """Return since when the trial counts; 0 when it does not yet."""
-    since = verified(breaker, placement)
+    """Return since when the trial counts; 0 when it does not yet, or the target was not given any traffic."""
+    since = verified(breaker, placement) if placement.shares.target else 0
     if since > breaker.clock + CLOCK_STEP_MS and breaker.since < breaker.held_until:
         return breaker.held_until  # the clock was set back since: the placement has its time from before
     return since

@@ -303,7 +303,7 @@ def decode(headers: Mapping[str, str], body: bytes, known: Iterable[str] = ANY) 
     return _read(wire, known)
 
 
-def decode_json(body: bytes) -> Any:  # noqa: ANN401  - JSON is any value until it is given a type
+def decode_json(body: bytes, depth: int = MAX_DEPTH) -> Any:  # noqa: ANN401  - JSON is any value until it is given a type
     """Read JSON as strictly as the wire deserves.
 
     Raises:
@@ -318,8 +318,8 @@ def decode_json(body: bytes) -> Any:  # noqa: ANN401  - JSON is any value until 
         raise InvalidInput("the JSON is nested too deep") from error
     except ValueError as error:
         raise InvalidInput(f"the body is not JSON: {error}") from error
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
-        _refuse_depth(value)
+    if body.count(b"[") + body.count(b"{") > depth:
+        _refuse_depth(value, depth)
     if _SURROGATE.search(body):
         _refuse_surrogates(value)
     return value
@@ -352,7 +352,8 @@ class _StrictJSON(Format):
     """The JSON event format (CloudEvents JSON format 1.0), read strictly."""
 
     def read(self, event_factory: EventFactory | None, data: str | bytes) -> BaseCloudEvent:
-        members = decode_json(data if isinstance(data, bytes) else data.encode())
+        # One level more, for the envelope: data are as deep in one mode as in the other.
+        members = decode_json(data if isinstance(data, bytes) else data.encode(), MAX_DEPTH + 1)
         if not isinstance(members, dict):
             raise InvalidInput("a CloudEvent in structured mode is a JSON object")
         attributes = {name: value for name, value in members.items() if value is not None}
@@ -523,12 +524,12 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _refuse_depth(value: object) -> None:
+def _refuse_depth(value: object, depth: int) -> None:
     level = [value]
-    for _ in range(MAX_DEPTH):
+    for _ in range(depth):
         level = [each for parent in level for each in _children(parent) if isinstance(each, dict | list)]
     if level:
-        raise InvalidInput(f"the JSON is nested too deep: expected at most {MAX_DEPTH} levels")
+        raise InvalidInput(f"the JSON is nested too deep: expected at most {depth} levels")
 
 
 def _children(value: object) -> Iterable[object]:

@@ -19,7 +19,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from fuseboard import logs
-from fuseboard.errors import CannotStart, FuseboardError, SinkUnavailable
+from fuseboard.errors import CannotStart, FuseboardError, InvalidInput, SinkUnavailable
 from fuseboard.events import MAX_EVENT_BYTES, decode, encode
 
 if TYPE_CHECKING:
@@ -192,6 +192,8 @@ class LocalBroker:
             answer = self._post(destination, encode(letter))
             if _succeeded(answer):
                 return
+            if not _is_retried(answer):
+                raise InvalidInput(f"{destination} will never take the dead letter {event.id} of {trigger.name}")
         raise SinkUnavailable(f"{destination} does not take the dead letter {event.id} of {trigger.name}")
 
     def _wait(self, seconds: float, trigger: Trigger) -> None:

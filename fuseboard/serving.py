@@ -122,6 +122,7 @@ def ingress_app(outbox: Outbox, check: Callable[[], None]) -> Flask:
 
     def take_in() -> Response:
         event = decode(_attributes(), _body(MAX_EVENT_BYTES), KINDS)
+        _refuse_undeliverable(event)
         entry = Entry(kind="ingest", event=f"{event.source} {event.id}", type=event.type, reason="POST /events")
         outbox.append([event], entry)
         metrics.count("ingress", "received")
@@ -138,6 +139,20 @@ def root_app(board: Blueprint, check: Callable[[], None]) -> Flask:
     app.register_error_handler(FuseboardError, lambda error: _failed("board", error))
     add_error_pages(app, "board")
     return app
+
+
+def _refuse_undeliverable(event: Event) -> None:
+    """Refuse at the door what no function would take when it is sent on: accepted, it would be in everybody's way.
+
+    Raises:
+        InvalidInput: as it is sent on, it is no event.
+        TooLarge: as it is sent on, it is larger than it came.
+
+    """
+    message = encode(event)
+    if len(message.body) > MAX_EVENT_BYTES:
+        raise TooLarge(f"the event is over {MAX_EVENT_BYTES} bytes when it is sent on: write its numbers shorter")
+    decode(message.headers, message.body)
 
 
 def mount(root: Flask, apps: Mapping[str, WSGIApplication]) -> WSGIApplication:

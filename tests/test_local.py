@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fuseboard.errors import CannotStart, FuseboardError, SinkUnavailable
+from fuseboard.errors import CannotStart, FuseboardError, InvalidInput, SinkUnavailable
 from fuseboard.events import Event, Failure, FailureDetected, StepDue, TimerElapsed, decode, encode
 from fuseboard.function import Answer
 from fuseboard.local import LocalBroker, Trigger, manifests, read_triggers
@@ -197,6 +197,15 @@ def test_a_dead_letter_that_nobody_takes_stays_with_the_sender(tmp_path: Path) -
 
     with pytest.raises(SinkUnavailable, match="dead letter"):
         broker(trigger(tmp_path), functions).send(SIGNAL)
+
+
+def test_a_dead_letter_that_will_never_be_taken_is_said_so(tmp_path: Path) -> None:
+    """What the dead-letter sink refuses for good is put aside by the sender: it must not block its successors."""
+    functions = Functions(one=[failing(400)], dead=[failing(400)])
+
+    with pytest.raises(InvalidInput, match="never"):
+        broker(trigger(tmp_path), functions).send(SIGNAL)
+    assert functions.names() == ["one", "dead"]
 
 
 def test_stopping_ends_the_wait_and_keeps_the_event(tmp_path: Path) -> None:

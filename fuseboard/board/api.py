@@ -56,7 +56,8 @@ def blueprint(store: Store, ingested: Callable[[int], list[Entry]]) -> Blueprint
 
 def _limit() -> int:
     given = request.args.get("limit", str(DEFAULT_LIMIT))
-    if not given.isascii() or not given.isdigit() or not 1 <= int(given[:6]) <= MAX_LIMIT:
+    digits = given.isascii() and given.isdigit() and len(given) <= len(str(MAX_LIMIT))
+    if not digits or not 1 <= int(given) <= MAX_LIMIT:
         raise InvalidInput(f"limit is {given[:20]!r}: give a number from 1 to {MAX_LIMIT}")
     return int(given)
 

@@ -13,13 +13,13 @@ import msgspec
 import redis
 from msgspec.structs import replace
 
-from fuseboard.errors import CannotStart, StoreUnavailable
+from fuseboard.errors import CannotStart, InvalidInput, StoreUnavailable
 from fuseboard.events import KINDS, STRUCTURED, Event, decode, encode
 from fuseboard.stores import JOURNAL_CAP, Entry
 from fuseboard.stores.connection import GLOBAL_TAG, connect, errors_translated, refuse_forgetful
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 CAP: Final = 100_000
 """Events that may wait; from then on a source answers 503 (faults, 11)."""
@@ -108,7 +108,7 @@ class Outbox:
                     raise
                 self._client.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
                 found = self._read(relay, count, again=again)
-        return [(identifier.decode(), _event(identifier, fields)) for identifier, fields in found if fields]
+        return list(self._events(found))
 
     def _read(self, relay: str, count: int, *, again: bool) -> list[tuple[bytes, dict[bytes, bytes]]]:
         block = None if again else BLOCK_MS
@@ -124,7 +124,16 @@ class Outbox:
         """Return events that another relay took and has not held for ``HELD_MS``: it is gone, they are this one's."""
         with errors_translated("taking events over"):
             answer = self._client.xautoclaim(STREAM, GROUP, relay, self._held_ms, count=count)
-        return [(identifier.decode(), _event(identifier, fields)) for identifier, fields in answer[1] if fields]
+        return list(self._events(answer[1]))
+
+    def _events(self, found: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[tuple[str, Event]]:
+        """Yield the events; what cannot be read is put aside, and does not keep the others."""
+        for identifier, fields in found:
+            try:
+                if fields:
+                    yield identifier.decode(), _event(identifier, fields)
+            except (InvalidInput, KeyError) as error:
+                self._put_aside(identifier.decode(), fields.get(b"event", b""), str(error))
 
     def done(self, identifiers: Iterable[str]) -> None:
         """Forget events that are now the broker's."""
@@ -137,7 +146,10 @@ class Outbox:
 
     def reject(self, identifier: str, event: Event, reason: str) -> None:
         """Put aside an event that the broker will never take, for a human to look at."""
-        fields = {"event": encode(event, structured=True).body, "reason": reason}
+        self._put_aside(identifier, encode(event, structured=True).body, reason)
+
+    def _put_aside(self, identifier: str, body: bytes, reason: str) -> None:
+        fields = {"event": body, "reason": reason}
         with errors_translated("putting an event aside"):
             pipe = self._client.pipeline(transaction=True)
             pipe.xadd(REJECTED, fields, maxlen=JOURNAL_CAP, approximate=True)  # type: ignore[arg-type]

@@ -188,6 +188,7 @@ def test_the_surface_is_what_it_says(shared: Up) -> None:
     assert shared.status("/api/journal?breaker=shop/cart") == 404
     assert shared.status("/api/journal?limit=0") == 400
     assert shared.status("/api/journal?limit=many") == 400
+    assert shared.status(f"/api/journal?limit=000001{'9' * 30}") == 400
     assert shared.status("/alertmanager") == 405
     assert shared.status("/functions/nothing") == 404
 
@@ -210,6 +211,27 @@ def test_an_event_that_is_none_is_refused(shared: Up) -> None:
     assert shared.post("/events", old, STRUCTURED).status == 400
     assert shared.post("/events", empty, STRUCTURED).status == 400
     assert shared.post("/events", failure_event("x"), STRUCTURED, {"ce-id": "1"}).status == 400
+
+
+@pytest.mark.parametrize(
+    ("status", "data", "media"),
+    [
+        (202, "[" * 64 + "]" * 64, "application/json"),
+        (413, "[" + ",".join(["1e15"] * 40_000) + "]", "application/json"),
+        (400, '{"a": 1}', STRUCTURED),
+    ],
+    ids=["deep", "grows", "two-modes"],
+)
+def test_what_is_accepted_is_in_nobodys_way(tmp_path: Path, status: int, data: str, media: str) -> None:
+    """An odd event is delivered, or refused at the door; an alert of the same breaker is decided all the same."""
+    odd = (
+        '{"specversion": "1.0", "type": "com.example.note", "source": "/me", "id": "odd", "subject": "shop/login",'
+        f' "datacontenttype": "{media}", "data": {data}}}'
+    )
+    with Up(tmp_path) as up:
+        assert up.post("/events", odd.encode(), STRUCTURED).status == status
+        assert up.post("/alertmanager", notification(alert("critical"))).status == 202
+        up.becomes("OPEN")
 
 
 def test_occurrences_count_through_the_ingress(tmp_path: Path) -> None:

@@ -227,6 +227,20 @@ def test_what_is_never_taken_is_put_aside(redis_url: str) -> None:
     assert [event.id for event in inbox.events] == ["2"]
 
 
+def test_what_cannot_be_read_is_put_aside(redis_url: str) -> None:
+    """An entry that is no event does not keep the others, nor end the relay."""
+    outbox, inbox = open_outbox(redis_url), Inbox()
+    with redis.Redis.from_url(redis_url) as client:
+        client.xadd(STREAM, {"event": b"nonsense"})
+        client.xadd(STREAM, {"other": b"thing"})
+        outbox.append([signal("1")], ENTRY)
+        with Running(outbox, inbox):
+            eventually(lambda: outbox.waiting() == 0)
+        assert client.xlen(REJECTED) == 2
+
+    assert [event.id for event in inbox.events] == ["1"]
+
+
 def test_a_bug_in_the_sink_does_not_stop_the_next(redis_url: str) -> None:
     """An event that breaks the sink stays in the outbox; its successors are delivered."""
     outbox, inbox = open_outbox(redis_url), Inbox(broken={"1"})
