@@ -31,6 +31,10 @@ Twice Alertmanager's default group_interval: its twin repeats a firing that late
 was cut off resolves an alert by its silence, and then fires it again with the same start.
 """
 
+LAG_MS: Final = 5_000
+"""How long an occurrence may take from its emitter to here: of two that happen together, the second must not be stale
+because the first was taken in, and moved the breaker, only afterwards."""
+
 RESOLVES_KEPT_MS: Final = 3_600_000
 """How long a resolve is remembered: longer than a broker retries what was taken in before it."""
 
@@ -165,7 +169,7 @@ class Evidence:
         if failure.key in self._keys:
             return Verdict.DUPLICATE
         oldest = max(self._watermark, self._clock - millis(self._policy.spec.trip.window))
-        if seen <= oldest or 0 < failure.started_at <= oldest:
+        if seen <= oldest or 0 < failure.started_at <= oldest - LAG_MS:
             return Verdict.STALE
         if not weight:
             return Verdict.WEIGHTLESS

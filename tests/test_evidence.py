@@ -35,6 +35,20 @@ def test_the_rest_of_a_notification_is_not_stale() -> None:
     assert (panel.state, panel.breaker.epoch) == (State.OPEN, 2)
 
 
+def test_an_occurrence_that_lagged_a_little_still_counts() -> None:
+    """Emitted just before the transition and taken in after it, it counts; emitted long before, it is stale."""
+    panel = Panel()
+    panel.wait(30).happen("a", "b", "c")
+    assert panel.state is State.LIMITED
+    now = panel.now
+    panel.wait(1)
+
+    lagged = panel.tell(FailureDetected(failures=(Failure(key="d", cause="BackOff", started_at=now - 2_000),)))
+    old = panel.tell(FailureDetected(failures=(Failure(key="e", cause="BackOff", started_at=now - 10_000),)))
+
+    assert (lagged.weighed[0].verdict, old.weighed[0].verdict) == (Verdict.COUNTED, Verdict.STALE)
+
+
 def test_occurrences_at_the_watermark_are_stale() -> None:
     """What merely happened at the moment of the watermark is over."""
     panel = Panel()

@@ -8,6 +8,7 @@ import os
 import pkgutil
 import signal
 import sys
+from functools import partial
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -23,7 +24,7 @@ import functions
 from fuseboard import logs, serving
 from fuseboard.board.api import blueprint
 from fuseboard.cli.console import Console
-from fuseboard.errors import CannotStart
+from fuseboard.errors import CannotStart, Unavailable
 from fuseboard.local import LocalBroker, manifests, read_triggers
 from fuseboard.policyfile import load
 from fuseboard.relay import Relay
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from fuseboard.policy import Policy
     from fuseboard.source import Watcher
+    from fuseboard.stores import Store
 
 HOST = "127.0.0.1"
 THREADS = 16
@@ -109,12 +111,13 @@ def _run(settings: Settings, policies: tuple[Policy, ...], listen: Any, port: in
             receiver = new(settings)
             surface[receiver.path] = serving.receiver_app(receiver, name)
     surface["/events"] = serving.ingress_app(outbox, outbox.check)
-    root = serving.root_app(blueprint(store, outbox.ingested), store.check)
+    threads = [Thread(target=each.run, args=(stop,), name=type(each).__name__) for each in watchers]
+    root = serving.root_app(blueprint(store, outbox.ingested), partial(_check, store, threads))
     server = create_server(  # type: ignore[no-untyped-call]
         serving.mount(root, surface), sockets=[listen], threads=THREADS, ident=None, clear_untrusted_proxy_headers=True
     )
     _greet(policies, settings, port)
-    with _running(watchers, stop):
+    with _running(threads, stop):
         server.run()
 
 
@@ -137,10 +140,22 @@ def _greet(policies: tuple[Policy, ...], settings: Settings, port: int) -> None:
     )
 
 
+def _check(store: Store, threads: list[Thread]) -> None:
+    """Do nothing if all is well.
+
+    Raises:
+        Unavailable: the store does not answer, or a part has ended, as only a bug makes one end.
+
+    """
+    store.check()
+    ended = [thread.name for thread in threads if not thread.is_alive()]
+    if ended:
+        raise Unavailable(f"{', '.join(ended)} has ended: start again, and see the log")
+
+
 @contextlib.contextmanager
-def _running(watchers: list[Watcher], stop: Flag) -> Iterator[None]:
-    """Run the watchers in threads of their own until the block ends, by itself or by a signal."""
-    threads = [Thread(target=each.run, args=(stop,), name=type(each).__name__) for each in watchers]
+def _running(threads: list[Thread], stop: Flag) -> Iterator[None]:
+    """Run the threads until the block ends, by itself or by a signal."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     for thread in threads:
         thread.start()
