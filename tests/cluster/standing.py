@@ -175,11 +175,10 @@ def install(cluster: Cluster, ports: Mapping[str, int]) -> None:
 
 
 def _remove(cluster: Cluster, spaces: Sequence[str]) -> None:
-    """Delete namespaces, and wait until they are gone: the next one installs Fuseboard anew."""
+    """Delete namespaces, and wait until Fuseboard's own is gone: the next one installs it anew."""
     for space in spaces:
         cluster.api.delete(f"/api/v1/namespaces/{space}")
-    for space in spaces:
-        wait_for(f"{space} is gone", partial(_is_gone, cluster, space), str)
+    wait_for(f"{SPACE} is gone", partial(_is_gone, cluster, SPACE), str)
 
 
 def _is_gone(cluster: Cluster, space: str) -> bool:
