@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from fuseboard.policy import parse
 from fuseboard.stores.redis import open_store
 from tests.cluster import manifests
 from tests.cluster.api import RefusedError, read_manifests
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -270,10 +270,3 @@ def wait_for(what: str, condition: Callable[[], object], explain: Callable[[], s
     while not condition():
         assert time.monotonic() < give_up, f"not so within {within_s:.0f} s: {what}\n{explain()}"
         time.sleep(0.1)
-
-
-def free_port() -> int:
-    """Return a port on loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

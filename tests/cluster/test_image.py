@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,6 +21,7 @@ from fuseboard.cli.up import names
 from fuseboard.stores.embedded import embedded_valkey
 from tests.manifests.dockerfile import build, stages
 from tests.manifests.reading import ROOT
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,13 +105,6 @@ def running(image: Stage, arguments: list[str], **environment: str) -> Iterator[
                 yield process
             finally:
                 process.kill()
-
-
-def free_port() -> int:
-    """Return a port that nobody has."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 def answer(process: subprocess.Popen[str], url: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import socket
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ from fuseboard.stores.connection import ANSWER_TIMEOUT_S, errors_translated
 from fuseboard.stores.memory import MemoryStore
 from fuseboard.stores.redis import CACHED_ROWS, RedisStore, open_store
 from fuseboard.stores.scripts import due_keys, keys_of, members_of
+from tests.ports import free_port
 
 from .hammer import one_more
 from .proxy import Proxy
@@ -77,13 +77,6 @@ def a_valkey(folder: Path, **config: str) -> Iterator[ValkeyServer]:
         yield server
     finally:
         server.terminate()
-
-
-def free_port() -> int:
-    """Return a port that nobody listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 # -- one script per decision -----------------------------------------------------------------------------------------
