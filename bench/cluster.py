@@ -27,9 +27,9 @@ from bench.measure import PROGRAMS, Result, client, interleave, medians, post, r
 from bench.signals import NAMESPACE, policies, workloads
 from functions.breaker import Breaker
 from fuseboard.events import Event, Failure, FailureDetected, encode
-from fuseboard.policy import parse
 from fuseboard.stores.checkpoints import open_checkpoints
 from fuseboard.stores.redis import open_store
+from fuseboard.validation import parse
 from tests.cluster import manifests
 from tests.cluster.cluster import running_cluster
 from tests.cluster.programs import default_cache

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from bench.measure import post
-from fuseboard import policy
+from fuseboard import policy, validation
 from fuseboard.events import Event, Failure, FailureDetected, encode
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def document(name: str) -> dict[str, Any]:
 
 def policies(names: Iterable[str]) -> list[Policy]:
     """Return breakers by their names."""
-    return [policy.parse(document(name), "bench") for name in names]
+    return [validation.parse(document(name), "bench") for name in names]
 
 
 def policy_file(names: Iterable[str]) -> str:

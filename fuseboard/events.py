@@ -17,6 +17,7 @@ import math
 import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import unquote
@@ -68,6 +69,9 @@ Millis = Annotated[int, Meta(ge=0, le=253_402_300_799_999, description="Millisec
 Cause = Annotated[str, Meta(min_length=1, max_length=320, description="Alert name or reason, and the object.")]
 
 
+Reason = Annotated[str, Meta(max_length=128, description="Alert name, Kubernetes reason or container exit reason.")]
+
+
 class Failure(Data, frozen=True):
     """One thing that went wrong with a target.
 
@@ -83,6 +87,10 @@ class Failure(Data, frozen=True):
     """When it began, in milliseconds since 1970; 0 when it is not known. Evidence of too long ago does not count."""
     emitted_at: Millis = 0
     """The emitter's own stamp, where ``started_at`` is somebody else's."""
+    reason: Reason = ""
+    """What went wrong, by the name that the table of failures knows it by."""
+    chain: Annotated[tuple[Reason, ...], Meta(max_length=8)] = ()
+    """What led to it, by reason, the nearest first: ``OOMKilled`` behind a ``BackOff``."""
     container: Annotated[str, Meta(max_length=64)] = ""
     """The container of the pod that it is about."""
     summary: Annotated[str, Meta(max_length=1024)] = ""
@@ -107,6 +115,62 @@ class IngestGapFound(Data, frozen=True):
     since: Millis = field(name="from")
     until: Millis = field(name="to")
     reason: Annotated[str, Meta(max_length=1024)]
+
+
+class Role(StrEnum):
+    """Which workload of a breaker."""
+
+    TARGET = "target"
+    STANDBY = "standby"
+
+
+class Phase(StrEnum):
+    """What a workload goes through that makes pods unready on purpose."""
+
+    STEADY = "steady"
+    ROLLOUT = "rollout"
+    DISRUPTION = "disruption"
+    """A drain, an eviction, a preemption: pods are moved elsewhere."""
+    FRESH = "fresh"
+    """It has never been available since it was made, and its time to become so is not over."""
+
+
+class CapacityChanged(Data, frozen=True):
+    """How many pods of a target or a standby are ready, as of now."""
+
+    role: Role
+    ready: Annotated[int, Meta(ge=0)]
+    desired: Annotated[int, Meta(ge=0)]
+    phase: Phase = Phase.STEADY
+    probe: Annotated[str, Meta(max_length=256, description="Why the policy's probe fails; 'ok' where it passes.")] = ""
+    """Empty where nothing was probed."""
+
+
+class LoadChanged(Data, frozen=True):
+    """The load of a target, as of now, in the unit of its capacity."""
+
+    load: Annotated[float, Meta(ge=0)]
+
+
+class Action(StrEnum):
+    """What an operator can ask of a breaker."""
+
+    TRIP = "trip"
+    RESET = "reset"
+    HOLD = "hold"
+    RELEASE = "release"
+    RETIRE = "retire"
+    """Reset and hold: its CircuitBreaker is being deleted, and the traffic goes home for good."""
+
+
+class OperatorRequested(Data, frozen=True):
+    """An operator asks for something; it is on the record with name and reason."""
+
+    action: Action
+    operator: Annotated[str, Meta(min_length=1, max_length=128)]
+    reason: Annotated[str, Meta(min_length=1, max_length=512)]
+    duration_ms: Millis = 0
+    """How long it lasts from when it was taken in; 0 until another request ends it."""
 
 
 class TimerElapsed(Data, frozen=True):
@@ -198,6 +262,9 @@ KINDS: Final[Mapping[str, type[Data]]] = {
     for kind in (
         FailureDetected,
         FailureResolved,
+        CapacityChanged,
+        LoadChanged,
+        OperatorRequested,
         IngestGapFound,
         TimerElapsed,
         BreakerLimited,
@@ -218,7 +285,7 @@ def types(*kinds: type[Data]) -> EventTypes:
     return frozenset(type_of(kind) for kind in kinds)
 
 
-SIGNALS: Final = types(FailureDetected, FailureResolved, TimerElapsed)
+SIGNALS: Final = types(FailureDetected, FailureResolved, CapacityChanged, LoadChanged, OperatorRequested, TimerElapsed)
 BREAKER_EVENTS: Final = types(BreakerLimited, BreakerOpened, BreakerHalfOpened, BreakerClosed)
 FAILOVER_EVENTS: Final = types(FailoverCompleted, FailoverRefused, FailoverFailed, FailoverReverted)
 ANY: Final[EventTypes] = frozenset({"*"})

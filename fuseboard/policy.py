@@ -11,15 +11,10 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Final
 
-import msgspec
-from msgspec import Meta, Struct
-
-from fuseboard import matchers
-from fuseboard.errors import InvalidPolicy
-from fuseboard.explain import explain, shown
+from msgspec import Meta, Struct, field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping
 
 API_VERSION: Final = "fuseboard.dev/v1alpha1"
 KIND: Final = "CircuitBreaker"
@@ -44,12 +39,14 @@ MAX_WEIGHT: Final = 1_000_000
 
 _DURATION = re.compile(r"([0-9]+)(ms|s|m|h)")
 _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
-_MIN_DURATION_MS: Final = 1_000
-_MAX_DURATION_MS: Final = 30 * 24 * 3_600_000
 
 Duration = Annotated[
     str,
-    Meta(pattern=r"^([0-9]{1,9}(ms|s|m|h))+$", description="A duration such as 100s, 1m30s or 1h, of at most 30 days."),
+    Meta(
+        pattern=r"^([0-9]{1,9}(ms|s|m|h))+$",
+        max_length=32,
+        description="A duration such as 100s, 1m30s or 1h, of at most 30 days.",
+    ),
 ]
 Name = Annotated[
     str,
@@ -59,7 +56,10 @@ Name = Annotated[
         description="A DNS-1123 label: at most 63 lower case letters, digits and '-', with no '-' at either end.",
     ),
 ]
-Labels = Annotated[dict[str, str], Meta(min_length=1)]
+Labels = Annotated[dict[str, str], Meta(min_length=1, max_length=64)]
+Matcher = Annotated[str, Meta(max_length=1024, description='An Alertmanager matcher such as severity="critical".')]
+Weight = Annotated[int, Meta(ge=0, le=MAX_WEIGHT)]
+Share = Annotated[int, Meta(ge=1, le=100)]
 
 
 @lru_cache(maxsize=1024)
@@ -69,10 +69,21 @@ def millis(duration: str) -> int:
 
 
 class Mode(StrEnum):
-    """What a breaker may do: only decide and tell, or act as well."""
+    """What a breaker may do. Changing a mode alone never moves traffic."""
 
     OBSERVE = "Observe"
+    """Decide, journal and tell; never act."""
     ENFORCE = "Enforce"
+    """Act as well."""
+    FORCED_OPEN = "ForcedOpen"
+    """As Enforce, but an open breaker stays open until the mode is another."""
+    DISABLED = "Disabled"
+    """Nothing moves the breaker but an operator, and nothing is done to the cluster."""
+
+    @property
+    def acts(self) -> bool:
+        """Whether what the breaker asks for is done to the cluster."""
+        return self in (Mode.ENFORCE, Mode.FORCED_OPEN)
 
 
 class WorkloadKind(StrEnum):
@@ -88,15 +99,61 @@ class RouteKind(StrEnum):
     SERVICE = "Service"
 
 
+class FailureClass(StrEnum):
+    """What kind of thing went wrong; told from its reason by a table (``failures.json``)."""
+
+    RUNTIME = "runtime"
+    """A crash, an OOM kill, a probe that fails, a service fault."""
+    CONFIGURATION = "configuration"
+    """A bad image, a bad mount, an invalid configuration: what was rolled out cannot work."""
+    NETWORK = "network"
+    NODE = "node"
+
+
+class LeadsTo(StrEnum):
+    """How far failures of a class may bring a breaker."""
+
+    OPEN = "Open"
+    LIMIT = "Limit"
+    """They count towards ``limitAt`` only."""
+    JOURNAL = "Journal"
+    """They are told and journaled, and weigh nothing."""
+
+
+class RecoverMode(StrEnum):
+    """Who lets an open breaker try its target again."""
+
+    AUTO = "Auto"
+    MANUAL = "Manual"
+    """An operator, by ``fuseboard reset``."""
+
+
+class OnDelete(StrEnum):
+    """What becomes of traffic that is moved when its CircuitBreaker is deleted."""
+
+    REVERT = "Revert"
+    LEAVE = "Leave"
+
+
 class _Document(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """A part of the document: immutable, camelCase on the wire, unknown fields refused."""
 
 
 class Workload(_Document, frozen=True):
-    """A target or a standby."""
+    """A target or a standby, and the least capacity that it must have."""
 
     name: Name
     kind: WorkloadKind = WorkloadKind.DEPLOYMENT
+    min_ready: Annotated[int, Meta(ge=0, le=100_000, description="Ready pods that it must keep.")] = 1
+    """Fewer are enough where fewer are desired: a workload that is scaled to zero lacks nothing."""
+    capacity: Annotated[float, Meta(gt=0, description="Load that it can carry, in the unit of the query.")] | None = (
+        None
+    )
+
+    @property
+    def id(self) -> tuple[WorkloadKind, str]:
+        """Kind and name: what makes it this workload in its namespace."""
+        return self.kind, self.name
 
 
 class Selectors(_Document, frozen=True):
@@ -114,12 +171,31 @@ class Route(_Document, frozen=True):
     selectors: Selectors | None = None
 
 
+class Load(_Document, frozen=True):
+    """Where the target's load comes from; it is held against ``target.capacity``."""
+
+    query: Annotated[str, Meta(max_length=2048, description="PromQL with one number as its answer.")] = ""
+    every: Duration = "15s"
+    annotation: Annotated[str, Meta(max_length=128, description="Annotation of an alert that holds the load.")] = ""
+
+
+class Rating(_Document, frozen=True):
+    """What failures of one reason are; what is left out is as in the table."""
+
+    class_: FailureClass | None = field(name="class", default=None)
+    severity: Annotated[str, Meta(max_length=64)] | None = None
+    weight: Weight | None = None
+
+
 class Signals(_Document, frozen=True):
     """Which signals count for this breaker, and how much."""
 
-    match: tuple[str, ...] = ()
-    weights: dict[str, Annotated[int, Meta(ge=0, le=MAX_WEIGHT)]] = {}
+    match: Annotated[tuple[Matcher, ...], Meta(max_length=32)] = ()
+    weights: Annotated[dict[str, Weight], Meta(max_length=32)] = {}
+    failures: Annotated[dict[str, Rating], Meta(max_length=256)] = {}
+    """By alert name, Kubernetes reason or container exit reason."""
     repeat_interval: Duration = "4h"
+    load: Load | None = None
 
     def weigh(self, severity: str, *, condition: bool) -> int:
         """Return the weight of a failure by its severity; a missing or unknown one is a warning or an occurrence."""
@@ -134,6 +210,20 @@ class Signals(_Document, frozen=True):
         return LEASE_REPEATS * millis(self.repeat_interval)
 
 
+class Classes(_Document, frozen=True):
+    """What failures of each class lead to."""
+
+    runtime: LeadsTo = LeadsTo.OPEN
+    configuration: LeadsTo = LeadsTo.OPEN
+    network: LeadsTo = LeadsTo.OPEN
+    node: LeadsTo = LeadsTo.OPEN
+
+    def leads_to(self, kind: FailureClass) -> LeadsTo:
+        """Return what failures of a class lead to."""
+        found: LeadsTo = getattr(self, kind.value)
+        return found
+
+
 class Trip(_Document, frozen=True):
     """When the target should no longer serve alone, or at all."""
 
@@ -142,15 +232,58 @@ class Trip(_Document, frozen=True):
     open_at: Annotated[int, Meta(ge=2, le=MAX_WEIGHT)] = 10
     minimum_sources: Annotated[int, Meta(ge=1, le=100)] = 1
     limit_for: Duration | None = None
+    ready_for: Duration = "15s"
+    """How long the target may have too few ready pods."""
+    rollout_for: Duration = "60s"
+    """The same during a rollout, a drain or an eviction."""
+    trip_on_critical: bool = True
+    classes: Classes = Classes()
+
+
+class Rule(_Document, frozen=True):
+    """A row of the rule table: whether failures that match are critical."""
+
+    match: Annotated[tuple[Matcher, ...], Meta(min_length=1, max_length=32)]
+    """Over ``reason``, ``class``, ``severity``, ``kind``, ``name`` and ``container`` of a failure."""
+    critical: bool = True
+    name: Annotated[str, Meta(max_length=64)] = ""
+
+
+class Criticality(_Document, frozen=True):
+    """Which failures are critical: by themselves, by their causes, or by what was critical before."""
+
+    rules: Annotated[tuple[Rule, ...], Meta(max_length=64)] = ()
+    """The first that matches decides; then the table of failures, then ``critical`` and ``page`` are critical."""
+    past_at: Annotated[int, Meta(ge=1, le=100)] = 3
+    """A reason that was critical so many times makes the next failure of that reason critical."""
+    half_life: Duration = "24h"
+    """In which half of what was critical is forgotten."""
+
+
+class Probe(_Document, frozen=True):
+    """What is asked of the target's own pods before it is tried again; a 2xx or 3xx is a pass, as to a kubelet."""
+
+    http: Annotated[str, Meta(pattern=r"^/[!-~]*$", max_length=1024, description="A path such as /healthz.")]
+    port: Annotated[int, Meta(ge=1, le=65_535)] | None = None
+    """Without one, the first port that the target's containers name."""
 
 
 class Recover(_Document, frozen=True):
     """How the traffic comes back."""
 
+    mode: RecoverMode = RecoverMode.AUTO
     cool_down: Duration = "100s"
     max_cool_down: Duration = "1h"
     healthy_for: Duration = "30s"
     max_trial: Duration = "10m"
+    trial_shares: Annotated[tuple[Share, ...], Meta(min_length=1, max_length=10)] | None = None
+    """What the target is given on trial, one after the other, in percent; a Service can express 50 and 100 only."""
+    probe: Probe | None = None
+
+    @property
+    def shares(self) -> tuple[int, ...]:
+        """The shares of a trial; without any, all at once: the only route that there is has no weights."""
+        return self.trial_shares or (100,)
 
 
 class Spec(_Document, frozen=True):
@@ -162,7 +295,11 @@ class Spec(_Document, frozen=True):
     route: Route | None = None
     signals: Signals = Signals()
     trip: Trip = Trip()
+    criticality: Criticality = Criticality()
     recover: Recover = Recover()
+    depends_on: Annotated[tuple[Name, ...], Meta(max_length=32)] = ()
+    """Breakers of this namespace without whose targets this one cannot do well."""
+    on_delete: OnDelete = OnDelete.REVERT
 
 
 class Metadata(Struct, frozen=True, rename="camel"):
@@ -189,117 +326,3 @@ class Policy(_Document, frozen=True):
     def namespace(self) -> str:
         """The namespace of the breaker; it acts in no other."""
         return self.metadata.namespace
-
-
-def parse(document: object, where: str) -> Policy:
-    """Turn one document into a policy; ``where`` begins every message.
-
-    Raises:
-        InvalidPolicy: with the field's path, its value and what was expected there.
-
-    """
-    where = _named(document, where)
-    _check_kind(document, where)
-    try:
-        policy = msgspec.convert(document, Policy)
-    except (msgspec.ValidationError, RecursionError) as error:
-        told = explain(error, document, Policy) if isinstance(error, msgspec.ValidationError) else "is nested too deep"
-        raise InvalidPolicy(f"{where}: {told}") from error
-    for path, value, expected in _problems(policy):
-        raise InvalidPolicy(f"{where}: {path} is {shown(value)}: expected {expected}")
-    return policy
-
-
-def check_table(policies: Sequence[Policy]) -> tuple[Policy, ...]:
-    """Check what no single policy can know: names are unique, and so are targets.
-
-    Raises:
-        InvalidPolicy: two breakers have one name, protect one target or turn one route.
-
-    """
-    taken: dict[tuple[str, str], str] = {}
-    for policy in policies:
-        target, route = policy.spec.target, policy.spec.route
-        claims = [("breaker", policy.key), ("target", f"{policy.namespace}/{target.kind}/{target.name}")]
-        if route is not None:
-            claims.append(("route", f"{policy.namespace}/{route.kind}/{route.name}"))
-        for claim in claims:
-            what, which = claim
-            if claim in taken and what == "breaker":
-                raise InvalidPolicy(f"{policy.key}: two documents have this name: remove one, or give it another")
-            if claim in taken:
-                raise InvalidPolicy(
-                    f"{policy.key}: the {what} {which} already belongs to the breaker {taken[claim]}: "
-                    f"a {what} has one breaker; merge the two or remove one"
-                )
-            taken[claim] = policy.key
-    return tuple(policies)
-
-
-def _check_kind(document: object, where: str) -> None:
-    """Refuse what is another kind of document, before its fields are looked at."""
-    for field, expected in (("apiVersion", API_VERSION), ("kind", KIND)):
-        if isinstance(document, dict) and document.get(field, expected) != expected:
-            raise InvalidPolicy(f"{where}: {field} is {shown(document[field])}: expected {expected}")
-
-
-def _problems(policy: Policy) -> Iterator[tuple[str, object, str]]:
-    """Yield (path, value, expected) for what spans fields or needs more than a type."""
-    for path, name in _names(policy):
-        if name.endswith("\n"):  # a pattern's $ lets one through
-            yield path, name, "a name without a line break"
-    for path, duration in _durations(policy.spec):
-        if duration.endswith("\n") or not _MIN_DURATION_MS <= millis(duration) <= _MAX_DURATION_MS:
-            yield path, duration, "a duration from 1s to 30 days"
-    yield from _problems_of_numbers(policy.spec.trip, policy.spec.recover)
-    yield from _problems_of_route(policy.spec)
-    for index, matcher in enumerate(policy.spec.signals.match):
-        problem = matchers.problem(matcher)
-        if problem:
-            yield f"spec.signals.match[{index}]", matcher, problem
-
-
-def _problems_of_numbers(trip: Trip, recover: Recover) -> Iterator[tuple[str, object, str]]:
-    if trip.limit_at >= trip.open_at:
-        yield "spec.trip.limitAt", trip.limit_at, f"less than spec.trip.openAt ({trip.open_at})"
-    if millis(recover.cool_down) > millis(recover.max_cool_down):
-        yield "spec.recover.coolDown", recover.cool_down, f"at most maxCoolDown ({recover.max_cool_down})"
-    if millis(recover.healthy_for) >= millis(recover.max_trial):
-        yield "spec.recover.healthyFor", recover.healthy_for, f"less than maxTrial ({recover.max_trial})"
-
-
-def _problems_of_route(spec: Spec) -> Iterator[tuple[str, object, str]]:
-    if spec.standby == spec.target:
-        yield "spec.standby", f"{spec.target.kind}/{spec.target.name}", "another workload than the target"
-    if spec.standby is not None and spec.route is None:
-        yield "spec.route", None, "the Service that serves target and standby, for example {kind: Service, name: login}"
-    selectors = spec.route.selectors if spec.route is not None else None
-    if selectors is not None and selectors.target == selectors.standby:
-        yield "spec.route.selectors.standby", selectors.standby, "another selector than the target's"
-
-
-def _durations(spec: Spec) -> Iterator[tuple[str, str]]:
-    yield "spec.trip.window", spec.trip.window
-    if spec.trip.limit_for is not None:
-        yield "spec.trip.limitFor", spec.trip.limit_for
-    yield "spec.recover.coolDown", spec.recover.cool_down
-    yield "spec.recover.maxCoolDown", spec.recover.max_cool_down
-    yield "spec.recover.healthyFor", spec.recover.healthy_for
-    yield "spec.recover.maxTrial", spec.recover.max_trial
-    yield "spec.signals.repeatInterval", spec.signals.repeat_interval
-
-
-def _names(policy: Policy) -> Iterator[tuple[str, str]]:
-    yield "metadata.name", policy.metadata.name
-    yield "metadata.namespace", policy.metadata.namespace
-    for field in ("target", "standby", "route"):
-        found = getattr(policy.spec, field)
-        if found is not None:
-            yield f"spec.{field}.name", found.name
-
-
-def _named(document: object, where: str) -> str:
-    """Add the breaker's own name to the place where it was found."""
-    metadata = document.get("metadata") if isinstance(document, dict) else None
-    name = metadata.get("name") if isinstance(metadata, dict) else None
-    return f"{where} ({shown(name).strip(chr(39))})" if isinstance(name, str) and name else where

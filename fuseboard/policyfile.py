@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from fuseboard import policy
+from fuseboard import validation
 from fuseboard.errors import InvalidPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from fuseboard.policy import Policy
 
 SUFFIXES: Final = (".yaml", ".yml")
 
@@ -32,7 +34,7 @@ def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
 _UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
-def load(path: Path) -> tuple[policy.Policy, ...]:
+def load(path: Path) -> tuple[Policy, ...]:
     """Read a breaker table.
 
     Raises:
@@ -60,7 +62,7 @@ def read(path: Path) -> dict[Path, str]:
         raise InvalidPolicy(message) from error
 
 
-def parse(texts: Mapping[Path, str], path: Path) -> tuple[policy.Policy, ...]:
+def parse(texts: Mapping[Path, str], path: Path) -> tuple[Policy, ...]:
     """Turn what ``read`` found at a path into a breaker table.
 
     Raises:
@@ -72,13 +74,13 @@ def parse(texts: Mapping[Path, str], path: Path) -> tuple[policy.Policy, ...]:
         message = f"{path}: has no CircuitBreaker document; examples/01-one-alert/breakers.yaml shows one"
         raise InvalidPolicy(message)
     try:
-        return policy.check_table(policies)
+        return validation.check_table(policies)
     except InvalidPolicy as error:
         message = f"{path}: {error}"
         raise InvalidPolicy(message) from error
 
 
-def _policies(path: Path, text: str) -> list[policy.Policy]:
+def _policies(path: Path, text: str) -> list[Policy]:
     try:
         documents = [document for document in yaml.load_all(text, _UniqueKeys) if document is not None]
     except (yaml.YAMLError, RecursionError) as error:
@@ -87,4 +89,4 @@ def _policies(path: Path, text: str) -> list[policy.Policy]:
     except InvalidPolicy as error:
         message = f"{path}: {error}: keep one of them"
         raise InvalidPolicy(message) from error
-    return [policy.parse(document, f"{path}, document {index}") for index, document in enumerate(documents, 1)]
+    return [validation.parse(document, f"{path}, document {index}") for index, document in enumerate(documents, 1)]

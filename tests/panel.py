@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fuseboard.breaker import Breaker, State, Transition, next_due, step
 from fuseboard.events import Data, Event, Failure, FailureDetected, FailureResolved, Foreign, TimerElapsed
 from fuseboard.placement import Placement, Result
-from fuseboard.policy import Policy, parse
+from fuseboard.validation import parse
+
+if TYPE_CHECKING:
+    from fuseboard.policy import Policy
 
 START: Final = 1_700_000_000_000
 MINUTE: Final = 60

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +33,10 @@ from fuseboard.placement import (
     wanted,
     without_cluster,
 )
-from fuseboard.policy import Policy, parse
+from fuseboard.validation import parse
+
+if TYPE_CHECKING:
+    from fuseboard.policy import Policy
 
 NOW = 1_750_000_000_000
 COOL_DOWN_MS = 100_000

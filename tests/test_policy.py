@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuseboard.errors import InvalidPolicy
-from fuseboard.policy import Mode, Policy, WorkloadKind, check_table, millis, parse
+from fuseboard.policy import Mode, Policy, WorkloadKind, millis
+from fuseboard.validation import check_table, parse
 
 DURATION = "expected a duration such as 100s, 1m30s or 1h, of at most 30 days"
 LABEL = "expected a DNS-1123 label: at most 63 lower case letters, digits and '-', with no '-' at either end"
@@ -102,7 +103,7 @@ def test_durations(text: str, expected: int) -> None:
         # an unknown field
         (target(foo=1), "spec.foo is not a field of a CircuitBreaker: remove it, or check its spelling"),
         (target(trip={"limitAT": 3}), "spec.trip.limitAT is not a field of a CircuitBreaker"),
-        (target(dependsOn=["db"]), "spec.dependsOn is not a field of a CircuitBreaker"),
+        (target(dependsUpon=["db"]), "spec.dependsUpon is not a field of a CircuitBreaker"),
         # a missing field
         ({}, "spec.target is missing"),
         ({"target": {}}, "spec.target.name is missing"),
@@ -120,7 +121,10 @@ def test_durations(text: str, expected: int) -> None:
         (target(trip={"limitAt": 3.5}), "spec.trip.limitAt is 3.5: expected a whole number"),
         (target(trip={"limitAt": True}), "spec.trip.limitAt is True: expected a whole number"),
         (target(signals={"match": "a=b"}), "spec.signals.match is 'a=b': expected a list"),
-        (target(signals={"match": ["a=b", 5]}), "spec.signals.match[1] is 5: expected text"),
+        (
+            target(signals={"match": ["a=b", 5]}),
+            "spec.signals.match[1] is 5: expected an Alertmanager matcher such as severity=",
+        ),
         (target(signals={"weights": []}), "spec.signals.weights is []: expected a mapping"),
         (target(signals={"weights": {"a": 1, "b": "x"}}), "spec.signals.weights.b is 'x': expected a whole number"),
         (target(signals={"weights": {5: 1}}), "a key of spec.signals.weights is 5: expected text"),
@@ -156,6 +160,37 @@ def test_durations(text: str, expected: int) -> None:
         (target(trip={"limitAt": 10}), "spec.trip.limitAt is 10: expected less than spec.trip.openAt (10)"),
         (target(recover={"coolDown": "2h"}), "spec.recover.coolDown is '2h': expected at most maxCoolDown (1h)"),
         (target(recover={"healthyFor": "10m"}), "spec.recover.healthyFor is '10m': expected less than maxTrial (10m)"),
+        # capacity, trial, dependencies
+        (
+            {"target": {"name": "x", "minReady": -1}},
+            "spec.target.minReady is -1: expected ready pods that it must keep",
+        ),
+        ({"target": {"name": "x", "capacity": 0}}, "spec.target.capacity is 0: expected load that it can carry"),
+        (target(signals={"load": {"query": "up"}}), "spec.target.capacity is None: expected the load that"),
+        (
+            {"target": {"name": "x", "capacity": 1}, "signals": {"load": {}}},
+            "spec.signals.load is {}: expected a query",
+        ),
+        (target(trip={"readyFor": "999ms"}), "spec.trip.readyFor is '999ms': expected a duration from 1s to 30 days"),
+        (target(trip={"rolloutFor": "0s"}), "spec.trip.rolloutFor is '0s': expected a duration from 1s to 30 days"),
+        (target(criticality={"halfLife": "0s"}), "spec.criticality.halfLife is '0s': expected a duration from 1s"),
+        (target(criticality={"rules": [{"match": []}]}), "spec.criticality.rules[0].match is []"),
+        (target(criticality={"rules": [{"match": ["a==b"]}]}), "spec.criticality.rules[0].match[0] is 'a==b'"),
+        (
+            target(trip={"classes": {"network": "Shut"}}),
+            "spec.trip.classes.network is 'Shut': expected one of Open, Limit, Journal",
+        ),
+        (target(recover={"trialShares": [50]}), "spec.recover.trialShares is [50]: expected shares that rise to 100"),
+        (
+            target(recover={"trialShares": [100, 50, 100]}),
+            "spec.recover.trialShares is [100, 50, 100]: expected shares that rise to 100",
+        ),
+        (target(recover={"trialShares": [10, 100]}), "spec.recover.trialShares is [10, 100]: expected 50 and 100 only"),
+        (
+            target(recover={"probe": {"http": "healthz"}}),
+            "spec.recover.probe.http is 'healthz': expected a path such as",
+        ),
+        (target(dependsOn=["login"]), "spec.dependsOn is 'login': expected other breakers than this one"),
         # a name, a kind, a mode
         ({"target": {"name": "Login"}}, f"spec.target.name is 'Login': {LABEL}"),
         ({"target": {"name": "login\n"}}, "spec.target.name is 'login\\n': expected a name without a line break"),
@@ -281,6 +316,25 @@ def test_breakers_that_share_something_are_refused(rows: tuple[Policy, ...], mes
     """Two breakers with one name, on one target or of one route would work against each other."""
     with pytest.raises(InvalidPolicy, match=f"^{re.escape(message)}"):
         check_table(rows)
+
+
+def depending(name: str, *others: str) -> Policy:
+    """Return a policy that depends on other breakers."""
+    spec = {"target": {"name": name}, "dependsOn": list(others)}
+    return parse(document(spec, metadata={"name": name, "namespace": "shop"}), "")
+
+
+def test_dependencies_that_lead_nowhere_back_are_a_table() -> None:
+    """Two that depend on the same, and one that depends on what is not in the table, are no cycle."""
+    rows = [depending("a", "b", "c"), depending("b", "c"), depending("c", "nobody")]
+    assert check_table(rows) == tuple(rows)
+
+
+def test_dependencies_that_lead_back_are_refused() -> None:
+    """Of breakers that depend on each other, each would wait for the other."""
+    with pytest.raises(InvalidPolicy, match="spec.dependsOn leads back to itself") as raised:
+        check_table([depending("a", "b"), depending("b", "c"), depending("c", "a"), depending("d", "a")])
+    assert "shop/a → shop/b → shop/c → shop/a" in str(raised.value)
 
 
 # -- for any document ------------------------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import urllib3
 
-from fuseboard.policy import parse
 from fuseboard.stores.redis import open_store
+from fuseboard.validation import parse
 from tests.cluster import manifests
 from tests.cluster.api import RefusedError, read_manifests
 from tests.ports import free_port

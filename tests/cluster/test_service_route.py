@@ -14,10 +14,10 @@ from fuseboard.cluster import Kubernetes, open_cluster
 from fuseboard.errors import Busy
 from fuseboard.events import Event, FailoverCompleted, FailoverReverted, StepDue
 from fuseboard.placement import Result, Shares, debt_due
-from fuseboard.policy import parse
 from fuseboard.settings import Settings
 from fuseboard.stores import Change, Record
 from fuseboard.stores.memory import MemoryStore
+from fuseboard.validation import parse
 from tests.cluster.standing import SPACE, enrol, policy, wait_for
 
 if TYPE_CHECKING:

@@ -30,11 +30,12 @@ from fuseboard.breaker import Breaker, State, step
 from fuseboard.errors import FuseboardError, InvalidInput, StoreUnavailable, TooLarge, WrongContentType
 from fuseboard.events import KINDS, Event, Failure, FailureDetected, FailureResolved, decode, encode, encode_data
 from fuseboard.placement import Placement
-from fuseboard.policy import Policy, parse
+from fuseboard.policy import Policy
 from fuseboard.source import Notification
 from fuseboard.stores import Entry
 from fuseboard.stores.memory import MemoryStore
 from fuseboard.targets import Table
+from fuseboard.validation import parse
 from tests.real.record import load
 
 Payload = dict[str, Any]

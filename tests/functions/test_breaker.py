@@ -27,11 +27,12 @@ from fuseboard.events import (
     decode,
     encode,
 )
-from fuseboard.policy import Policy, parse
 from fuseboard.settings import Settings
 from fuseboard.stores.memory import MemoryStore
+from fuseboard.validation import parse
 
 if TYPE_CHECKING:
+    from fuseboard.policy import Policy
     from fuseboard.stores import Entry
 
 START = 1_700_000_000_000

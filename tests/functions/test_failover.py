@@ -25,11 +25,11 @@ from fuseboard.events import (
 )
 from fuseboard.events import Event as CloudEvent
 from fuseboard.placement import Claim, Placement, Result, Shares, debt_due
-from fuseboard.policy import Policy, parse
 from fuseboard.rehearsal import Rehearsal
 from fuseboard.settings import Settings
 from fuseboard.stores import Change
 from fuseboard.stores.memory import MemoryStore
+from fuseboard.validation import parse
 from tests.apiserver import (
     SERVICE,
     ApiServer,
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from kmock import Request
 
     from fuseboard.cluster import Cluster, Kubernetes, Manifest
+    from fuseboard.policy import Policy
     from fuseboard.stores import Record, Store
     from tests.apiserver import Fault
 

@@ -9,9 +9,9 @@ import yaml
 
 from fuseboard.errors import Conflict, Refused
 from fuseboard.placement import Fence, Move, Shares
-from fuseboard.policy import Policy, parse
 from fuseboard.rehearsal import Rehearsal
 from fuseboard.routes.service import AWAY, BOTH, HOME, ServiceRoute
+from fuseboard.validation import parse
 from tests.apiserver import PODS, SERVICE, ApiServer, connect
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fuseboard.cluster import Cluster, Manifest
+    from fuseboard.policy import Policy
 
 PRIMARY = {"app": "login", "track": "primary"}
 STANDBY = {"app": "login", "track": "standby"}

@@ -13,17 +13,18 @@ from msgspec.structs import replace
 from fuseboard.breaker import Breaker, State
 from fuseboard.errors import Busy, NotEnrolled
 from fuseboard.placement import Placement, Result, Shares
-from fuseboard.policy import Policy, parse
 from fuseboard.stores import DEBT, JOURNAL_CAP, TIMER, Change, Entry, Record
 from fuseboard.stores.memory import MemoryStore
 from fuseboard.stores.pacing import next_attempt
 from fuseboard.stores.redis import open_store
+from fuseboard.validation import parse
 
 from .hammer import one_more
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fuseboard.policy import Policy
     from fuseboard.stores import Store
 
 KEY: Final = "shop/login"
