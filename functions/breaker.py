@@ -5,11 +5,15 @@ Runs as one Knative Service. Replies with at most one event, and to a duplicate 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from fuseboard.breaker import step
-from fuseboard.events import BREAKER_EVENTS, SIGNALS, Event, FailureDetected, FailureResolved
+from fuseboard.errors import FuseboardError, NotEnrolled, RecordCorrupt
+from fuseboard.events import BREAKER_EVENTS, SIGNALS, Event, Foreign, TimerElapsed
+from fuseboard.state import Dependency, verified
 from fuseboard.stores import Change, Entry
 from fuseboard.stores.redis import open_store
 
@@ -30,16 +34,25 @@ class Breaker:
 
     def handle(self, event: Event) -> Event | None:
         """Decide what the signal does to its breaker."""
+        names: tuple[str, ...] = ()
+        while True:
+            dependencies = self._dependencies(event.subject, names)
+            try:
+                answer = self.store.change(event.subject, partial(_decide, event, names, dependencies)).answer
+            except _OthersNeededError as error:
+                names = error.names
+            else:
+                return answer if isinstance(answer, Event) else None
 
-        def decide(record: Record) -> Change:
-            transition = step(record.breaker, record.placement, event, record.policy, record.now)
-            # Its id follows from the cause: safe to send twice, and a duplicate gets the same.
-            return Change(
-                transition.breaker, record.placement, _entries(event, transition), transition.announcement(event)
-            )
-
-        answer = self.store.change(event.subject, decide).answer
-        return answer if isinstance(answer, Event) else None
+    def _dependencies(self, key: str, names: tuple[str, ...]) -> tuple[Dependency, ...]:
+        """Return the breakers of these names as they stand; what is not in the table is nobody's excuse."""
+        found = []
+        for name in names:
+            with suppress(NotEnrolled, RecordCorrupt):
+                record = self.store.read(f"{key.partition('/')[0]}/{name}")
+                since = verified(record.breaker, record.placement)
+                found.append(Dependency(name, record.breaker.state, since))
+        return tuple(found)
 
     def check(self) -> None:
         """Do nothing if the store answers."""
@@ -51,9 +64,26 @@ def new(settings: Settings) -> Breaker:
     return Breaker(open_store(settings.need_redis()))
 
 
+class _OthersNeededError(FuseboardError):
+    """The policy depends on other breakers than those that were read."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.names = names
+
+
+def _decide(event: Event, names: tuple[str, ...], dependencies: tuple[Dependency, ...], record: Record) -> Change:
+    """Decide on one record; the others that it depends on are read only where there are any."""
+    if record.policy.spec.depends_on != names:
+        raise _OthersNeededError(record.policy.spec.depends_on)
+    transition = step(record.breaker, record.placement, event, record.policy, record.now, dependencies)
+    # Its id follows from the cause: safe to send twice, and a duplicate gets the same.
+    return Change(transition.breaker, record.placement, _entries(event, transition), transition.announcement(event))
+
+
 def _entries(event: Event, transition: Transition) -> tuple[Entry, ...]:
     """Return what goes on the record: no duplicates, and no timer that changed nothing."""
-    if transition.duplicate or not (transition.weighed or transition.moved):
+    if transition.duplicate or not (transition.weighed or transition.moved or transition.noted):
         return ()
     moved = transition.moved
     entry = Entry(
@@ -61,7 +91,7 @@ def _entries(event: Event, transition: Transition) -> tuple[Entry, ...]:
         event=f"{event.source} {event.id}",
         type=event.type,
         time=event.time,
-        signal=event.data if isinstance(event.data, FailureDetected | FailureResolved) else None,
+        signal=None if isinstance(event.data, TimerElapsed | Foreign) else event.data,
         weighed=transition.weighed,
         previous=transition.before.state if moved else "",
         state=transition.breaker.state,

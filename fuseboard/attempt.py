@@ -64,6 +64,11 @@ class Begun(Struct, frozen=True):
         """The fence of whatever this step does."""
         return Fence(self.claim.epoch, self.claim.step)
 
+    @property
+    def asked(self) -> Shares:
+        """What the breaker asked for when it was claimed."""
+        return wanted(self.record.breaker, self.record.policy)
+
     def owns(self, record: Record) -> bool:
         """Say whether the claim is still in force: nobody has taken over."""
         claim = record.placement.claim
@@ -105,7 +110,7 @@ class Attempt:
     def _move(self) -> Event | None:
         record, fence, sent = self.begun.record, self.begun.fence, None
         for _ in range(MAX_CONFLICTS):
-            seen = self.route.observe(wanted(record.breaker))
+            seen = self.route.observe(self.begun.asked)
             if sent is not None and seen.observed.fence == fence:
                 return self._verify(sent)  # it was sent twice on the way: nobody else has this fence
             if seen.observed.fence >= fence:
@@ -128,7 +133,7 @@ class Attempt:
             return False
         except ClusterUnavailable:
             # No answer is not a no: the fence tells whether it was applied.
-            if self.route.observe(wanted(self.begun.record.breaker)).observed.fence != self.begun.fence:
+            if self.route.observe(self.begun.asked).observed.fence != self.begun.fence:
                 raise
         return True
 
@@ -180,6 +185,7 @@ class Attempt:
         outcome = Placement(
             epoch=self.begun.claim.epoch,
             step=self.begun.claim.step,
+            trial=self.begun.record.breaker.trial,
             shares=shares,
             result=result,
             reason=reason,

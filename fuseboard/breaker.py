@@ -1,29 +1,43 @@
 """The breaker: should the target serve?
 
-``step`` is the only place where the rules of the breaker table exist. It is pure: it is given the time and does not
-ask for it. States and edges are Nygard's ("Release It!", 2nd ed., ch. 5: Circuit Breaker) with one more, LIMITED,
-before OPEN: the abnormal traffic is limited to a small range first.
+``step`` with the table of edges (``edges.py``) is the only place where the rules of the breaker table exist. It is
+pure: it is given the time and does not ask for it. States and edges are Nygard's ("Release It!", 2nd ed., ch. 5:
+Circuit Breaker) with one more, LIMITED, before OPEN: the abnormal traffic is limited to a small range first.
 
 Times are milliseconds since 1970 of the store's clock. *Seen* is when evidence was taken in. The *watermark* is when
-the evidence of the last transition was seen, or the time of one that time alone brought: what happened at or before it
-is journaled and never counted again, nor is a condition that was last seen before it. (Not the time of the decision: of
-two alerts taken in together, the second must not go stale because the first was decided before it arrived.)
+the evidence of the last transition was seen; of one that time alone brought, a little before it. What happened at or
+before it is journaled and never counted again, nor is a condition that was last seen before it. (Not the time of the
+decision: of two alerts taken in together, the second must not go stale because the first was decided before it
+arrived, nor one that was on its way when a timer closed the breaker.)
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from fuseboard.events import BreakerClosed, BreakerHalfOpened, BreakerLimited, BreakerMoved, BreakerOpened, digest
-from fuseboard.evidence import Condition, Evidence, Occurrence, Resolved, Weighed
+from fuseboard.edges import CLOCK_STEP_MS, Edge, edge, first_cool_down, moments, next_share
+from fuseboard.events import (
+    Action,
+    BreakerClosed,
+    BreakerHalfOpened,
+    BreakerLimited,
+    BreakerMoved,
+    BreakerOpened,
+    CapacityChanged,
+    LoadChanged,
+    OperatorRequested,
+    Role,
+    digest,
+)
+from fuseboard.evidence import LAG_MS, Evidence, Weighed
 from fuseboard.policy import millis
+from fuseboard.state import Breaker, Capacity, Dependency, Load, Override, Remembered, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Mapping, Sequence
 
     from fuseboard.events import Event
     from fuseboard.placement import Placement
@@ -36,74 +50,14 @@ MAX_REPLIES: Final = 4
 REMEMBER_MS: Final = 24 * 3_600_000
 """How long an event's id is remembered: redelivery within 24 h has no second effect."""
 
-CLOCK_STEP_MS: Final = 60_000
-"""A clock that runs back by less is ignored; by more, it is adopted after one cool-down."""
+FLAPS: Final = 3
+FLAP_WINDOW_MS: Final = 3_600_000
+"""So many episodes that opened within so long latch the breaker: somebody has to look (design, flap guard)."""
 
 _TOLD_CAUSES: Final = 10
 
 _NAME_LENGTH: Final = 16
 """Of a remembered id: 64 bits are plenty among so few, and the ids are most of a record."""
-
-
-class State(StrEnum):
-    """Whether the target should serve."""
-
-    CLOSED = "CLOSED"
-    LIMITED = "LIMITED"
-    OPEN = "OPEN"
-    HALF_OPEN = "HALF_OPEN"
-
-
-class Remembered(Struct, frozen=True, array_like=True):
-    """An event that has been decided, and the epoch of the transition that answered it (0: none)."""
-
-    seen: int
-    epoch: int = 0
-
-
-class Breaker(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """The state of one breaker."""
-
-    state: State = State.CLOSED
-    epoch: int = 0
-    since: int = 0
-    reason: str = ""
-    watermark: int = 0
-    clock: int = 0
-    held_until: int = 0
-    cool_down: int = 0
-    healthy_since: int = 0
-    occurrences: tuple[Occurrence, ...] = ()
-    conditions: dict[str, Condition] = {}
-    resolved: dict[str, Resolved] = {}
-    remembered: dict[str, Remembered] = {}
-    replies: tuple[BreakerMoved, ...] = ()
-
-    @property
-    def weighing(self) -> tuple[Occurrence | Condition, ...]:
-        """Occurrences since the watermark, and all conditions that hold."""
-        fresh = [each for each in self.occurrences if each.seen > self.watermark]
-        return (*fresh, *self.conditions.values())
-
-    @property
-    def weight(self) -> int:
-        """What the window and the conditions that hold weigh together."""
-        return sum(each.weight for each in self.weighing)
-
-    @property
-    def causes(self) -> tuple[str, ...]:
-        """The distinct causes that weigh anything, in order of the alphabet."""
-        return tuple(sorted({each.cause for each in self.weighing}))
-
-
-class Edge(Struct, frozen=True):
-    """An edge of the table that is to be taken, and why."""
-
-    to: State
-    reason: str
-    cool_down: int = 0
-    timed: bool = False
-    """Time alone brought it, not evidence."""
 
 
 class Transition(Struct, frozen=True):
@@ -114,6 +68,8 @@ class Transition(Struct, frozen=True):
     weighed: tuple[Weighed, ...] = ()
     reply: BreakerMoved | None = None
     duplicate: bool = False
+    noted: bool = False
+    """Something that is no failure was taken in, and changes what is known: it goes on the record."""
 
     @property
     def moved(self) -> bool:
@@ -128,8 +84,18 @@ class Transition(Struct, frozen=True):
         return cause.reply(kind(**asdict(self.reply)), step=str(self.reply.epoch), time=self.reply.since)
 
 
-def step(breaker: Breaker, placement: Placement, signal: Event, policy: Policy, now: int) -> Transition:
-    """Return what the breaker becomes when it is told of a signal at ``now``."""
+def step(
+    breaker: Breaker,
+    placement: Placement,
+    signal: Event,
+    policy: Policy,
+    now: int,
+    dependencies: Sequence[Dependency] = (),
+) -> Transition:
+    """Return what the breaker becomes when it is told of a signal at ``now``.
+
+    ``dependencies`` are the breakers that the policy names in ``dependsOn``, as they stand.
+    """
     current = _on_time(breaker, policy, now)
     # A fact sent again has the same id and is taken in later: only the same delivery is a duplicate.
     name = digest(signal.source, signal.id, str(signal.time))[:_NAME_LENGTH]
@@ -138,15 +104,17 @@ def step(breaker: Breaker, placement: Placement, signal: Event, policy: Policy, 
         reply = next((each for each in breaker.replies if each.epoch == memory.epoch), None)
         return Transition(breaker, breaker, reply=reply, duplicate=True)
     seen = current.clock if signal.time is None else min(signal.time, current.clock)
-    current, weighed = _absorb(current, signal, seen, policy)
-    edge = None if current.clock < current.held_until else _EDGES[current.state](current, placement, policy)
+    current, weighed = _weigh(_recheck(current, dependencies, policy), signal, seen, policy, dependencies)
+    current, asked, noted = _note(current, signal, seen, policy)
+    current = _judge(current, placement, signal, seen, policy)
+    taken = asked or edge(current, placement, policy)
     reply = None
-    if edge is not None:
-        current, reply = _take(current, edge, policy)
-    if reply is not None or weighed:
+    if taken is not None:
+        current, reply = _take(current, taken, policy)
+    if reply is not None or weighed or (noted and isinstance(signal.data, OperatorRequested)):
         memory = Remembered(current.clock, reply.epoch if reply else 0)
         current = replace(current, remembered=_remember(current, name, memory))
-    return Transition(breaker, current, weighed, reply)
+    return Transition(breaker, current, weighed, reply, noted=noted)
 
 
 def adopt(breaker: Breaker, fence: int, policy: Policy, now: int) -> Breaker:
@@ -162,13 +130,9 @@ def adopt(breaker: Breaker, fence: int, policy: Policy, now: int) -> Breaker:
 
 def next_due(breaker: Breaker, placement: Placement, policy: Policy) -> int | None:
     """Return when time alone may change the breaker, or None when it cannot."""
-    moment = min(_moments(breaker, placement, policy), default=None)
+    to_come = (moment for moment in moments(breaker, placement, policy) if moment > breaker.clock)
+    moment = min(to_come, default=None)
     return None if moment is None else max(moment, breaker.held_until)
-
-
-def verified(breaker: Breaker, placement: Placement) -> int:
-    """Return since when the placement of this epoch is verified, in milliseconds since 1970; 0 when it is not."""
-    return placement.verified_at if placement.epoch == breaker.epoch else 0
 
 
 # -- time ------------------------------------------------------------------------------------------------------------
@@ -176,9 +140,19 @@ def verified(breaker: Breaker, placement: Placement) -> int:
 
 def _on_time(breaker: Breaker, policy: Policy, now: int) -> Breaker:
     """Let the time pass; it never runs back by less than a minute, and more than that holds one cool-down."""
-    if now >= breaker.clock - CLOCK_STEP_MS:
-        return breaker if now <= breaker.clock else replace(breaker, clock=now)
+    if now < breaker.clock - CLOCK_STEP_MS:
+        breaker = _set_back(breaker, policy, now)
+    elif now > breaker.clock:
+        breaker = replace(breaker, clock=now)
+    override = breaker.override
+    is_over = override is not None and 0 < override.until <= breaker.clock
+    return replace(breaker, override=None) if is_over else breaker
+
+
+def _set_back(breaker: Breaker, policy: Policy, now: int) -> Breaker:
+    """Move all that is known back as far as the clock was, so that nothing gets shorter or longer."""
     back = breaker.clock - now
+    load, override = breaker.load, breaker.override
     return replace(
         breaker,
         clock=now,
@@ -186,6 +160,17 @@ def _on_time(breaker: Breaker, policy: Policy, now: int) -> Breaker:
         since=_earlier(breaker.since, back),
         watermark=_earlier(breaker.watermark, back),
         healthy_since=_earlier(breaker.healthy_since, back),
+        trial_since=_earlier(breaker.trial_since, back),
+        recheck_at=_earlier(breaker.recheck_at, back),
+        asked=_earlier(breaker.asked, back),
+        opened=tuple(each - back for each in breaker.opened),
+        override=override and replace(override, since=override.since - back, until=_earlier(override.until, back)),
+        load=load and replace(load, seen=load.seen - back),
+        capacity={
+            role: replace(each, seen=each.seen - back, short_since=_earlier(each.short_since, back))
+            for role, each in breaker.capacity.items()
+        },
+        past={name: replace(each, at=each.at - back) for name, each in breaker.past.items()},
         occurrences=tuple(replace(each, seen=each.seen - back) for each in breaker.occurrences),
         conditions={
             name: replace(each, seen=each.seen - back, since=each.since - back)
@@ -200,34 +185,95 @@ def _earlier(moment: int, back: int) -> int:
     return moment - back if moment else 0
 
 
-# -- evidence --------------------------------------------------------------------------------------------------------
+# -- what a signal says ----------------------------------------------------------------------------------------------
 
 
-def _absorb(breaker: Breaker, signal: Event, seen: int, policy: Policy) -> tuple[Breaker, tuple[Weighed, ...]]:
-    """Take in what a signal says; nothing here moves the breaker."""
-    evidence = Evidence(
-        breaker.occurrences,
-        breaker.conditions,
-        breaker.resolved,
-        policy,
-        watermark=breaker.watermark,
-        clock=breaker.clock,
-    )
+def _weigh(
+    breaker: Breaker, signal: Event, seen: int, policy: Policy, dependencies: Sequence[Dependency]
+) -> tuple[Breaker, tuple[Weighed, ...]]:
+    """Take in the failures of a signal; nothing here moves the breaker."""
+    blamed = next((each.name for each in dependencies if each.state is State.OPEN and not each.verified), "")
+    evidence = Evidence(breaker, policy, watermark=breaker.watermark, clock=breaker.clock, blamed=blamed)
     weighed = evidence.take_in(signal.data, seen)
+    recheck_at = breaker.recheck_at
+    if not recheck_at and any(each.attributed for each in evidence.conditions.values()):
+        recheck_at = breaker.clock + millis(policy.spec.recover.healthy_for)
     absorbed = replace(
         breaker,
         occurrences=tuple(evidence.occurrences),
         conditions=evidence.conditions,
         resolved=evidence.resolved,
+        past=evidence.past,
+        recheck_at=recheck_at,
     )
-    return _judge_health(absorbed, policy), weighed
+    return absorbed, weighed
+
+
+def _recheck(breaker: Breaker, dependencies: Sequence[Dependency], policy: Policy) -> Breaker:
+    """Let conditions count that were put down to a dependency, once its standby has served for ``healthyFor``."""
+    if not breaker.recheck_at or breaker.clock < breaker.recheck_at:
+        return breaker
+    healthy_for = millis(policy.spec.recover.healthy_for)
+    covers = {
+        each.name
+        for each in dependencies
+        if each.state is State.OPEN and (not each.verified or breaker.clock < each.verified + healthy_for)
+    }
+    conditions = {
+        name: each if each.attributed in covers else replace(each, attributed="")
+        for name, each in breaker.conditions.items()
+    }
+    again = any(each.attributed for each in conditions.values())
+    return replace(breaker, conditions=conditions, recheck_at=breaker.clock + healthy_for if again else 0)
+
+
+def _note(breaker: Breaker, signal: Event, seen: int, policy: Policy) -> tuple[Breaker, Edge | None, bool]:
+    """Take in what is no failure; return the edge that an operator asks for, and whether anything was new."""
+    match signal.data:
+        case CapacityChanged() as told:
+            known = breaker.capacity.get(told.role)
+            if known is not None and seen < known.seen:
+                return breaker, None, False
+            since = known.short_since if known is not None else 0
+            fresh = Capacity(told.ready, told.desired, seen, told.phase, told.probe, since)
+            is_news = known is None or replace(known, seen=seen) != fresh
+            return replace(breaker, capacity={**breaker.capacity, told.role: fresh}), None, is_news
+        case LoadChanged() as told:
+            if breaker.load is not None and seen < breaker.load.seen:
+                return breaker, None, False
+            return replace(breaker, load=Load(told.load, seen)), None, False
+        case OperatorRequested() as told:
+            return _obey(breaker, told, seen, policy)
+    return breaker, None, False
+
+
+def _judge(breaker: Breaker, placement: Placement, signal: Event, seen: int, policy: Policy) -> Breaker:
+    """Note since when the target lacks pods, since when it is healthy, and which share of a trial is asked for."""
+    told = isinstance(signal.data, CapacityChanged) and signal.data.role is Role.TARGET
+    judged = _judge_health(_judge_capacity(breaker, seen if told else breaker.clock, policy), policy)
+    if next_share(judged, placement, policy):
+        return replace(judged, trial=judged.trial + 1, trial_since=judged.clock)
+    return judged
+
+
+def _judge_capacity(breaker: Breaker, moment: int, policy: Policy) -> Breaker:
+    known = breaker.capacity.get(Role.TARGET)
+    if known is None:
+        return breaker
+    since = 0
+    if known.lacks(policy.spec.target.min_ready):
+        # What was told before the last transition counts again when it is told again.
+        since = known.short_since or (moment if known.seen > breaker.watermark else 0)
+    if since == known.short_since:
+        return breaker
+    return replace(breaker, capacity={**breaker.capacity, Role.TARGET: replace(known, short_since=since)})
 
 
 def _judge_health(breaker: Breaker, policy: Policy) -> Breaker:
-    """Note in LIMITED since when the evidence is below ``limitAt`` and no condition holds."""
+    """Note in LIMITED since when the evidence is below ``limitAt``, no condition holds and no pod lacks."""
     if breaker.state is not State.LIMITED:
         return breaker
-    ill = bool(breaker.conditions) or breaker.weight >= policy.spec.trip.limit_at
+    ill = bool(breaker.holding) or breaker.weight >= policy.spec.trip.limit_at or breaker.lacks(policy)
     return replace(breaker, healthy_since=0 if ill else breaker.healthy_since or breaker.clock)
 
 
@@ -241,73 +287,55 @@ def _remember(breaker: Breaker, name: str, memory: Remembered) -> dict[str, Reme
     return kept
 
 
-# -- the table -------------------------------------------------------------------------------------------------------
+# -- operators -------------------------------------------------------------------------------------------------------
 
 
-def _from_closed(breaker: Breaker, _: Placement, policy: Policy) -> Edge | None:
-    trip, weighing = policy.spec.trip, breaker.weighing
-    weight = sum(each.weight for each in weighing)
-    if weight < trip.limit_at or len({each.cause for each in weighing}) < trip.minimum_sources:
-        return None
-    if weight >= trip.open_at:
-        return Edge(State.OPEN, f"failures weigh {weight}, openAt is {trip.open_at}", _first_cool_down(policy))
-    return Edge(State.LIMITED, f"failures weigh {weight}, limitAt is {trip.limit_at}")
+def _obey(breaker: Breaker, told: OperatorRequested, seen: int, policy: Policy) -> tuple[Breaker, Edge | None, bool]:
+    """Do what an operator asks; a request from before the last transition was about another state, and is stale."""
+    if seen < max(breaker.watermark, breaker.asked):
+        return breaker, None, False
+    breaker = replace(breaker, asked=seen)
+    until = seen + told.duration_ms if told.duration_ms else 0
+    override: Override | None = Override(told.action, told.operator, told.reason, seen, until)
+    match told.action:
+        case Action.TRIP if breaker.state is State.OPEN:
+            return replace(breaker, override=override), None, True
+        case Action.TRIP:
+            reason = f"tripped by {told.operator}: {told.reason}"
+            kept = override if until else breaker.override
+            return replace(breaker, override=kept), _asked(State.OPEN, reason, first_cool_down(policy)), True
+        case Action.HOLD:
+            return replace(breaker, override=override), None, True
+        case Action.RELEASE:
+            return replace(breaker, override=None), None, True
+        case Action.RESET:
+            override = breaker.override if breaker.is_held else None
+        case Action.RETIRE:
+            override = Override(Action.HOLD, told.operator, told.reason, seen)
+    reason = f"reset by {told.operator}: {told.reason}"
+    is_closed = breaker.state is State.CLOSED
+    return _forget(breaker, override), None if is_closed else _asked(State.CLOSED, reason), True
 
 
-def _from_limited(breaker: Breaker, placement: Placement, policy: Policy) -> Edge | None:
-    grown = _from_closed(breaker, placement, policy)
-    if grown is not None and grown.to is State.OPEN:
-        return grown
-    limit_for, healthy_for = policy.spec.trip.limit_for, policy.spec.recover.healthy_for
-    if any(moment <= breaker.clock for moment in _limits(breaker, policy)):
-        return Edge(State.OPEN, f"a failure held for {limit_for} while limited", _first_cool_down(policy), timed=True)
-    if breaker.healthy_since and breaker.clock >= breaker.healthy_since + millis(healthy_for):
-        return Edge(State.CLOSED, f"healthy for {healthy_for}", timed=True)
-    return None
+def _asked(to: State, reason: str, cool_down: int = 0) -> Edge:
+    return Edge(to, reason, cool_down, asked=True)
 
 
-def _from_open(breaker: Breaker, _: Placement, policy: Policy) -> Edge | None:
-    recover = policy.spec.recover
-    open_for = breaker.clock - breaker.since
-    if open_for < breaker.cool_down:
-        return None
-    if sum(each.weight for each in breaker.conditions.values()) < policy.spec.trip.limit_at:
-        reason = f"the cool-down of {breaker.cool_down / 1000:g}s is over"
-    elif open_for >= millis(recover.max_cool_down):
-        reason = f"open for maxCoolDown ({recover.max_cool_down})"
-    else:
-        return None
-    return Edge(State.HALF_OPEN, reason, breaker.cool_down, timed=True)
+def _forget(breaker: Breaker, override: Override | None) -> Breaker:
+    """Return the breaker without what spoke against its target up to now."""
+    return replace(
+        breaker,
+        override=override,
+        latched=False,
+        opened=(),
+        watermark=breaker.clock,
+        conditions={},
+        recheck_at=0,
+        capacity=_enough(breaker.capacity),
+    )
 
 
-def _from_half_open(breaker: Breaker, placement: Placement, policy: Policy) -> Edge | None:
-    recover = policy.spec.recover
-    since = _on_trial_since(breaker, placement)
-    failed = [each.cause for each in breaker.weighing if since and each.seen > max(since, breaker.watermark)]
-    if failed:
-        doubled = max(breaker.cool_down, min(2 * breaker.cool_down, millis(recover.max_cool_down)))
-        return Edge(State.OPEN, f"failed on trial: {failed[0]}", doubled)
-    if since and breaker.clock >= since + millis(recover.healthy_for):
-        return Edge(State.CLOSED, f"healthy on trial for {recover.healthy_for}", timed=True)
-    if breaker.clock >= breaker.since + millis(recover.max_trial):
-        return Edge(State.OPEN, f"the trial took longer than {recover.max_trial}", breaker.cool_down, timed=True)
-    return None
-
-
-def _on_trial_since(breaker: Breaker, placement: Placement) -> int:
-    """Return since when the trial counts; 0 when it does not yet, or the target was not given any traffic."""
-    since = verified(breaker, placement) if placement.shares.target else 0
-    if since > breaker.clock + CLOCK_STEP_MS and breaker.since < breaker.held_until:
-        return breaker.held_until  # the clock was set back since: the placement has its time from before
-    return since
-
-
-_EDGES: Final[Mapping[State, Callable[[Breaker, Placement, Policy], Edge | None]]] = {
-    State.CLOSED: _from_closed,
-    State.LIMITED: _from_limited,
-    State.OPEN: _from_open,
-    State.HALF_OPEN: _from_half_open,
-}
+# -- transitions -----------------------------------------------------------------------------------------------------
 
 _ANNOUNCED: Final[Mapping[State, type[BreakerMoved]]] = {
     State.CLOSED: BreakerClosed,
@@ -317,69 +345,57 @@ _ANNOUNCED: Final[Mapping[State, type[BreakerMoved]]] = {
 }
 
 
-def _first_cool_down(policy: Policy) -> int:
-    return millis(policy.spec.recover.cool_down)
-
-
-def _take(breaker: Breaker, edge: Edge, policy: Policy) -> tuple[Breaker, BreakerMoved]:
+def _take(breaker: Breaker, taken: Edge, policy: Policy) -> tuple[Breaker, BreakerMoved]:
     """Enter another state."""
+    opened, latched = _flaps(breaker, taken)
     reply = BreakerMoved(
-        state=edge.to,
+        state=taken.to,
         previous=breaker.state,
         epoch=breaker.epoch + 1,
-        mode=policy.spec.mode,
+        mode=breaker.mode(policy),
         since=breaker.clock,
-        reason=edge.reason,
+        reason=f"{taken.reason}; opened {FLAPS} times within an hour: it stays open until reset"
+        if latched and not breaker.latched
+        else taken.reason,
         weight=breaker.weight,
         causes=breaker.causes[:_TOLD_CAUSES],
     )
     entered = replace(
         breaker,
-        state=edge.to,
+        state=taken.to,
         epoch=reply.epoch,
         since=reply.since,
-        reason=edge.reason,
-        watermark=breaker.clock if edge.timed else max(breaker.watermark, *(each.seen for each in breaker.weighing)),
-        cool_down=edge.cool_down,
+        reason=reply.reason,
+        watermark=_watermark(breaker, taken),
+        cool_down=taken.cool_down,
         healthy_since=0,
-        # Conditions that were never seen again while the target served on trial are taken to be over.
-        conditions={} if edge.to is State.CLOSED else breaker.conditions,
+        trial=0,
+        trial_since=0,
+        opened=opened,
+        latched=latched,
         replies=(*breaker.replies, reply)[-MAX_REPLIES:],
     )
+    if taken.to is State.CLOSED:
+        # What was never seen again while the target served on trial is taken to be over.
+        entered = replace(entered, conditions={}, recheck_at=0, capacity=_enough(entered.capacity))
     return _judge_health(entered, policy), reply
 
 
-def _moments(breaker: Breaker, placement: Placement, policy: Policy) -> Iterator[int]:
-    """Yield the times at which an edge may open by itself."""
-    recover = policy.spec.recover
-    if breaker.clock < breaker.held_until:
-        yield breaker.held_until
-    match breaker.state:
-        case State.LIMITED if breaker.healthy_since:
-            yield breaker.healthy_since + millis(recover.healthy_for)
-        case State.LIMITED:
-            yield from (*_lapses(breaker.weighing, policy), *_limits(breaker, policy))
-        case State.OPEN if breaker.clock < breaker.since + breaker.cool_down:
-            yield breaker.since + breaker.cool_down
-        case State.OPEN:
-            yield from (*_lapses(breaker.conditions.values(), policy), breaker.since + millis(recover.max_cool_down))
-        case State.HALF_OPEN:
-            yield breaker.since + millis(recover.max_trial)
-            since = _on_trial_since(breaker, placement)
-            if since:
-                yield since + millis(recover.healthy_for)
+def _watermark(breaker: Breaker, taken: Edge) -> int:
+    if taken.asked:
+        return breaker.clock
+    newest = max(breaker.watermark, *(each.seen for each in breaker.weighing), 0)
+    return max(newest, breaker.clock - LAG_MS) if taken.timed else newest
 
 
-def _lapses(weighing: Iterable[Occurrence | Condition], policy: Policy) -> Iterator[int]:
-    """Yield when evidence weighs no more, if nobody says anything."""
-    lease, window = policy.spec.signals.lease_ms, millis(policy.spec.trip.window)
-    for each in weighing:
-        yield each.seen + (lease if isinstance(each, Condition) else window)
+def _flaps(breaker: Breaker, taken: Edge) -> tuple[tuple[int, ...], bool]:
+    """Return when episodes opened within the last hour, and whether that is too often; operators do not count."""
+    begins = taken.to is State.OPEN and breaker.state in (State.CLOSED, State.LIMITED)
+    if not begins or taken.asked:
+        return breaker.opened, breaker.latched
+    opened = (*(each for each in breaker.opened if each > breaker.clock - FLAP_WINDOW_MS), breaker.clock)[-FLAPS:]
+    return opened, breaker.latched or len(opened) == FLAPS
 
 
-def _limits(breaker: Breaker, policy: Policy) -> list[int]:
-    """Return when conditions will have held for ``limitFor`` in LIMITED."""
-    limit_for = policy.spec.trip.limit_for
-    if limit_for is None:
-        return []
-    return [max(each.since, breaker.since) + millis(limit_for) for each in breaker.conditions.values()]
+def _enough(capacity: dict[Role, Capacity]) -> dict[Role, Capacity]:
+    return {role: replace(each, short_since=0) for role, each in capacity.items()}

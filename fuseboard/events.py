@@ -95,6 +95,11 @@ class Failure(Data, frozen=True):
     """The container of the pod that it is about."""
     summary: Annotated[str, Meta(max_length=1024)] = ""
 
+    @property
+    def name(self) -> str:
+        """Its reason; where none is given, the first word of its cause."""
+        return self.reason or self.cause.partition(" ")[0]
+
 
 class FailureDetected(Data, frozen=True):
     """Failures of one target, as one notification told them."""

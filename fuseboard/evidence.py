@@ -8,15 +8,18 @@ in any order, and Alertmanagers of a cluster repeat what another one has already
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
+from fuseboard.criticality import judge, remember
 from fuseboard.events import FailureDetected, FailureResolved
 from fuseboard.policy import millis
 
 if TYPE_CHECKING:
+    from fuseboard.criticality import Past
+    from fuseboard.criticality import Verdict as Judged
     from fuseboard.events import Data, Failure, Foreign
     from fuseboard.policy import Policy
 
@@ -51,6 +54,8 @@ class Verdict(StrEnum):
     DUPLICATE = "duplicate"
     UNKNOWN = "unknown"
     WEIGHTLESS = "weightless"
+    ATTRIBUTED = "attributed"
+    """It is put down to a dependency that is open, and does not count."""
 
 
 class _Part(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -64,6 +69,9 @@ class Occurrence(_Part, frozen=True):
     cause: str
     weight: int
     seen: int
+    critical: bool = False
+    limits_only: bool = False
+    """It counts towards ``limitAt`` and never opens."""
 
 
 class Condition(_Part, frozen=True):
@@ -74,6 +82,10 @@ class Condition(_Part, frozen=True):
     since: int
     seen: int
     started_at: int = 0
+    critical: bool = False
+    limits_only: bool = False
+    attributed: str = ""
+    """The dependency that it is put down to; while it is, it weighs nothing."""
 
 
 class Resolved(_Part, frozen=True):
@@ -89,32 +101,59 @@ class Weighed(_Part, frozen=True):
     key: str
     verdict: Verdict
     weight: int = 0
+    kind: str = field(name="class", default="")
+    critical: str = ""
+    """The rule by which it is critical, and its inputs."""
+    attributed: str = ""
+    """The dependency that it is put down to."""
+
+
+class Known(Protocol):
+    """What a breaker knows already."""
+
+    @property
+    def occurrences(self) -> tuple[Occurrence, ...]:
+        """What happened, while it is in the window."""
+
+    @property
+    def conditions(self) -> dict[str, Condition]:
+        """What is so, by the name of the condition."""
+
+    @property
+    def resolved(self) -> dict[str, Resolved]:
+        """What ended of late, by the name of the condition."""
+
+    @property
+    def past(self) -> dict[str, Past]:
+        """What was critical of late, by reason."""
 
 
 class Evidence:
     """A working copy of a breaker's evidence as it is at one moment; what time has ended is left behind."""
 
-    __slots__ = ("_clock", "_keys", "_policy", "_watermark", "conditions", "occurrences", "resolved")
+    __slots__ = ("_blamed", "_clock", "_keys", "_policy", "_watermark", "conditions", "occurrences", "past", "resolved")
 
     def __init__(
         self,
-        occurrences: tuple[Occurrence, ...],
-        conditions: dict[str, Condition],
-        resolved: dict[str, Resolved],
+        known: Known,
         policy: Policy,
         *,
         watermark: int,
         clock: int,
+        blamed: str = "",
     ) -> None:
+        """``blamed`` is the dependency that failures are put down to now, if one is open."""
         oldest, lease = clock - millis(policy.spec.trip.window), clock - policy.spec.signals.lease_ms
         kept = clock - RESOLVES_KEPT_MS
-        self.occurrences = [each for each in occurrences if each.seen > oldest]
-        self.conditions = {name: each for name, each in conditions.items() if each.seen > lease}
-        self.resolved = {name: each for name, each in resolved.items() if each.seen > kept}
+        self.occurrences = [each for each in known.occurrences if each.seen > oldest]
+        self.conditions = {name: each for name, each in known.conditions.items() if each.seen > lease}
+        self.resolved = {name: each for name, each in known.resolved.items() if each.seen > kept}
+        self.past = known.past
         self._keys = {each.key for each in self.occurrences}
         self._policy = policy
         self._watermark = watermark
         self._clock = clock
+        self._blamed = blamed
 
     def take_in(self, data: Data | Foreign, seen: int) -> tuple[Weighed, ...]:
         """Take in what a signal says that was seen then; return what became of each failure."""
@@ -125,30 +164,56 @@ class Evidence:
         return ()
 
     def _detect(self, failure: Failure, seen: int) -> Weighed:
-        weight = self._policy.spec.signals.weigh(failure.severity, condition=bool(failure.condition))
-        verdict = self._hold(failure, seen, weight) if failure.condition else self._count(failure, seen, weight)
-        return Weighed(failure.key, verdict, weight if verdict in (Verdict.COUNTED, Verdict.RENEWED) else 0)
+        judged = judge(failure, self._policy, self.past, self._clock)
+        verdict = self._hold(failure, seen, judged) if failure.condition else self._count(failure, seen, judged)
+        if verdict is Verdict.COUNTED and judged.critical_by:
+            self.past = remember(self.past, judged.critical_by, self._policy, self._clock)
+        counts = verdict in (Verdict.COUNTED, Verdict.RENEWED)
+        return Weighed(
+            failure.key,
+            verdict,
+            judged.weight if counts else 0,
+            judged.kind.value,
+            judged.critical if counts else "",
+            self._blamed if verdict is Verdict.ATTRIBUTED else "",
+        )
 
-    def _hold(self, failure: Failure, seen: int, weight: int) -> Verdict:
+    def _hold(self, failure: Failure, seen: int, judged: Judged) -> Verdict:
         """A condition holds, again or for the first time."""
-        known, ended = self.conditions.get(failure.condition), self.resolved.get(failure.condition)
-        # What was taken in at the very moment of the watermark came in beside what moved the breaker (a notification
-        # too large for one event), and holds as much.
-        if seen < self._watermark or seen <= self._clock - self._policy.spec.signals.lease_ms:
-            return Verdict.STALE
-        if ended is not None and _is_outweighed(failure.started_at, seen, ended):
-            return Verdict.STALE
-        if known is not None and 0 < failure.started_at < known.started_at:
+        known = self.conditions.get(failure.condition)
+        if self._is_stale(failure, seen, known):
             return Verdict.STALE
         if known is not None and seen <= known.seen:
             return Verdict.DUPLICATE
         self.conditions.pop(failure.condition, None)
-        if not weight:
+        if not judged.weight:
             return Verdict.WEIGHTLESS
-        started_at = failure.started_at or (known.started_at if known else 0)
-        since = known.since if known else seen
-        _put(self.conditions, failure.condition, Condition(failure.cause, weight, since, seen, started_at))
-        return Verdict.RENEWED if known else Verdict.COUNTED
+        condition = Condition(
+            cause=failure.cause,
+            weight=judged.weight,
+            since=known.since if known else seen,
+            seen=seen,
+            started_at=failure.started_at or (known.started_at if known else 0),
+            critical=bool(judged.critical),
+            limits_only=judged.limits_only,
+            # One that counted before the dependency opened goes on counting.
+            attributed=self._blamed if known is None or known.attributed else "",
+        )
+        _put(self.conditions, failure.condition, condition)
+        if condition.attributed:
+            return Verdict.ATTRIBUTED
+        return Verdict.RENEWED if known and not known.attributed else Verdict.COUNTED
+
+    def _is_stale(self, failure: Failure, seen: int, known: Condition | None) -> bool:
+        """Say whether a firing is of the past: before the watermark, of an episode that ended, or of an earlier one."""
+        # What was taken in at the very moment of the watermark came in beside what moved the breaker (a notification
+        # too large for one event), and holds as much.
+        if seen < self._watermark or seen <= self._clock - self._policy.spec.signals.lease_ms:
+            return True
+        ended = self.resolved.get(failure.condition)
+        if ended is not None and _is_outweighed(failure.started_at, seen, ended):
+            return True
+        return known is not None and 0 < failure.started_at < known.started_at
 
     def _resolve(self, failure: Failure, seen: int) -> Verdict:
         """A condition holds no longer; healthy evidence is never blocked, unless it is of an earlier episode."""
@@ -164,17 +229,22 @@ class Evidence:
         del self.conditions[failure.condition]
         return Verdict.RESOLVED
 
-    def _count(self, failure: Failure, seen: int, weight: int) -> Verdict:
+    def _count(self, failure: Failure, seen: int, judged: Judged) -> Verdict:
         """Something happened: it counts once, while it is in the window."""
         if failure.key in self._keys:
             return Verdict.DUPLICATE
         oldest = max(self._watermark, self._clock - millis(self._policy.spec.trip.window))
         if seen <= oldest or 0 < failure.started_at <= oldest - LAG_MS:
             return Verdict.STALE
-        if not weight:
+        if not judged.weight:
             return Verdict.WEIGHTLESS
+        if self._blamed:
+            return Verdict.ATTRIBUTED
         self._keys.add(failure.key)
-        self.occurrences.append(Occurrence(failure.key, failure.cause, weight, seen))
+        critical, limits_only = bool(judged.critical), judged.limits_only
+        self.occurrences.append(
+            Occurrence(failure.key, failure.cause, judged.weight, seen, critical=critical, limits_only=limits_only)
+        )
         if len(self.occurrences) > MAX_OCCURRENCES:
             self._shrink()
         return Verdict.COUNTED
@@ -185,9 +255,19 @@ class Evidence:
         if passed is not None:
             self.occurrences.remove(passed)
             return
-        first, second, *_ = self.occurrences
-        both = replace(second, weight=first.weight + second.weight, seen=max(first.seen, second.seen))
-        self.occurrences[:2] = [both]
+        first, second = _two_alike(self.occurrences)
+        weight, seen = first.weight + second.weight, max(first.seen, second.seen)
+        both = replace(second, weight=weight, seen=seen, critical=first.critical or second.critical)
+        self.occurrences.remove(first)
+        self.occurrences[self.occurrences.index(second)] = both
+
+
+def _two_alike(occurrences: list[Occurrence]) -> tuple[Occurrence, Occurrence]:
+    """Return the two oldest that count towards the same: of any three, two do."""
+    first, second, third, *_ = occurrences
+    if first.limits_only == second.limits_only:
+        return first, second
+    return (first if first.limits_only == third.limits_only else second), third
 
 
 def _is_outweighed(started_at: int, seen: int, ended: Resolved) -> bool:

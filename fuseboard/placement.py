@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fuseboard.breaker import State
-from fuseboard.policy import Mode, Route, millis
+from fuseboard.policy import Route, millis
+from fuseboard.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fuseboard.breaker import Breaker
     from fuseboard.policy import Policy
+    from fuseboard.state import Breaker
 
 FIRST_RETRY_MS: Final = 2_000
 _MAX_DOUBLINGS: Final = 20
@@ -72,6 +72,8 @@ class Placement(Struct, frozen=True, rename="camel", omit_defaults=True):
 
     epoch: int = 0
     step: int = 0
+    trial: int = 0
+    """Which of the trial's shares it answers, where its epoch is that of a trial."""
     shares: Shares = Shares()
     result: Result = Result.VERIFIED
     reason: str = ""
@@ -85,6 +87,11 @@ class Placement(Struct, frozen=True, rename="camel", omit_defaults=True):
     claim: Claim | None = None
     route: Route | None = None
     """While traffic is moved: the route that moved it. A later edit of the policy does not change what is undone."""
+
+    @property
+    def inexpressible(self) -> bool:
+        """Whether the route cannot have what was asked for."""
+        return self.result is Result.INEXPRESSIBLE
 
 
 class Observed(Struct, frozen=True):
@@ -113,24 +120,28 @@ class Stay(Struct, frozen=True):
     reason: str
 
 
-def wanted(breaker: Breaker) -> Shares:
+def wanted(breaker: Breaker, policy: Policy) -> Shares:
     """Return what the breaker asks for."""
     match breaker.state:
         case State.OPEN:
             return Shares(target=0, standby=100)
         case State.LIMITED:
             return Shares(target=50, standby=50)
+        case State.HALF_OPEN:
+            shares = policy.spec.recover.shares
+            target = shares[min(breaker.trial, len(shares) - 1)]
+            return Shares(target=target, standby=100 - target)
         case _:
             return Shares()
 
 
 def without_cluster(policy: Policy, breaker: Breaker, placement: Placement) -> Stay | None:
     """Return the step where it is clear without a look at the cluster."""
-    asked = wanted(breaker)
-    if policy.spec.mode is Mode.OBSERVE:
+    asked = wanted(breaker, policy)
+    if not policy.spec.mode.acts:
         if placement.shares == asked:
             return Stay(Result.VERIFIED, f"in place already: {asked}")
-        return Stay(Result.OBSERVED, f"would move to {asked}, but the mode is {Mode.OBSERVE}")
+        return Stay(Result.OBSERVED, f"would move to {asked}, but the mode is {policy.spec.mode}")
     if route_of(policy, placement) is not None:
         return None
     if placement.shares == asked:
@@ -156,7 +167,7 @@ def plan(
 
     ``expresses`` says why the route cannot have certain shares; it is empty where it can.
     """
-    asked = wanted(breaker)
+    asked = wanted(breaker, policy)
     if observed.shares is None:
         return Stay(Result.REFUSED, observed.note)
     if observed.shares == asked:
@@ -164,11 +175,23 @@ def plan(
     impossible = expresses(asked)
     if impossible:
         return Stay(Result.INEXPRESSIBLE, impossible)
-    if asked.standby and observed.ready_standby == 0:
-        return Stay(Result.REFUSED, f"the {_name(policy, 'standby')} has no ready pod")
+    lack = _lack(policy, observed) if asked.standby else ""
+    if lack:
+        return Stay(Result.REFUSED, lack)
     if not asked.standby and observed.ready_target == 0:
         return Stay(Result.REFUSED, f"the {_name(policy, 'target')} has no ready pod")
     return Move(asked, fence)
+
+
+def _lack(policy: Policy, observed: Observed) -> str:
+    """Say why the standby cannot take traffic: it must have its least capacity before it is given any."""
+    ready, standby = observed.ready_standby, policy.spec.standby
+    least = max(1, standby.min_ready if standby is not None else 1)
+    if ready is None or ready >= least:
+        return ""
+    if not ready:
+        return f"the {_name(policy, 'standby')} has no ready pod"
+    return f"the {_name(policy, 'standby')} has {ready} ready pods, its minReady is {least}"
 
 
 def awaited(placement: Placement, breaker: Breaker, now: int) -> bool:
@@ -176,7 +199,7 @@ def awaited(placement: Placement, breaker: Breaker, now: int) -> bool:
     if not owed(placement, breaker) or now < breaker.held_until:
         return False
     # A claim that was given back or has run out may be taken up at once: its event is sent again.
-    return placement.epoch < breaker.epoch or placement.claim is not None or now >= placement.retry_at
+    return is_behind(placement, breaker) or placement.claim is not None or now >= placement.retry_at
 
 
 def claimed(placement: Placement, breaker: Breaker, owner: str, now: int, lease_ms: int) -> Placement:
@@ -215,8 +238,13 @@ def busy(placement: Placement, breaker: Breaker, now: int, *, seals: bool = True
 
 
 def owed(placement: Placement, breaker: Breaker) -> bool:
-    """Say whether the placement is behind what the breaker asks for."""
-    return placement.epoch < breaker.epoch or placement.result not in PAID
+    """Say whether the placement is not yet what the breaker asks for."""
+    return is_behind(placement, breaker) or placement.result not in PAID
+
+
+def is_behind(placement: Placement, breaker: Breaker) -> bool:
+    """Say whether the breaker has asked for something else since."""
+    return (placement.epoch, placement.trial) < (breaker.epoch, breaker.trial)
 
 
 def settled(placement: Placement, outcome: Placement, policy: Policy, now: int) -> Placement:
@@ -234,7 +262,7 @@ def debt_due(placement: Placement, breaker: Breaker) -> int | None:
     if not owed(placement, breaker):
         return None
     claim = _claimed_in(placement, breaker.epoch)
-    moments = [breaker.held_until, breaker.since + FIRST_RETRY_MS]
+    moments = [breaker.held_until, breaker.trial_since or breaker.since + FIRST_RETRY_MS]
     if claim is not None or placement.epoch == breaker.epoch:
         moments.append(placement.retry_at)
     if claim is not None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from fuseboard.breaker import Breaker, State, Transition, next_due, step
+from fuseboard.breaker import Transition, next_due, step
 from fuseboard.events import Data, Event, Failure, FailureDetected, FailureResolved, Foreign, TimerElapsed
 from fuseboard.placement import Placement, Result
+from fuseboard.state import Breaker, State
 from fuseboard.validation import parse
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from fuseboard.breaker import Breaker, State, adopt, verified
+from fuseboard.breaker import adopt
 from fuseboard.events import BreakerMoved, Event, FailureDetected, Foreign
-from fuseboard.evidence import Verdict
+from fuseboard.evidence import LAG_MS, Verdict
 from fuseboard.placement import Placement
+from fuseboard.state import Breaker, State, verified
 
 from .panel import HOUR, MINUTE, START, Panel, alert, limited, on_trial, opened, policy
 
@@ -134,7 +135,7 @@ def test_a_condition_that_holds_for_limit_for_opens() -> None:
     assert panel.at(State.LIMITED)
     panel.wait(0.001).tick()
     assert panel.at(State.OPEN)
-    assert panel.breaker.watermark == panel.now
+    assert panel.breaker.watermark == panel.now - LAG_MS
 
 
 def test_without_limit_for_a_condition_holds_without_opening() -> None:

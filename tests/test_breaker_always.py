@@ -9,9 +9,10 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fuseboard.breaker import Breaker, State, Transition, next_due
+from fuseboard.breaker import Transition, next_due
 from fuseboard.events import BREAKER_EVENTS, Data, Event, Failure, FailureDetected, FailureResolved, TimerElapsed
 from fuseboard.evidence import Verdict
+from fuseboard.state import Breaker, State
 
 from .panel import START, Panel, policy
 

@@ -6,9 +6,9 @@ from typing import Final
 
 import msgspec
 
-from fuseboard.breaker import State
 from fuseboard.events import Failure, FailureDetected, FailureResolved
-from fuseboard.evidence import MAX_OCCURRENCES, Verdict
+from fuseboard.evidence import LAG_MS, MAX_OCCURRENCES, Verdict
+from fuseboard.state import State
 
 from .panel import HOUR, MINUTE, Panel, opened, policy
 
@@ -66,12 +66,12 @@ def test_an_alert_that_was_on_its_way_is_not_stale() -> None:
 
 
 def test_a_late_signal_that_finds_a_time_over_does_not_turn_back_the_watermark() -> None:
-    """A stale event may be what finds the cool-down over; the watermark is then the time of that."""
+    """A stale event may be what finds the cool-down over; the watermark is then a little before that."""
     panel = opened()
     panel.resolve("down")
     transition = panel.wait(99).happen("old", ago=100)
     assert (panel.state, transition.weighed[0].verdict) == (State.HALF_OPEN, Verdict.STALE)
-    assert panel.breaker.watermark == panel.now
+    assert panel.breaker.watermark == panel.now - LAG_MS
 
 
 def test_evidence_out_of_order_is_used_up_together() -> None:

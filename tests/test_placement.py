@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fuseboard import placement as placements
-from fuseboard.breaker import Breaker, State
 from fuseboard.placement import (
     PAID,
     Claim,
@@ -33,6 +32,7 @@ from fuseboard.placement import (
     wanted,
     without_cluster,
 )
+from fuseboard.state import Breaker, State
 from fuseboard.validation import parse
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class TestShares:
     @given(breakers)
     def test_they_sum_to_100(self, breaker: Breaker) -> None:
         """Whatever the state, all of the traffic goes somewhere."""
-        shares = wanted(breaker)
+        shares = wanted(breaker, policy_of())
         assert shares.target + shares.standby == 100
         assert min(shares.target, shares.standby) >= 0
 
@@ -117,7 +117,7 @@ class TestShares:
     )
     def test_what_each_state_asks_for(self, state: State, target: int) -> None:
         """The target serves unless it is limited or open."""
-        assert wanted(Breaker(state=state)).target == target
+        assert wanted(Breaker(state=state), policy_of()).target == target
 
     def test_they_are_readable(self) -> None:
         """A share of nothing is not worth a word."""
@@ -133,7 +133,7 @@ class TestPlan:
         """Traffic is never moved to where no pod is ready; what is not known does not block."""
         step = plan(policy, breaker, Fence(breaker.epoch, 1), observed, lambda _: why_not)
         if isinstance(step, Move) and step.shares != observed.shares:
-            asked = wanted(breaker)
+            asked = wanted(breaker, policy)
             assert not (asked.standby and observed.ready_standby == 0)
             assert asked.standby or observed.ready_target != 0
             assert not why_not
@@ -146,7 +146,7 @@ class TestPlan:
         fence = Fence(breaker.epoch, 3)
         step = plan(policy, breaker, fence, observed, lambda _: "")
         if isinstance(step, Move):
-            assert (step.shares, step.fence) == (wanted(breaker), fence)
+            assert (step.shares, step.fence) == (wanted(breaker, policy), fence)
 
     @given(policies, breakers, observations)
     def test_somebody_elses_route_is_left_alone(self, policy: Policy, breaker: Breaker, observed: Observed) -> None:
@@ -157,7 +157,7 @@ class TestPlan:
     @given(breakers, ready)
     def test_what_is_in_place_needs_no_expressing(self, breaker: Breaker, pods: int | None) -> None:
         """Shares that are there already are only sealed, whatever the route could not do."""
-        observed = Observed(Fence(), wanted(breaker), ready_target=pods, ready_standby=pods)
+        observed = Observed(Fence(), wanted(breaker, policy_of()), ready_target=pods, ready_standby=pods)
         assert isinstance(plan(policy_of(), breaker, Fence(1, 1), observed, lambda _: "no"), Move)
 
 

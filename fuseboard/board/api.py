@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from flask import Blueprint, Response, request
 
-from fuseboard.breaker import verified
 from fuseboard.errors import InvalidInput, NotEnrolled
 from fuseboard.events import encode_data
 from fuseboard.placement import owed
+from fuseboard.state import verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from fuseboard import breaker as breakers
 from fuseboard import placement as placements
-from fuseboard.breaker import Breaker
 from fuseboard.evidence import Weighed
 from fuseboard.placement import Placement
 from fuseboard.policy import Policy
+from fuseboard.state import Breaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

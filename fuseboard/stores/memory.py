@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from fuseboard.breaker import Breaker
 from fuseboard.errors import NotEnrolled
 from fuseboard.placement import Placement, Shares
+from fuseboard.state import Breaker
 from fuseboard.stores import DEBT, JOURNAL_CAP, TIMER, Change, Due, Entry, Record
 from fuseboard.stores.pacing import next_attempt
 

@@ -18,10 +18,10 @@ import msgspec
 import redis.exceptions
 from msgspec.structs import replace
 
-from fuseboard.breaker import Breaker
 from fuseboard.errors import FuseboardError, NotEnrolled, RecordCorrupt, StoreUnavailable
 from fuseboard.placement import Placement
 from fuseboard.policy import Policy
+from fuseboard.state import Breaker
 from fuseboard.stores import DEBT, TIMER, Change, Due, Entry, Record
 from fuseboard.stores.connection import Line, StoreClock, connect, errors_translated, refuse_forgetful
 from fuseboard.stores.scripts import CHANGE, FIELDS, NAMESPACES, TAKE_DUE, due_keys, keys_of

@@ -188,7 +188,7 @@ def notification(*alerts: dict[str, Any], truncated: int = 0) -> dict[str, Any]:
 
 def failure_event(name: str, severity: str = "") -> dict[str, Any]:
     """Return a failure event in structured mode."""
-    failure = {"key": name, "cause": "OOMKilling Pod/login-0", **({"severity": severity} if severity else {})}
+    failure = {"key": name, "cause": "BackOff Pod/login-0", **({"severity": severity} if severity else {})}
     return {
         "specversion": "1.0",
         "type": "dev.fuseboard.failure.detected",

@@ -9,12 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from functions.failover import LEASE_MS, Failover
-from fuseboard.breaker import State
 from fuseboard.cluster import Kubernetes, open_cluster
 from fuseboard.errors import Busy
 from fuseboard.events import Event, FailoverCompleted, FailoverReverted, StepDue
 from fuseboard.placement import Result, Shares, debt_due
 from fuseboard.settings import Settings
+from fuseboard.state import State
 from fuseboard.stores import Change, Record
 from fuseboard.stores.memory import MemoryStore
 from fuseboard.validation import parse

@@ -26,12 +26,13 @@ from eventsources.alertmanager import (
     Translation,
     translate,
 )
-from fuseboard.breaker import Breaker, State, step
+from fuseboard.breaker import step
 from fuseboard.errors import FuseboardError, InvalidInput, StoreUnavailable, TooLarge, WrongContentType
 from fuseboard.events import KINDS, Event, Failure, FailureDetected, FailureResolved, decode, encode, encode_data
 from fuseboard.placement import Placement
 from fuseboard.policy import Policy
 from fuseboard.source import Notification
+from fuseboard.state import Breaker, State
 from fuseboard.stores import Entry
 from fuseboard.stores.memory import MemoryStore
 from fuseboard.targets import Table

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from eventsources.policies import LOOK_EVERY_S, Policies
-from fuseboard.breaker import Breaker, State
 from fuseboard.errors import StoreUnavailable
 from fuseboard.placement import Placement, Shares
+from fuseboard.state import Breaker, State
 from fuseboard.stores import Change, Record
 from fuseboard.stores.memory import MemoryStore
 

@@ -11,7 +11,6 @@ import pytest
 
 from functions import breaker
 from functions.breaker import Breaker
-from fuseboard.breaker import State
 from fuseboard.errors import CannotStart, NotEnrolled
 from fuseboard.events import (
     BREAKER_EVENTS,
@@ -28,6 +27,7 @@ from fuseboard.events import (
     encode,
 )
 from fuseboard.settings import Settings
+from fuseboard.state import State
 from fuseboard.stores.memory import MemoryStore
 from fuseboard.validation import parse
 

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from functions import failover
 from functions.failover import LEASE_MS, Failover
-from fuseboard.breaker import Breaker, State
 from fuseboard.errors import Busy, CannotStart, ClusterUnavailable, NotEnrolled, Unavailable
 from fuseboard.events import (
     BreakerOpened,
@@ -27,6 +26,7 @@ from fuseboard.events import Event as CloudEvent
 from fuseboard.placement import Claim, Placement, Result, Shares, debt_due
 from fuseboard.rehearsal import Rehearsal
 from fuseboard.settings import Settings
+from fuseboard.state import Breaker, State
 from fuseboard.stores import Change
 from fuseboard.stores.memory import MemoryStore
 from fuseboard.validation import parse

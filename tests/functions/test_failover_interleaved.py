@@ -13,18 +13,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from functions.failover import LEASE_MS, Failover
-from fuseboard.breaker import State
 from fuseboard.errors import FuseboardError
 from fuseboard.placement import Placement, Shares, debt_due, wanted
 from fuseboard.rehearsal import Rehearsal
+from fuseboard.state import State
 from fuseboard.stores import Change
 from tests.functions.test_failover import KEY, Killed, World, fence_of, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fuseboard.breaker import Breaker
     from fuseboard.cluster import Manifest
+    from fuseboard.state import Breaker
     from fuseboard.stores import Record
 
 STATES = [State.OPEN, State.LIMITED, State.HALF_OPEN, State.CLOSED]
@@ -158,7 +158,7 @@ def test_one_effect_per_fence_and_every_debt_is_paid(schedule: list[tuple[str, i
     fences = [fence_of(patch) for patch in cluster.applied]
     assert fences == sorted(set(fences))
     assert debt_due(world.placement, world.breaker) is None
-    assert served(cluster) == wanted(world.breaker) == world.placement.shares
+    assert served(cluster) == wanted(world.breaker, world.store.read(KEY).policy) == world.placement.shares
     assert not any(entry.kind == "memory" for entry in world.store.journal([KEY], 1_000))
 
 
@@ -182,4 +182,4 @@ def test_whatever_the_store_forgets(schedule: list[tuple[str, int]]) -> None:
     fences = [fence_of(patch) for patch in cluster.applied]
     assert fences == sorted(set(fences))
     assert debt_due(world.placement, world.breaker) is None
-    assert served(cluster) == wanted(world.breaker)
+    assert served(cluster) == wanted(world.breaker, world.store.read(KEY).policy)

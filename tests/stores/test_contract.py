@@ -10,9 +10,9 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from fuseboard.breaker import Breaker, State
 from fuseboard.errors import Busy, NotEnrolled
 from fuseboard.placement import Placement, Result, Shares
+from fuseboard.state import Breaker, State
 from fuseboard.stores import DEBT, JOURNAL_CAP, TIMER, Change, Entry, Record
 from fuseboard.stores.memory import MemoryStore
 from fuseboard.stores.pacing import next_attempt

