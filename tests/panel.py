@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from fuseboard.breaker import Transition, next_due, step
-from fuseboard.events import Data, Event, Failure, FailureDetected, FailureResolved, Foreign, TimerElapsed
-from fuseboard.placement import Placement, Result
-from fuseboard.state import Breaker, State
+from fuseboard.events import (
+    Action,
+    CapacityChanged,
+    Data,
+    Event,
+    Failure,
+    FailureDetected,
+    FailureResolved,
+    Foreign,
+    LoadChanged,
+    OperatorRequested,
+    Phase,
+    Role,
+    TimerElapsed,
+)
+from fuseboard.placement import Placement, Result, wanted
+from fuseboard.state import Breaker, Dependency, State
 from fuseboard.validation import parse
 
 if TYPE_CHECKING:
@@ -19,7 +33,7 @@ MINUTE: Final = 60
 HOUR: Final = 3_600
 
 
-def policy(**parts: dict[str, Any]) -> Policy:
+def policy(**parts: object) -> Policy:
     """Return a policy with these parts of its spec."""
     spec = {"target": {"name": "login"}, **parts}
     metadata = {"name": "login", "namespace": "shop"}
@@ -37,6 +51,8 @@ class Panel:
     placement: Placement = field(default_factory=Placement)
     now: int = START
     sent: int = 0
+    dependencies: tuple[Dependency, ...] = ()
+    last: Event = field(default_factory=lambda: Event(id="", source="", subject="", data=TimerElapsed(0)))
 
     def wait(self, seconds: float) -> Panel:
         """Let time pass; nobody says anything."""
@@ -53,7 +69,8 @@ class Panel:
 
     def deliver(self, event: Event) -> Transition:
         """Deliver an event, perhaps once more."""
-        transition = step(self.breaker, self.placement, event, self.policy, self.now)
+        self.last = event
+        transition = step(self.breaker, self.placement, event, self.policy, self.now, self.dependencies)
         self.breaker = transition.breaker
         return transition
 
@@ -71,13 +88,31 @@ class Panel:
         failures = tuple(Failure(key=key, cause=cause, started_at=started_at) for key in keys)
         return self.tell(FailureDetected(failures=failures), ago=ago)
 
+    def pods(
+        self, ready: int, desired: int = 3, phase: Phase = Phase.STEADY, *, probe: str = "", ago: float = 0
+    ) -> Transition:
+        """So many pods of the target are ready."""
+        return self.tell(CapacityChanged(Role.TARGET, ready, desired, phase, probe), ago=ago)
+
+    def load(self, value: float, *, ago: float = 0) -> Transition:
+        """The target has this load."""
+        return self.tell(LoadChanged(value), ago=ago)
+
+    def ask(self, action: Action, *, seconds: float = 0, ago: float = 0) -> Transition:
+        """An operator asks for something, perhaps for some time."""
+        return self.tell(OperatorRequested(action, "anna", "a drill", round(seconds * 1000)), ago=ago)
+
     def tick(self) -> Transition:
         """The clock says that a time has come."""
         return self.tell(TimerElapsed(due_at=self.now))
 
     def verify(self) -> Panel:
         """The placement of this epoch is in place as of now."""
-        self.placement = Placement(epoch=self.breaker.epoch, step=1, result=Result.VERIFIED, verified_at=self.now)
+        shares = wanted(self.breaker, self.policy)
+        epoch, trial = self.breaker.epoch, self.breaker.trial
+        self.placement = Placement(
+            epoch=epoch, step=1, trial=trial, shares=shares, result=Result.VERIFIED, verified_at=self.now
+        )
         return self
 
     @property
@@ -102,7 +137,7 @@ def alert(name: str, severity: str = "warning", started: float = 0) -> Failure:
     return Failure(key=f"{name}@{started}", cause=name, condition=name, severity=severity, started_at=started_at)
 
 
-def limited(**parts: dict[str, Any]) -> Panel:
+def limited(**parts: object) -> Panel:
     """Return a panel whose breaker a warning has limited."""
     panel = Panel(policy(**parts))
     panel.fire("slow")
@@ -110,7 +145,7 @@ def limited(**parts: dict[str, Any]) -> Panel:
     return panel.wait(1)
 
 
-def opened(**parts: dict[str, Any]) -> Panel:
+def opened(**parts: object) -> Panel:
     """Return a panel whose breaker a critical alert has opened."""
     panel = Panel(policy(**parts))
     panel.fire("down", severity="critical")
@@ -118,7 +153,7 @@ def opened(**parts: dict[str, Any]) -> Panel:
     return panel.wait(1)
 
 
-def on_trial(*, placed: bool = True, **parts: dict[str, Any]) -> Panel:
+def on_trial(*, placed: bool = True, **parts: object) -> Panel:
     """Return a panel whose breaker is half open, its placement verified one second later."""
     panel = opened(**parts)
     panel.wait(10).resolve("down")

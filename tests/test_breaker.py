@@ -561,7 +561,7 @@ def test_an_edit_is_followed_at_the_next_look(parts: dict[str, Any], expected: S
 def test_a_change_of_mode_moves_nothing() -> None:
     """Changing the mode alone is no transition."""
     panel = opened()
-    panel.policy = policy(mode="Enforce")  # type: ignore[arg-type]
+    panel.policy = policy(mode="Enforce")
     panel.tick()
     assert (panel.state, panel.breaker.epoch) == (State.OPEN, 1)
 

@@ -10,7 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuseboard.breaker import Transition, next_due
-from fuseboard.events import BREAKER_EVENTS, Data, Event, Failure, FailureDetected, FailureResolved, TimerElapsed
+from fuseboard.events import (
+    BREAKER_EVENTS,
+    Action,
+    CapacityChanged,
+    Data,
+    Event,
+    Failure,
+    FailureDetected,
+    FailureResolved,
+    LoadChanged,
+    OperatorRequested,
+    Phase,
+    Role,
+    TimerElapsed,
+)
 from fuseboard.evidence import Verdict
 from fuseboard.state import Breaker, State
 
@@ -21,6 +35,8 @@ if TYPE_CHECKING:
 
     from fuseboard.policy import Policy
 
+ASKED: Final = {(before, State.OPEN) for before in State} | {(before, State.CLOSED) for before in State}
+"""Edges that an operator can ask for."""
 LEGAL: Final = {
     (State.CLOSED, State.LIMITED),
     (State.CLOSED, State.OPEN),
@@ -44,11 +60,20 @@ conditions = st.builds(
 )
 occurrences = st.builds(lambda key, cause: Failure(key=key, cause=cause), keys, st.sampled_from("xy"))
 told = st.lists(conditions | occurrences, min_size=1, max_size=3).map(tuple)
-signals = st.one_of(
+capacities = st.builds(
+    CapacityChanged, st.sampled_from(Role), st.integers(0, 3), st.integers(0, 3), st.sampled_from(Phase)
+)
+requests = st.builds(
+    OperatorRequested, st.sampled_from(Action), st.just("anna"), st.just("a drill"), st.sampled_from([0, 0, 60_000])
+)
+evidence = st.one_of(
     st.builds(FailureDetected, failures=told),
     st.builds(FailureResolved, failures=told),
+    capacities,
+    st.builds(LoadChanged, st.sampled_from([0.0, 99.0, 100.0, 101.0])),
     st.just(TimerElapsed(due_at=0)),
 )
+signals = evidence | requests
 waits = st.sampled_from([0, 1, 250, 1_000, 20_000, 60_000, 100_000, 700_000, 3_600_000])
 delays = st.sampled_from([0, 0, 0, 1, 500, 30_000, 700_000])
 policies = st.sampled_from(
@@ -56,6 +81,12 @@ policies = st.sampled_from(
         policy(),
         policy(trip={"limitFor": "5m", "minimumSources": 2}, signals={"repeatInterval": "10m"}),
         policy(trip={"limitAt": 1, "openAt": 2, "window": "10m"}, recover={"coolDown": "1s", "maxCoolDown": "4s"}),
+        policy(
+            target={"name": "login", "minReady": 2, "capacity": 100},
+            recover={"trialShares": [50, 100]},
+            trip={"classes": {"runtime": "Limit"}},
+        ),
+        policy(mode="Disabled"),
     ]
 )
 
@@ -71,6 +102,8 @@ class Moment:
 
 
 moments = st.lists(st.builds(Moment, waits, delays, st.booleans(), signals), min_size=1, max_size=25)
+quiet = st.lists(st.builds(Moment, waits, delays, st.booleans(), evidence), min_size=1, max_size=25)
+"""Nobody asks for anything."""
 
 
 def play(panel: Panel, sequence: Sequence[Moment]) -> list[tuple[Event, Transition]]:
@@ -91,7 +124,7 @@ def test_only_legal_edges_one_epoch_each(chosen: Policy, sequence: list[Moment])
     for event, transition in play(Panel(chosen), sequence):
         before, after = transition.before, transition.breaker
         edges = {(before.state, after.state)} - {(state, state) for state in State}
-        assert edges <= LEGAL
+        assert edges <= (ASKED if isinstance(event.data, OperatorRequested) else LEGAL) | LEGAL
         assert after.epoch - before.epoch == len(edges)
         reply = transition.announcement(event)
         assert (reply is not None) is bool(edges)
@@ -108,13 +141,18 @@ def test_duplicates_change_nothing(chosen: Policy, sequence: list[Moment], again
         ((event, first),) = [(event, done) for event, done in play_one(panel, number, each)]
         answers[number] = (event, first)
         for index in again:
-            if index in answers and answers[index][1].weighed:
+            if index in answers and is_remembered(*answers[index]):
                 event, first = answers[index]
                 repeated = panel.deliver(event)
                 assert repeated.breaker == repeated.before
                 fresh = first.breaker.epoch > panel.breaker.epoch - 4
                 assert not fresh or repeated.announcement(event) == first.announcement(event)
     assert panel.breaker == clean.breaker
+
+
+def is_remembered(event: Event, done: Transition) -> bool:
+    """Say whether a second delivery is known as one."""
+    return bool(done.weighed or done.reply or (done.noted and isinstance(event.data, OperatorRequested)))
 
 
 def play_one(panel: Panel, number: int, each: Moment) -> list[tuple[Event, Transition]]:
@@ -141,19 +179,41 @@ def test_nothing_before_the_watermark_counts(chosen: Policy, sequence: list[Mome
             assert not fresh
 
 
-@given(policies, moments)
+@given(policies, quiet)
 def test_it_opens_on_enough_weight_from_enough_sources(chosen: Policy, sequence: list[Moment]) -> None:
-    """LIMITED and OPEN are entered from CLOSED only with the weight and the sources that the policy asks for."""
-    trip = chosen.spec.trip
+    """LIMITED and OPEN are entered from CLOSED only with the weight and the sources that the policy asks for.
+
+    Or with a critical failure, which opens whatever it weighs; or where the capacity of the table is exceeded.
+    """
+    trip, target = chosen.spec.trip, chosen.spec.target
     for _, transition in play(Panel(chosen), sequence):
-        if transition.reply is None or transition.before.state is not State.CLOSED:
+        before, after, reply = transition.before, transition.breaker, transition.reply
+        if reply is None or before.state is not State.CLOSED:
             continue
-        least = trip.open_at if transition.reply.state == State.OPEN else trip.limit_at
-        assert transition.reply.weight >= least
-        assert len(transition.reply.causes) >= trip.minimum_sources
+        pods, load = after.capacity.get(Role.TARGET), after.load
+        lacks = pods is not None and pods.ready < min(target.min_ready, pods.desired)
+        overloaded = load is not None and target.capacity is not None and load.value > target.capacity
+        if reply.state == State.OPEN and (lacks or overloaded):
+            continue
+        assert len(reply.causes) >= trip.minimum_sources
+        critical = any(each.critical for each in after.weighing)
+        least = trip.open_at if reply.state == State.OPEN and not critical else trip.limit_at
+        assert reply.weight >= least or critical
 
 
-@given(policies, moments)
+@given(policies, quiet)
+def test_what_is_not_exceeded_does_not_open(chosen: Policy, sequence: list[Moment]) -> None:
+    """With enough pods, a load that can be carried and no failure at all, nothing ever moves."""
+    panel = Panel(chosen)
+    for each in sequence:
+        enough = isinstance(each.data, CapacityChanged) and each.data.ready >= min(2, each.data.desired)
+        little = isinstance(each.data, LoadChanged) and each.data.load <= 100
+        if enough or little or isinstance(each.data, TimerElapsed | FailureResolved):
+            panel.now += each.wait
+            assert not panel.tell(each.data, ago=each.delay / 1000).moved
+
+
+@given(policies, quiet)
 def test_a_cool_down_is_never_cut_short(chosen: Policy, sequence: list[Moment]) -> None:
     """OPEN lasts at least its cool-down, which is between the first one and maxCoolDown and at most doubles."""
     limits = chosen.spec.recover
@@ -200,9 +260,9 @@ def test_the_clock_has_no_hot_loop(chosen: Policy, sequence: list[Moment]) -> No
         assert transition.moved or later is None or later > due
 
 
-@given(policies, moments)
+@given(policies, quiet)
 def test_a_breaker_that_is_left_alone_closes(chosen: Policy, sequence: list[Moment]) -> None:
-    """When nobody says anything more, every breaker is closed in the end, by the clock alone."""
+    """When nobody says anything more, every breaker that is not latched is closed in the end, by the clock alone."""
     panel = Panel(chosen)
     play(panel, sequence)
     for _ in range(100):
@@ -212,11 +272,11 @@ def test_a_breaker_that_is_left_alone_closes(chosen: Policy, sequence: list[Mome
         panel.now = due
         panel.tick()
         panel.verify()
-    assert panel.at(State.CLOSED)
+    assert panel.at(State.CLOSED) is not panel.breaker.latched
 
 
 @settings(max_examples=50)
-@given(policies, moments, moments, st.integers(60_001, 10**10))
+@given(policies, moments, quiet, st.integers(60_001, 10**10))
 def test_a_step_back_never_moves_within_one_cool_down(
     chosen: Policy, first: list[Moment], then: list[Moment], back: int
 ) -> None:
