@@ -138,6 +138,17 @@ class TestPlan:
             assert asked.standby or observed.ready_target != 0
             assert not why_not
 
+    def test_a_standby_below_its_least_capacity_is_given_nothing(self) -> None:
+        """One ready pod of the two that it must have: refused, and said why; two are enough."""
+        policy = policy_of(standby={"name": "login-standby", "minReady": 2}, route={"name": "login"})
+        breaker, fence = Breaker(state=State.OPEN, epoch=1), Fence(1, 1)
+        observed = Observed(Fence(), Shares(), ready_standby=1)
+        step = plan(policy, breaker, fence, observed, lambda _: "")
+        assert isinstance(step, Stay)
+        assert step.reason == "the standby Deployment/login-standby has 1 ready pods, its minReady is 2"
+        assert isinstance(plan(policy, breaker, fence, replace(observed, ready_standby=2), lambda _: ""), Move)
+        assert isinstance(plan(policy, breaker, fence, replace(observed, ready_standby=None), lambda _: ""), Move)
+
     @given(policies, breakers, observations)
     def test_a_move_is_what_was_asked_for_under_our_fence(
         self, policy: Policy, breaker: Breaker, observed: Observed

@@ -26,14 +26,16 @@ from fuseboard.events import (
     decode,
     encode,
 )
+from fuseboard.placement import Placement
 from fuseboard.settings import Settings
 from fuseboard.state import State
+from fuseboard.stores import Change
 from fuseboard.stores.memory import MemoryStore
 from fuseboard.validation import parse
 
 if TYPE_CHECKING:
     from fuseboard.policy import Policy
-    from fuseboard.stores import Entry
+    from fuseboard.stores import Entry, Record
 
 START = 1_700_000_000_000
 KEY = "shop/login"
@@ -210,3 +212,51 @@ def test_it_connects_to_a_store(redis_url: str) -> None:
     assert reply is not None
     assert reply.type == "dev.fuseboard.breaker.opened"
     assert [entry.epoch for entry in function.store.journal([KEY], 10)] == [1]
+
+
+# -- dependencies ----------------------------------------------------------------------------------------------------
+
+
+def depending() -> House:
+    """Return a house in which login depends on db, and cart on what is not in the table."""
+    house = House()
+    house.store.apply([policy(dependsOn=["db"]), policy("db"), policy("cart", dependsOn=["nobody"])])
+    return house
+
+
+def test_a_failure_is_attributed_to_a_dependency_that_is_open() -> None:
+    """Db opens and its standby does not serve yet: login's failure is db's, and the record says so."""
+    house = depending()
+    house.handle(fires(), subject="shop/db")
+    assert house.handle(fires(), "2") is None
+    entry = house.journal()[-1]
+    assert (entry.weighed[0].verdict, entry.weighed[0].attributed) == ("attributed", "db")
+    assert house.store.read(KEY).breaker.state is State.CLOSED
+
+
+def test_a_failure_is_its_own_once_the_dependencys_standby_serves() -> None:
+    """The placement of db's epoch is verified: whatever fails now is login's."""
+    house = depending()
+    house.handle(fires(), subject="shop/db")
+
+    def placed(record: Record) -> Change:
+        found = Placement(epoch=record.breaker.epoch, step=1, verified_at=record.now)
+        return Change(record.breaker, found)
+
+    house.store.change("shop/db", placed)
+    assert house.handle(fires(), "2") is not None
+
+
+def test_a_dependency_that_is_closed_or_unknown_is_no_excuse() -> None:
+    """Db does well, and nobody is not in the table: both breakers open for their own failures."""
+    house = depending()
+    assert house.handle(fires()) is not None
+    assert house.handle(fires(), subject="shop/cart") is not None
+
+
+def test_an_edit_of_the_dependencies_is_followed_at_once() -> None:
+    """The next signal is decided by the dependencies that the policy has now."""
+    house = depending()
+    house.handle(fires(), subject="shop/db")
+    house.store.apply([policy(), policy("db")])
+    assert house.handle(fires(), "2") is not None

@@ -26,7 +26,7 @@ from fuseboard.events import Event as CloudEvent
 from fuseboard.placement import Claim, Placement, Result, Shares, debt_due
 from fuseboard.rehearsal import Rehearsal
 from fuseboard.settings import Settings
-from fuseboard.state import Breaker, State
+from fuseboard.state import Breaker, State, verified
 from fuseboard.stores import Change
 from fuseboard.stores.memory import MemoryStore
 from fuseboard.validation import parse
@@ -110,6 +110,14 @@ class World:
         epoch = self.store.change(KEY, decide).breaker.epoch
         return told(f"epoch-{epoch}")
 
+    def on_trial(self, share: int) -> None:
+        """Let a trial ask for one of its shares."""
+
+        def decide(record: Record) -> Change:
+            return Change(replace(record.breaker, trial=share, trial_since=record.now), record.placement)
+
+        self.store.change(KEY, decide)
+
     def due(self) -> CloudEvent:
         """Wait until the debt is due, and return the event that the clock sends."""
         record = self.store.read(KEY)
@@ -186,6 +194,36 @@ class TestMustAct:
         assert server.objects[SERVICE]["metadata"]["annotations"]["foreign"] == "kept"
         assert (server.mark()["epoch"], "prior" in server.mark()) == (4, False)
         assert world.placement.route is None
+
+    def test_a_trial_goes_from_share_to_share(self, tmp_path: Path, server: ApiServer) -> None:
+        """Half first, then all: the second share is a step of the same epoch, and owed as soon as it is asked for."""
+        world = World(policy_of(recover={"trialShares": [50, 100]}))
+        function = Failover(world.store, connect(tmp_path, server))
+        function.handle(world.ask(State.OPEN))
+        reply = done(function.handle(world.ask(State.HALF_OPEN)))
+        assert (reply.shares, server.selector()) == ({"target": 50, "standby": 50}, COMMON)
+        world.now += 30_000
+        world.on_trial(1)
+        assert debt_due(world.placement, world.breaker) == world.now
+        reply = done(function.handle(world.due()))
+        assert (reply.epoch, reply.step, reply.shares) == (2, 2, {"target": 100, "standby": 0})
+        assert (server.selector(), world.placement.trial) == (PRIMARY, 1)
+        assert debt_due(world.placement, world.breaker) is None
+
+    def test_a_share_of_a_trial_that_cannot_be_expressed_is_told(self, tmp_path: Path, server: ApiServer) -> None:
+        """Without a label in common there is no half: the debt is paid, nothing moved, and the breaker can go on."""
+        other = {"app": "other", "track": "standby"}
+        server.pod("other-1", other)
+        selectors = {"target": PRIMARY, "standby": other}
+        world = World(
+            policy_of(route={"name": "login", "selectors": selectors}, recover={"trialShares": [50, 100]}),
+        )
+        function = Failover(world.store, connect(tmp_path, server))
+        function.handle(world.ask(State.OPEN))
+        reply = done(function.handle(world.ask(State.HALF_OPEN)))
+        assert (reply.result, reply.shares) == ("inexpressible", {"target": 0, "standby": 100})
+        assert verified(world.breaker, world.placement)
+        assert world.placement.inexpressible
 
     def test_shares_in_place_are_only_sealed(self, world: World, server: ApiServer, function: Failover) -> None:
         """From HALF_OPEN to CLOSED nothing moves: the patch has no spec."""
