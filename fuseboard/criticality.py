@@ -84,15 +84,16 @@ def table() -> Mapping[str, Row]:
 
 def judge(failure: Failure, policy: Policy, past: Mapping[str, Past], now: int) -> Verdict:
     """Return what a failure is to a breaker with this policy and this past."""
-    kind = class_of(failure.name, failure.chain, policy)
-    severity = _severity(failure.name, failure.severity, policy)
+    reason = failure.name
+    kind = class_of(reason, failure.chain, policy)
+    severity = _severity(reason, failure.severity, policy)
     leads_to = policy.spec.trip.classes.leads_to(kind)
-    weight = 0 if leads_to is LeadsTo.JOURNAL else _weight(failure, severity, policy)
+    weight = 0 if leads_to is LeadsTo.JOURNAL else _weight(reason, severity, policy, condition=bool(failure.condition))
     if not weight or leads_to is LeadsTo.LIMIT:
         return Verdict(kind, weight, limits_only=leads_to is LeadsTo.LIMIT)
     critical, by = _critical(failure, kind, severity, policy)
     if critical is None:
-        critical, by = _by_the_past(failure, policy, past, now), ""
+        critical, by = _by_the_past(failure, policy, past, now) if past else "", ""
     return Verdict(kind, weight, critical=critical[:_SHOWN], critical_by=by if critical else "")
 
 
@@ -131,35 +132,35 @@ def _severity(reason: str, told: str, policy: Policy) -> str:
     return told or (row.severity if row is not None else "")
 
 
-def _weight(failure: Failure, severity: str, policy: Policy) -> int:
+def _weight(reason: str, severity: str, policy: Policy, *, condition: bool) -> int:
     signals = policy.spec.signals
-    rating, row = signals.failures.get(failure.name), table().get(failure.name)
+    rating, row = signals.failures.get(reason), table().get(reason)
     if rating is not None and rating.weight is not None:
         return rating.weight
-    if failure.condition or severity:
-        return signals.weigh(severity, condition=bool(failure.condition))
+    if condition or severity:
+        return signals.weigh(severity, condition=condition)
     return signals.weigh(OCCURRENCE, condition=False) * (row.worth if row is not None else 1)
 
 
 def _critical(failure: Failure, kind: FailureClass, severity: str, policy: Policy) -> tuple[str | None, str]:
     """Say why a failure is critical by itself or by its causes; nothing where a rule says no, None where none does."""
-    facts = {**_facts(failure), "class": kind.value, "severity": severity}
-    own = _by_itself(facts, policy)
+    own = _by_itself(failure, failure.name, kind, severity, policy)
     if own is not None:
         return own, failure.name
     for cause in failure.chain:
-        row = {"class": class_of(cause, (), policy).value, "severity": _severity(cause, "", policy)}
-        found = _by_itself({**facts, "reason": cause, **row}, policy)
+        found = _by_itself(failure, cause, class_of(cause, (), policy), _severity(cause, "", policy), policy)
         if found:
             return f"caused by {cause}: {found}", cause
     return None, ""
 
 
-def _by_itself(facts: Mapping[str, str], policy: Policy) -> str | None:
-    for rule, applies in _rules(policy.spec.criticality.rules):
+def _by_itself(failure: Failure, reason: str, kind: FailureClass, severity: str, policy: Policy) -> str | None:
+    rules = policy.spec.criticality.rules
+    facts = _facts(failure, reason, kind, severity) if rules else {}
+    for rule, applies in _rules(rules) if rules else ():
         if applies(facts):
             return f"rule {rule.name or ', '.join(rule.match)}" if rule.critical else ""
-    return f"severity {facts['severity']}" if facts["severity"] in CRITICAL_SEVERITIES else None
+    return f"severity {severity}" if severity in CRITICAL_SEVERITIES else None
 
 
 @lru_cache(maxsize=1024)
@@ -167,9 +168,10 @@ def _rules(rules: tuple[Rule, ...]) -> tuple[tuple[Rule, Callable[[Mapping[str, 
     return tuple((rule, matchers.every(rule.match)) for rule in rules)
 
 
-def _facts(failure: Failure) -> dict[str, str]:
-    kind, _, name = failure.cause.rpartition(" ")[2].partition("/")
-    return {"reason": failure.name, "container": failure.container, "kind": kind, "name": name}
+def _facts(failure: Failure, reason: str, kind: FailureClass, severity: str) -> dict[str, str]:
+    of, _, name = failure.cause.rpartition(" ")[2].partition("/")
+    found = {"reason": reason, "class": kind.value, "severity": severity}
+    return {**found, "kind": of, "name": name, "container": failure.container}
 
 
 def _by_the_past(failure: Failure, policy: Policy, past: Mapping[str, Past], now: int) -> str:

@@ -115,16 +115,18 @@ def _exceeded(breaker: Breaker, policy: Policy) -> Edge | None:
 
 def _weighs(breaker: Breaker, policy: Policy) -> Edge | None:
     """Return the edge that the weight of the evidence asks for."""
-    trip, weighing = policy.spec.trip, breaker.weighing
-    if len({each.cause for each in weighing}) < trip.minimum_sources:
+    trip, causes, weight, opens, critical = policy.spec.trip, set[str](), 0, 0, ""
+    for each in breaker.weighing:  # one pass: the window may be long, and this is at every decision
+        causes.add(each.cause)
+        weight += each.weight
+        opens += 0 if each.limits_only else each.weight
+        critical = critical or (each.cause if each.critical else "")
+    if len(causes) < trip.minimum_sources:
         return None
-    opens = sum(each.weight for each in weighing if not each.limits_only)
     if opens >= trip.open_at:
         return Edge(State.OPEN, f"failures weigh {opens}, openAt is {trip.open_at}", first_cool_down(policy))
-    critical = next((each.cause for each in weighing if each.critical), None)
-    if critical is not None and trip.trip_on_critical:
+    if critical and trip.trip_on_critical:
         return Edge(State.OPEN, f"a critical failure: {critical}", first_cool_down(policy))
-    weight = sum(each.weight for each in weighing)
     if weight >= trip.limit_at:
         return Edge(State.LIMITED, f"failures weigh {weight}, limitAt is {trip.limit_at}")
     return None
