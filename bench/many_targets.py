@@ -35,7 +35,7 @@ def run(plan: Plan) -> Iterator[Result]:
     """Measure."""
     count = plan.of(FULL, QUICK)
     with valkey_apart(plan.folder / "one") as one, valkey_apart(plan.folder / "many") as many:
-        few, all_ = _Table(one, workloads(1)), _Table(many, workloads(count))
+        few, all_ = Table(one, workloads(1)), Table(many, workloads(count))
         yield Result(
             name=f"bytes of Redis per idle target, {count:,} targets",
             ratio=all_.bytes_each / all_.record_bytes,
@@ -45,10 +45,11 @@ def run(plan: Plan) -> Iterator[Result]:
             sides={"ours": all_.bytes_each, "record": all_.record_bytes},
             note="all that the server uses beside what it used when empty; the record is one hash",
         )
-        yield from _times(plan, few, all_)
+        yield from times(plan, few, all_)
 
 
-def _times(plan: Plan, few: _Table, all_: _Table) -> Iterator[Result]:
+def times(plan: Plan, few: Table, all_: Table) -> Iterator[Result]:
+    """Hold decisions of one table against those of another one."""
     calls = plan.of(1_000, 400)
     sides = {
         "one": lambda: few.seconds(few.names, calls),
@@ -79,7 +80,7 @@ def _times(plan: Plan, few: _Table, all_: _Table) -> Iterator[Result]:
     )
 
 
-class _Table:
+class Table:
     """A table of breakers on a server of its own, and the function."""
 
     def __init__(self, url: str, names: list[str]) -> None:
@@ -87,9 +88,9 @@ class _Table:
         self._number = 0
         self._next_unseen = 1
         store = open_store(url)
-        empty = _used(self.plain)
+        empty = used(self.plain)
         store.apply(policies(names))
-        self.bytes_each = (_used(self.plain) - empty) / len(names)
+        self.bytes_each = (used(self.plain) - empty) / len(names)
         key = f"fuseboard:{{{NAMESPACE}}}:breaker:{names[-1]}"
         self.record_bytes = float(cast("int", self.plain.memory_usage(key)))
         self._handle = Breaker(store).handle
@@ -109,5 +110,6 @@ class _Table:
         return unseen[:count]
 
 
-def _used(plain: redis.Redis) -> int:
+def used(plain: redis.Redis) -> int:
+    """Return the bytes that a server uses."""
     return int(cast("dict[str, int]", plain.info("memory"))["used_memory"])
