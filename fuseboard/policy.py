@@ -43,7 +43,8 @@ _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 Duration = Annotated[
     str,
     Meta(
-        pattern=r"^([0-9]{1,9}(ms|s|m|h))+$",
+        # No more digits than 30 days need: what is longer than 292 years is no duration to the API server's rules.
+        pattern=r"^([0-9]{1,5}h|[0-9]{1,5}m|[0-9]{1,7}s|[0-9]{1,10}ms)+$",
         max_length=32,
         description="A duration such as 100s, 1m30s or 1h, of at most 30 days.",
     ),
@@ -56,7 +57,7 @@ Name = Annotated[
         description="A DNS-1123 label: at most 63 lower case letters, digits and '-', with no '-' at either end.",
     ),
 ]
-Labels = Annotated[dict[str, str], Meta(min_length=1, max_length=64)]
+Labels = Annotated[dict[str, Annotated[str, Meta(max_length=63)]], Meta(min_length=1, max_length=64)]
 Matcher = Annotated[str, Meta(max_length=1024, description='An Alertmanager matcher such as severity="critical".')]
 Weight = Annotated[int, Meta(ge=0, le=MAX_WEIGHT)]
 Share = Annotated[int, Meta(ge=1, le=100)]
@@ -107,13 +108,16 @@ class FailureClass(StrEnum):
     CONFIGURATION = "configuration"
     """A bad image, a bad mount, an invalid configuration: what was rolled out cannot work."""
     NETWORK = "network"
+    """No name, no connection, no route to others."""
     NODE = "node"
+    """What the pods run on."""
 
 
 class LeadsTo(StrEnum):
     """How far failures of a class may bring a breaker."""
 
     OPEN = "Open"
+    """They count towards ``limitAt`` and ``openAt``."""
     LIMIT = "Limit"
     """They count towards ``limitAt`` only."""
     JOURNAL = "Journal"
@@ -124,6 +128,7 @@ class RecoverMode(StrEnum):
     """Who lets an open breaker try its target again."""
 
     AUTO = "Auto"
+    """The breaker, after its cool-down."""
     MANUAL = "Manual"
     """An operator, by ``fuseboard reset``."""
 
@@ -132,7 +137,9 @@ class OnDelete(StrEnum):
     """What becomes of traffic that is moved when its CircuitBreaker is deleted."""
 
     REVERT = "Revert"
+    """It goes back to the target first."""
     LEAVE = "Leave"
+    """It stays where it is."""
 
 
 class _Document(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -143,12 +150,14 @@ class Workload(_Document, frozen=True):
     """A target or a standby, and the least capacity that it must have."""
 
     name: Name
+    """Its name, in the breaker's namespace."""
     kind: WorkloadKind = WorkloadKind.DEPLOYMENT
     min_ready: Annotated[int, Meta(ge=0, le=100_000, description="Ready pods that it must keep.")] = 1
-    """Fewer are enough where fewer are desired: a workload that is scaled to zero lacks nothing."""
+    """The least, unless fewer are desired: a workload that is scaled to zero lacks nothing."""
     capacity: Annotated[float, Meta(gt=0, description="Load that it can carry, in the unit of the query.")] | None = (
         None
     )
+    """More opens the breaker of a target; a standby is never given more than it has left."""
 
     @property
     def id(self) -> tuple[WorkloadKind, str]:
@@ -160,13 +169,16 @@ class Selectors(_Document, frozen=True):
     """Pod selectors of target and standby, where they do not follow from the workloads."""
 
     target: Labels
+    """Labels of the target's pods, and of no others."""
     standby: Labels
+    """Labels of the standby's pods, and of no others."""
 
 
 class Route(_Document, frozen=True):
     """The one object whose shares decide who serves."""
 
     name: Name
+    """Its name, in the breaker's namespace."""
     kind: RouteKind = RouteKind.SERVICE
     selectors: Selectors | None = None
 
@@ -176,6 +188,7 @@ class Load(_Document, frozen=True):
 
     query: Annotated[str, Meta(max_length=2048, description="PromQL with one number as its answer.")] = ""
     every: Duration = "15s"
+    """How often Prometheus is asked."""
     annotation: Annotated[str, Meta(max_length=128, description="Annotation of an alert that holds the load.")] = ""
 
 
@@ -184,17 +197,22 @@ class Rating(_Document, frozen=True):
 
     class_: FailureClass | None = field(name="class", default=None)
     severity: Annotated[str, Meta(max_length=64)] | None = None
+    """A severity that ``signals.weights`` knows."""
     weight: Weight | None = None
+    """How much it counts, instead of what its severity weighs."""
 
 
 class Signals(_Document, frozen=True):
     """Which signals count for this breaker, and how much."""
 
     match: Annotated[tuple[Matcher, ...], Meta(max_length=32)] = ()
+    """What the labels of an alert must satisfy; without any, every alert about the target counts."""
     weights: Annotated[dict[str, Weight], Meta(max_length=32)] = {}
+    """What a failure weighs, by severity; unless set, info 0, warning 3, critical and page 10, and occurrence 1."""
     failures: Annotated[dict[str, Rating], Meta(max_length=256)] = {}
-    """By alert name, Kubernetes reason or container exit reason."""
+    """What failures are, by alert name, Kubernetes reason or container exit reason, where it is not as in the table."""
     repeat_interval: Duration = "4h"
+    """Alertmanager's: an alert that is not sent again for three times as long is over."""
     load: Load | None = None
 
     def weigh(self, severity: str, *, condition: bool) -> int:
@@ -228,25 +246,33 @@ class Trip(_Document, frozen=True):
     """When the target should no longer serve alone, or at all."""
 
     window: Duration = "60s"
+    """How long an occurrence counts; an alert weighs for as long as it fires."""
     limit_at: Annotated[int, Meta(ge=1, le=MAX_WEIGHT)] = 3
+    """The weight from which the traffic is limited."""
     open_at: Annotated[int, Meta(ge=2, le=MAX_WEIGHT)] = 10
+    """The weight from which the traffic is moved; more than ``limitAt``."""
     minimum_sources: Annotated[int, Meta(ge=1, le=100)] = 1
+    """Distinct causes that must agree before the traffic is limited."""
     limit_for: Duration | None = None
+    """Open when an alert holds that long while limited."""
     ready_for: Duration = "15s"
     """How long the target may have too few ready pods."""
     rollout_for: Duration = "60s"
     """The same during a rollout, a drain or an eviction."""
     trip_on_critical: bool = True
+    """Open at once on a critical failure, whatever it weighs."""
     classes: Classes = Classes()
 
 
 class Rule(_Document, frozen=True):
     """A row of the rule table: whether failures that match are critical."""
 
-    match: Annotated[tuple[Matcher, ...], Meta(min_length=1, max_length=32)]
+    match: Annotated[tuple[Matcher, ...], Meta(min_length=1, max_length=10)]
     """Over ``reason``, ``class``, ``severity``, ``kind``, ``name`` and ``container`` of a failure."""
     critical: bool = True
+    """Whether what matches is critical."""
     name: Annotated[str, Meta(max_length=64)] = ""
+    """What the verdict calls this rule."""
 
 
 class Criticality(_Document, frozen=True):
@@ -273,9 +299,13 @@ class Recover(_Document, frozen=True):
 
     mode: RecoverMode = RecoverMode.AUTO
     cool_down: Duration = "100s"
+    """From opening to the trial; it doubles each time that a trial fails."""
     max_cool_down: Duration = "1h"
+    """The longest cool-down; after it, alerts that still fire no longer block a trial."""
     healthy_for: Duration = "30s"
+    """How long the target must stay healthy, on each share of a trial or while limited."""
     max_trial: Duration = "10m"
+    """A trial that takes longer opens again; more than ``healthyFor``."""
     trial_shares: Annotated[tuple[Share, ...], Meta(min_length=1, max_length=10)] | None = None
     """What the target is given on trial, one after the other, in percent; a Service can express 50 and 100 only."""
     probe: Probe | None = None

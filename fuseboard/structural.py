@@ -1,0 +1,108 @@
+"""Types as structural schemas: OpenAPI as a ``CustomResourceDefinition`` may have it.
+
+msgspec writes JSON Schema. A structural schema has no references, no ``null``, a type at every place, and does not say
+that other fields are refused: the API server does that by itself. What a field means stands below it in the source.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from types import ModuleType
+
+Schema: TypeAlias = dict[str, Any]
+
+_LEFT_OUT: Final = ("$ref", "$defs", "title", "anyOf", "additionalProperties", "propertyNames")
+
+
+def structural(kind: type, finish: Callable[[str, Schema], Schema]) -> Schema:
+    """Return the schema of a type; ``finish`` is given each part of it with its path, and returns it as it shall be."""
+    whole = msgspec.json.schema(kind)
+    return _Inlining(whole["$defs"], sys.modules[kind.__module__], finish).inline("", {"$ref": whole["$ref"]})
+
+
+class _Inlining:
+    """Puts definitions where they are referred to."""
+
+    def __init__(self, definitions: Mapping[str, Schema], module: ModuleType, finish: Callable[[str, Schema], Schema]):
+        self._definitions = definitions
+        self._module = module
+        self._finish = finish
+
+    def inline(self, path: str, schema: Schema) -> Schema:
+        """Return a part of a schema without references."""
+        schema = _without_null(schema)
+        name = schema.get("$ref", "").rpartition("/")[2]
+        full = {**self._definitions.get(name, {}), **schema}
+        found = {key: value for key, value in full.items() if key not in _LEFT_OUT}
+        if "enum" in found:
+            found |= {"type": "string", "description": _of_values(self._module, name, found["description"])}
+        if "exclusiveMinimum" in found:
+            found |= {"minimum": found["exclusiveMinimum"], "exclusiveMinimum": True}
+        if "properties" in found:
+            found["properties"] = dict(self._members(path, name, found["properties"]))
+            _make_default_short(found)
+        if "items" in found:
+            found["items"] = self.inline(f"{path}[]", found["items"])
+        if isinstance(full.get("additionalProperties"), dict):
+            found["additionalProperties"] = self.inline(f"{path}.*", full["additionalProperties"])
+        return self._finish(path, found)
+
+    def _members(self, path: str, name: str, members: Mapping[str, Schema]) -> Iterator[tuple[str, Schema]]:
+        docs = _documented(self._module).get(name, {})
+        fields = {each.encode_name: each.name for each in msgspec.structs.fields(getattr(self._module, name))}
+        for key, schema in members.items():
+            member = self.inline(f"{path}.{key}".lstrip("."), schema)
+            said = (docs.get(fields[key], ""), member.get("description", ""))
+            yield key, {"description": " ".join(filter(None, said)), **_without(member, "description")}
+
+
+def _without(schema: Schema, key: str) -> Schema:
+    return {name: value for name, value in schema.items() if name != key}
+
+
+def _without_null(schema: Schema) -> Schema:
+    """Return what else may stand where ``null`` may: in Kubernetes a field that is null is one that is not there."""
+    if "anyOf" in schema:
+        (schema,) = (each for each in schema["anyOf"] if each != {"type": "null"})
+    return schema
+
+
+def _make_default_short(schema: Schema) -> None:
+    """Let each member say its own default, where the whole has one."""
+    if not schema.get("required"):
+        schema.pop("required", None)
+    if "default" in schema:
+        schema["default"] = {}
+
+
+def _of_values(module: ModuleType, name: str, description: str) -> str:
+    """Return the description of an enumeration with that of each value."""
+    docs = _documented(module).get(name, {})
+    values = {member.value: docs.get(member.name, "") for member in getattr(module, name)}
+    return " ".join([description, *(f"{value}: {doc}" for value, doc in values.items() if doc)])
+
+
+@cache
+def _documented(module: ModuleType) -> dict[str, dict[str, str]]:
+    """Return what stands below each field of each class of a module."""
+    tree = ast.parse(inspect.getsource(module))
+    return {each.name: dict(_below(each)) for each in tree.body if isinstance(each, ast.ClassDef)}
+
+
+def _below(kind: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    for field, following in zip(kind.body, kind.body[1:], strict=False):
+        target = field.target if isinstance(field, ast.AnnAssign) else None
+        if isinstance(field, ast.Assign):
+            target = field.targets[0]  # type: ignore[assignment]  # a member of an enumeration
+        is_text = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
+        if isinstance(target, ast.Name) and is_text:
+            yield target.id, following.value.value.replace("``", "'")
