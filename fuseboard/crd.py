@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from fuseboard.policy import API_VERSION, KIND, Duration, Matcher, Spec
+from fuseboard.policy import API_VERSION, KIND, Duration, Matcher, Name, Spec
 from fuseboard.status import Status
 from fuseboard.structural import Schema, structural
 
@@ -56,13 +56,28 @@ def _rule(rule: str, message: str, field: str = "", **more: str) -> Schema:
     return {**found, "fieldPath": field} if field else found
 
 
+def _pattern(kind: Any) -> str:  # noqa: ANN401  - an annotated type
+    found: str = msgspec.json.schema(kind)["pattern"]
+    return found
+
+
 _OF_TYPES: Final[tuple[tuple[Any, tuple[Schema, ...]], ...]] = (
     (
         Duration,
         (
             _rule(
-                "duration(self) >= duration('1s') && duration(self) <= duration('720h')",
-                "'' + self + ' is too short or too long: write a duration from 1s to 720h (30 days)'",
+                f"self.matches('{_pattern(Duration)}') && duration(self) >= duration('1s') && "
+                "duration(self) <= duration('720h')",
+                "'\"' + self + '\" is no duration from 1s to 720h (30 days): write one such as 100s, 1m30s or 1h'",
+            ),
+        ),
+    ),
+    (
+        Name,
+        (
+            _rule(
+                f"self.matches('{_pattern(Name)}')",
+                "'\"' + self + '\" is no name: write lower case letters, digits and -, with no - at either end'",
             ),
         ),
     ),
@@ -83,6 +98,9 @@ _OF_TYPES: Final[tuple[tuple[Any, tuple[Schema, ...]], ...]] = (
 """Rules for each value of a type."""
 
 _AT: Final[dict[str, tuple[Schema, ...]]] = {
+    "recover.probe.http": (
+        _rule("self.matches('^/[!-~]*$')", "'\"' + self + '\" is no path: write one such as /healthz, without a host'"),
+    ),
     "recover.trialShares": (
         _rule(
             "self[size(self) - 1] == 100 && self.isSorted() && self.all(one, self.exists_one(other, other == one))",
@@ -181,9 +199,7 @@ def definition() -> Schema:
         "served": True,
         "storage": True,
         "subresources": {"status": {}},
-        "additionalPrinterColumns": [
-            {"name": name, "type": kind, "jsonPath": path} for name, kind, path in _COLUMNS
-        ],
+        "additionalPrinterColumns": [{"name": name, "type": kind, "jsonPath": path} for name, kind, path in _COLUMNS],
         "schema": {"openAPIV3Schema": _schema()},
     }
     labels = {"app.kubernetes.io/name": PLURAL, "app.kubernetes.io/part-of": "fuseboard"}

@@ -16,7 +16,7 @@ from fuseboard.explain import explain, shown
 from fuseboard.policy import API_VERSION, KIND, Policy, millis
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from fuseboard.policy import Recover, Spec, Trip
 
@@ -36,15 +36,35 @@ def parse(document: object, where: str) -> Policy:
 
     """
     where = _named(document, where)
-    _check_kind(document, where)
     try:
-        policy = msgspec.convert(document, Policy)
-    except (msgspec.ValidationError, RecursionError) as error:
-        told = explain(error, document, Policy) if isinstance(error, msgspec.ValidationError) else "is nested too deep"
-        raise InvalidPolicy(f"{where}: {told}") from error
-    for path, value, expected in _problems(policy):
-        raise InvalidPolicy(f"{where}: {path} is {shown(value)}: expected {expected}")
+        policy = read(document)
+    except InvalidPolicy as error:
+        raise InvalidPolicy(f"{where}: {error}") from error
+    for problem in problems(policy):
+        raise InvalidPolicy(f"{where}: {problem}")
     return policy
+
+
+def read(document: object) -> Policy:
+    """Turn one document into a policy whose fields have the right types; ``problems`` may have more to say about it.
+
+    Raises:
+        InvalidPolicy: with the field's path, its value and what was expected there.
+
+    """
+    _check_kind(document)
+    try:
+        return msgspec.convert(document, Policy)
+    except msgspec.ValidationError as error:
+        raise InvalidPolicy(explain(error, document, Policy)) from error
+    except RecursionError as error:
+        raise InvalidPolicy("is nested too deep") from error
+
+
+def problems(policy: Policy) -> Iterator[str]:
+    """Yield all that is wrong with a policy by itself, each with the field's path, its value and what was expected."""
+    for path, value, expected in _problems(policy):
+        yield f"{path} is {shown(value)}: expected {expected}"
 
 
 def check_table(policies: Sequence[Policy]) -> tuple[Policy, ...]:
@@ -54,33 +74,58 @@ def check_table(policies: Sequence[Policy]) -> tuple[Policy, ...]:
         InvalidPolicy: two breakers have one name, protect one target or turn one route, or depend on each other.
 
     """
-    taken: dict[tuple[str, str], str] = {}
-    _refuse_cycles(policies)
-    for policy in policies:
-        target, route = policy.spec.target, policy.spec.route
-        claims = [("breaker", policy.key), ("target", f"{policy.namespace}/{target.kind}/{target.name}")]
-        if route is not None:
-            claims.append(("route", f"{policy.namespace}/{route.kind}/{route.name}"))
-        for claim in claims:
-            what, which = claim
-            if claim in taken and what == "breaker":
-                raise InvalidPolicy(f"{policy.key}: two documents have this name: remove one, or give it another")
-            if claim in taken:
-                raise InvalidPolicy(
-                    f"{policy.key}: the {what} {which} already belongs to the breaker {taken[claim]}: "
-                    f"a {what} has one breaker; merge the two or remove one"
-                )
-            taken[claim] = policy.key
+    for found in cycles(policies):
+        raise InvalidPolicy(f"{found[0]}: {told(found)}")
+    for policy, problem in conflicts(policies):
+        raise InvalidPolicy(f"{policy.key}: {problem}")
     return tuple(policies)
+
+
+def conflicts(policies: Iterable[Policy]) -> Iterator[tuple[Policy, str]]:
+    """Yield each policy that wants what is another's already, and says what it is."""
+    taken: dict[tuple[str, str], str] = {}
+    for policy in policies:
+        for what, which in _claims(policy):
+            owner = taken.get((what, which))
+            if owner is None:
+                taken[what, which] = policy.key
+            elif what == "breaker":
+                yield policy, "two documents have this name: remove one, or give it another"
+                break
+            else:
+                yield (
+                    policy,
+                    (
+                        f"the {what} {which} already belongs to the breaker {owner}: "
+                        f"a {what} has one breaker; merge the two or remove one"
+                    ),
+                )
 
 
 def cycle(policies: Iterable[Policy]) -> tuple[str, ...]:
     """Return breakers of which each depends on the next and the last on the first; nothing where there are none."""
+    return next(cycles(policies), ())
+
+
+def cycles(policies: Iterable[Policy]) -> Iterator[tuple[str, ...]]:
+    """Yield such breakers until none are left, taking the last one's dependency away each time."""
     depends = {
-        policy.key: [f"{policy.namespace}/{name}" for name in policy.spec.depends_on]
+        policy.key: [f"{policy.namespace}/{name}" for name in dict.fromkeys(policy.spec.depends_on)]
         for policy in policies
         if policy.spec.depends_on
     }
+    while found := _cycle(depends):
+        yield found
+        depends[found[-1]].remove(found[0])
+
+
+def told(found: tuple[str, ...]) -> str:
+    """Say what is wrong with breakers that ``cycles`` has found."""
+    way = " → ".join((*found, found[0]))
+    return f"spec.dependsOn leads back to itself ({way}): remove one of these dependencies"
+
+
+def _cycle(depends: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     try:
         tuple(TopologicalSorter(depends).static_order())
     except CycleError as error:
@@ -89,20 +134,20 @@ def cycle(policies: Iterable[Policy]) -> tuple[str, ...]:
     return ()
 
 
-def _refuse_cycles(policies: Sequence[Policy]) -> None:
-    found = cycle(policies)
-    if found:
-        way = " → ".join((*found, found[0]))
-        raise InvalidPolicy(
-            f"{found[0]}: spec.dependsOn leads back to itself ({way}): remove one of these dependencies"
-        )
+def _claims(policy: Policy) -> Iterator[tuple[str, str]]:
+    """Yield what a breaker has for itself: what it is, and which one."""
+    target, route = policy.spec.target, policy.spec.route
+    yield "breaker", policy.key
+    yield "target", f"{policy.namespace}/{target.kind}/{target.name}"
+    if route is not None:
+        yield "route", f"{policy.namespace}/{route.kind}/{route.name}"
 
 
-def _check_kind(document: object, where: str) -> None:
+def _check_kind(document: object) -> None:
     """Refuse what is another kind of document, before its fields are looked at."""
     for field, expected in (("apiVersion", API_VERSION), ("kind", KIND)):
         if isinstance(document, dict) and document.get(field, expected) != expected:
-            raise InvalidPolicy(f"{where}: {field} is {shown(document[field])}: expected {expected}")
+            raise InvalidPolicy(f"{field} is {shown(document[field])}: expected {expected}")
 
 
 def _problems(policy: Policy) -> Iterator[tuple[str, object, str]]:
@@ -131,6 +176,8 @@ def _problems_of_numbers(trip: Trip, recover: Recover) -> Iterator[tuple[str, ob
         yield "spec.recover.coolDown", recover.cool_down, f"at most maxCoolDown ({recover.max_cool_down})"
     if millis(recover.healthy_for) >= millis(recover.max_trial):
         yield "spec.recover.healthyFor", recover.healthy_for, f"less than maxTrial ({recover.max_trial})"
+    if recover.probe is not None and recover.probe.http.endswith("\n"):
+        yield "spec.recover.probe.http", recover.probe.http, "a path without a line break"
     shares = list(recover.shares)
     if shares[-1] != ALL or sorted(set(shares)) != shares:
         yield "spec.recover.trialShares", shares, f"shares that rise to {ALL}, such as [10, 50, {ALL}]"
@@ -192,6 +239,8 @@ def _names(policy: Policy) -> Iterator[tuple[str, str]]:
         found = getattr(policy.spec, field)
         if found is not None:
             yield f"spec.{field}.name", found.name
+    for index, name in enumerate(policy.spec.depends_on):
+        yield f"spec.dependsOn[{index}]", name
 
 
 def _named(document: object, where: str) -> str:

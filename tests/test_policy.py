@@ -190,7 +190,12 @@ def test_durations(text: str, expected: int) -> None:
             target(recover={"probe": {"http": "healthz"}}),
             "spec.recover.probe.http is 'healthz': expected a path such as",
         ),
+        (
+            target(recover={"probe": {"http": "/\n"}}),
+            "spec.recover.probe.http is '/\\n': expected a path without a line break",
+        ),
         (target(dependsOn=["login"]), "spec.dependsOn is 'login': expected other breakers than this one"),
+        (target(dependsOn=["a", "b\n"]), "spec.dependsOn[1] is 'b\\n': expected a name without a line break"),
         # a name, a kind, a mode
         ({"target": {"name": "Login"}}, f"spec.target.name is 'Login': {LABEL}"),
         ({"target": {"name": "login\n"}}, "spec.target.name is 'login\\n': expected a name without a line break"),
