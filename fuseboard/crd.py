@@ -170,7 +170,7 @@ held against its rules before that of its members is there."""
 _AT_ROOT: Final = (
     _rule(
         "size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')",
-        "'metadata.name is ' + self.metadata.name + ': write at most 63 lower case letters, digits and -, without a dot'",
+        "'metadata.name is ' + self.metadata.name + ': write at most 63 lower case letters, digits and -'",
     ),
     _rule(
         "!(self.metadata.name in self.spec.dependsOn)",
@@ -225,7 +225,7 @@ class _Plain(yaml.SafeDumper):
 
 def _schema() -> Schema:
     return {
-        "description": "A row of the breaker table: when a workload's traffic is limited and moved, and how it returns.",
+        "description": "A row of the breaker table: when the traffic of a workload is moved, and how it returns.",
         "type": "object",
         "required": ["spec"],
         "properties": {

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import yaml
 
 from fuseboard import validation
 from fuseboard.errors import InvalidPolicy
+from fuseboard.policy import API_VERSION, KIND
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from fuseboard.policy import Policy
 
 SUFFIXES: Final = (".yaml", ".yml")
+GROUP: Final = API_VERSION.partition("/")[0]
+
+_BETWEEN: Final = re.compile(r"^---", re.MULTILINE)
 
 
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -36,6 +41,55 @@ def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
 
 
 _UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+class Found(NamedTuple):
+    """A document of a file: what it says, or why it says nothing."""
+
+    content: object = None
+    problem: str = ""
+
+
+def documents(text: str) -> Iterator[Found | None]:
+    """Yield each ``CircuitBreaker`` document of a text, and nothing for each that is of another kind.
+
+    What is wrong with one does not hide another. A text that has none need not be YAML at all: a template, for example.
+    """
+    if KIND not in text and GROUP not in text:
+        yield from [None] * sum(1 for each in _BETWEEN.split(text) if each.strip())
+        return
+    try:
+        loader = _UniqueKeys(text)
+        while loader.check_node():
+            yield _document(loader, loader.get_node())
+    except (yaml.YAMLError, RecursionError) as error:
+        yield Found(problem=f"the file is not YAML from here on: {' '.join(str(error).split())}")
+
+
+def _document(loader: yaml.SafeLoader, node: yaml.Node | None) -> Found | None:
+    if not isinstance(node, yaml.MappingNode) or not _is_ours(node):
+        return None
+    try:
+        return Found(loader.construct_document(node))
+    except InvalidPolicy as error:
+        return Found(_heading(node), f"{error}: keep one of them")
+    except (yaml.YAMLError, RecursionError) as error:
+        return Found(_heading(node), f"the document is not YAML: {' '.join(str(error).split())}")
+
+
+def _is_ours(node: yaml.MappingNode) -> bool:
+    head = _scalars(node)
+    return head.get("kind") == KIND or head.get("apiVersion", "").partition("/")[0] == GROUP
+
+
+def _heading(node: yaml.MappingNode) -> object:
+    """Return what a document is called, where it says no more than that."""
+    inner = (value for key, value in node.value if key.value == "metadata" and isinstance(value, yaml.MappingNode))
+    return {"metadata": _scalars(next(inner, yaml.MappingNode("", [])))}
+
+
+def _scalars(node: yaml.MappingNode) -> dict[str, str]:
+    return {key.value: value.value for key, value in node.value if isinstance(value, yaml.ScalarNode)}
 
 
 def load(path: Path) -> tuple[Policy, ...]:

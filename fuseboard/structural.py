@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import ModuleType
 
+    Finish: TypeAlias = Callable[[str, "Schema"], "Schema"]
+
 Schema: TypeAlias = dict[str, Any]
 
 _LEFT_OUT: Final = ("$ref", "$defs", "title", "anyOf", "additionalProperties", "propertyNames")
 
 
-def structural(kind: type, finish: Callable[[str, Schema], Schema]) -> Schema:
+def structural(kind: type, finish: Finish) -> Schema:
     """Return the schema of a type; ``finish`` is given each part of it with its path, and returns it as it shall be."""
     whole = msgspec.json.schema(kind)
     return _Inlining(whole["$defs"], sys.modules[kind.__module__], finish).inline("", {"$ref": whole["$ref"]})
@@ -32,7 +34,7 @@ def structural(kind: type, finish: Callable[[str, Schema], Schema]) -> Schema:
 class _Inlining:
     """Puts definitions where they are referred to."""
 
-    def __init__(self, definitions: Mapping[str, Schema], module: ModuleType, finish: Callable[[str, Schema], Schema]):
+    def __init__(self, definitions: Mapping[str, Schema], module: ModuleType, finish: Finish) -> None:
         self._definitions = definitions
         self._module = module
         self._finish = finish
@@ -100,9 +102,9 @@ def _documented(module: ModuleType) -> dict[str, dict[str, str]]:
 
 def _below(kind: ast.ClassDef) -> Iterator[tuple[str, str]]:
     for field, following in zip(kind.body, kind.body[1:], strict=False):
-        target = field.target if isinstance(field, ast.AnnAssign) else None
-        if isinstance(field, ast.Assign):
-            target = field.targets[0]  # type: ignore[assignment]  # a member of an enumeration
-        is_text = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
-        if isinstance(target, ast.Name) and is_text:
-            yield target.id, following.value.value.replace("``", "'")
+        match field, following:
+            case (
+                ast.AnnAssign(target=ast.Name(name)) | ast.Assign(targets=[ast.Name(name)]),
+                ast.Expr(ast.Constant(str(text))),
+            ):
+                yield name, text.replace("``", "'")

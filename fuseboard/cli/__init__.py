@@ -7,6 +7,8 @@ import sys
 import click
 
 from fuseboard import __version__
+from fuseboard.cli.check import check
+from fuseboard.cli.schema import schema
 from fuseboard.cli.send import send
 from fuseboard.cli.serve import serve
 from fuseboard.cli.status import status
@@ -37,7 +39,7 @@ def version() -> None:
     click.echo(__version__)
 
 
-for command in (up, serve, status, send):
+for command in (up, serve, status, send, check, schema):
     cli.add_command(command)
 
 
