@@ -128,8 +128,9 @@ def _of_table(rows: Sequence[_Row]) -> Iterator[Finding]:
     policies = [row.policy for row in rows]
     placed = {row.policy.key: row.placed for row in reversed(rows)}
     where = {id(row.policy): row.placed for row in rows}
-    for policy, problem in validation.conflicts(policies):
-        yield where[id(policy)].error("taken", problem)
+    for policy, owner, problem in validation.conflicts(policies):
+        mine, other = where[id(policy)], where[id(owner)]
+        yield mine.error("taken", problem if mine.file == other.file else f"{problem} (the other is in {other.file})")
     for cycle in validation.cycles(policies):
         if len(cycle) > 1:  # one that depends on itself has been told so
             yield placed[cycle[0]].error("cycle", validation.told(cycle))

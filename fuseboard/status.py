@@ -12,6 +12,7 @@ _INT64: Final = {"format": "int64"}
 
 Count = Annotated[int, Meta(ge=0, extra_json_schema=_INT64)]
 Text = Annotated[str, Meta(max_length=1024)]
+Moment = Annotated[datetime, Meta(tz=True)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 
 
@@ -31,7 +32,9 @@ class Shares(_Part, frozen=True):
     """Who serves, in percent; what is left of 100 goes to an error page."""
 
     target: Percent | None = None
+    """What the target is given."""
     standby: Percent | None = None
+    """What the standby is given."""
 
 
 class PlacementStatus(_Part, frozen=True):
@@ -46,7 +49,7 @@ class PlacementStatus(_Part, frozen=True):
     """What came of it: verified, observed, refused, failed and the like."""
     reason: Text | None = None
     """Why, where it is not verified."""
-    verified_at: datetime | None = None
+    verified_at: Moment | None = None
     """When it was seen to be in place."""
 
 
@@ -56,7 +59,7 @@ class Condition(_Part, frozen=True):
     type: Annotated[str, Meta(pattern=r"^[A-Za-z]([-A-Za-z0-9_./]*[A-Za-z0-9])?$", max_length=316)]
     """What it is about; one of each type."""
     status: Truth
-    last_transition_time: datetime
+    last_transition_time: Moment
     """When the status changed last."""
     reason: Annotated[str, Meta(pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", max_length=1024)]
     """Why, in one word for programs."""
@@ -82,7 +85,7 @@ class Status(_Part, frozen=True):
     """CLOSED, LIMITED, OPEN or HALF_OPEN: whether the target should serve."""
     epoch: Count | None = None
     """Transitions that the breaker has made."""
-    since: datetime | None = None
+    since: Moment | None = None
     """When it came to this state."""
     reason: Text | None = None
     """Why it did."""
@@ -97,5 +100,8 @@ class Status(_Part, frozen=True):
     observed_generation: Count | None = None
     """The generation of the resource that is in force; an edit that cannot be used leaves the one before."""
     placement: PlacementStatus | None = None
+    """Who serves, and what came of the last change."""
     dependencies: Annotated[tuple[DependencyStatus, ...], Meta(max_length=32)] | None = None
+    """Breakers that this one depends on, as they stand."""
     conditions: Annotated[tuple[Condition, ...], Meta(max_length=16)] | None = None
+    """What is so about the breaker, in the Kubernetes convention."""

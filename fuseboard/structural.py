@@ -27,7 +27,7 @@ _LEFT_OUT: Final = ("$ref", "$defs", "title", "anyOf", "additionalProperties", "
 
 def structural(kind: type, finish: Finish) -> Schema:
     """Return the schema of a type; ``finish`` is given each part of it with its path, and returns it as it shall be."""
-    whole = msgspec.json.schema(kind)
+    whole = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(kind)))  # else defaults are tuples
     return _Inlining(whole["$defs"], sys.modules[kind.__module__], finish).inline("", {"$ref": whole["$ref"]})
 
 

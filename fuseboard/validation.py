@@ -6,7 +6,7 @@ The CRD refuses most of this at the API server already (``crd.py``); a file has 
 from __future__ import annotations
 
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -26,6 +26,14 @@ _MAX_DURATION_MS: Final = 30 * 24 * 3_600_000
 ALL: Final = 100
 SERVICE_SHARES: Final = frozenset({50, ALL})
 """What the selector of a Service can give the target while it serves, in percent."""
+
+
+class Conflict(NamedTuple):
+    """A policy, the one before it that has already what it wants, and what that is, in a sentence."""
+
+    policy: Policy
+    owner: Policy
+    problem: str
 
 
 def parse(document: object, where: str) -> Policy:
@@ -76,30 +84,24 @@ def check_table(policies: Sequence[Policy]) -> tuple[Policy, ...]:
     """
     for found in cycles(policies):
         raise InvalidPolicy(f"{found[0]}: {told(found)}")
-    for policy, problem in conflicts(policies):
+    for policy, _, problem in conflicts(policies):
         raise InvalidPolicy(f"{policy.key}: {problem}")
     return tuple(policies)
 
 
-def conflicts(policies: Iterable[Policy]) -> Iterator[tuple[Policy, str]]:
-    """Yield each policy that wants what is another's already, and says what it is."""
-    taken: dict[tuple[str, str], str] = {}
+def conflicts(policies: Iterable[Policy]) -> Iterator[Conflict]:
+    """Yield each policy that wants what is another's already."""
+    taken: dict[tuple[str, str], Policy] = {}
     for policy in policies:
         for what, which in _claims(policy):
-            owner = taken.get((what, which))
-            if owner is None:
-                taken[what, which] = policy.key
-            elif what == "breaker":
-                yield policy, "two documents have this name: remove one, or give it another"
+            owner = taken.setdefault((what, which), policy)
+            if owner is policy:
+                continue
+            if what == "breaker":
+                yield Conflict(policy, owner, "two documents have this name: remove one, or give it another")
                 break
-            else:
-                yield (
-                    policy,
-                    (
-                        f"the {what} {which} already belongs to the breaker {owner}: "
-                        f"a {what} has one breaker; merge the two or remove one"
-                    ),
-                )
+            problem = f"the {what} {which} already belongs to the breaker {owner.key}: "
+            yield Conflict(policy, owner, f"{problem}a {what} has one breaker; merge the two or remove one")
 
 
 def cycle(policies: Iterable[Policy]) -> tuple[str, ...]:
