@@ -1,17 +1,17 @@
-r"""The ``CustomResourceDefinition`` of a breaker: the policy's types, and what spans fields as rules in CEL.
+"""The ``CustomResourceDefinition`` of a breaker: the types of its policy and status, and the rules of ``cel``.
 
-What the API server accepts, ``validation.parse`` accepts. Its rules run on an object that has its defaults already, and
-only where all fields have the right type, so a rule asks for optional fields alone whether they are there.
+What the API server stores, ``validation.parse`` accepts.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import yaml
 
-from fuseboard.policy import API_VERSION, KIND, Duration, Matcher, Name, Spec
+from fuseboard import cel
+from fuseboard.policy import API_VERSION, KIND, Spec
 from fuseboard.status import Status
 from fuseboard.structural import Schema, structural
 
@@ -33,155 +33,7 @@ _COLUMNS: Final = (
     ("Reason", "string", ".status.reason"),
 )
 
-_SPACE: Final = r"[\s\v\x1c-\x1f\x85\pZ]"
-"""Where Python sees a space; RE2 sees fewer."""
-
-_MATCHER: Final = (
-    r"(?s)^\s*[a-zA-Z_:][a-zA-Z0-9_:]*\s*(=~|!~|!=|=)\s*"
-    rf'("([^"\\]|\\.)*"|([^"=~{_SPACE[1:-1]}][^"{_SPACE[1:-1]}]*)?)\s*$'
-)
-"""A matcher as ``matchers`` reads it, in RE2."""
-
-_EXPRESSION: Final = (
-    r"""!self.matches(r'^[^"=!]*[=!]~') || [self.substring(self.indexOf('~') + 1).trim()].all(e, """
-    r"""'a'.matches((e.startsWith('"') ? e.substring(1, size(e) - 1) : e)"""
-    r""".replace('\\\\', '\\').replace('\\"', '"')) in [true, false])"""
-)
-"""Whether the regular expression of a matcher, if it has one, is one: where not, this is an error, in RE2's words."""
-
-
-def _rule(rule: str, message: str, field: str = "", **more: str) -> Schema:
-    """Return a rule; a message with ``+`` in it is an expression, so that it can name values."""
-    found = {"rule": rule, ("messageExpression" if message.startswith("'") else "message"): message, **more}
-    return {**found, "fieldPath": field} if field else found
-
-
-def _pattern(kind: Any) -> str:  # noqa: ANN401  - an annotated type
-    found: str = msgspec.json.schema(kind)["pattern"]
-    return found
-
-
-_OF_TYPES: Final[tuple[tuple[Any, tuple[Schema, ...]], ...]] = (
-    (
-        Duration,
-        (
-            _rule(
-                f"self.matches('{_pattern(Duration)}') && duration(self) >= duration('1s') && "
-                "duration(self) <= duration('720h')",
-                "'\"' + self + '\" is no duration from 1s to 720h (30 days): write one such as 100s, 1m30s or 1h'",
-            ),
-        ),
-    ),
-    (
-        Name,
-        (
-            _rule(
-                f"self.matches('{_pattern(Name)}')",
-                "'\"' + self + '\" is no name: write lower case letters, digits and -, with no - at either end'",
-            ),
-        ),
-    ),
-    (
-        Matcher,
-        (
-            _rule(
-                f"self.matches(r'''{_MATCHER}''')",
-                """this is no matcher: write one such as severity="critical" or severity=~"warning|critical\"""",
-            ),
-            _rule(
-                _EXPRESSION,
-                "write a regular expression that RE2 accepts",
-            ),
-        ),
-    ),
-)
-"""Rules for each value of a type."""
-
-_AT: Final[dict[str, tuple[Schema, ...]]] = {
-    "recover.probe.http": (
-        _rule("self.matches('^/[!-~]*$')", "'\"' + self + '\" is no path: write one such as /healthz, without a host'"),
-    ),
-    "recover.trialShares": (
-        _rule(
-            "self[size(self) - 1] == 100 && self.isSorted() && self.all(one, self.exists_one(other, other == one))",
-            "the shares do not rise to 100: write each larger than the one before, and 100 as the last, "
-            "such as [50, 100]",
-        ),
-        _rule(
-            "self.all(share, share in [50, 100])",
-            "a Service sends its traffic to the target, the standby, or both: write [50, 100], or [100]",
-        ),
-    ),
-    "route.selectors": (
-        _rule(
-            "self.target != self.standby",
-            "target and standby have the same selector, so traffic could never move: write the labels that only the "
-            "standby's pods have",
-            ".standby",
-        ),
-    ),
-    "signals.load": (
-        _rule(
-            "self.query != '' || self.annotation != ''",
-            "nothing says what the load is: write a query, or the annotation of alerts that holds the load",
-        ),
-    ),
-    "": (
-        _rule(
-            "self.trip.limitAt < self.trip.openAt",
-            "limitAt is not less than openAt: lower limitAt, or raise openAt",
-            ".trip.limitAt",
-        ),
-        _rule(
-            "duration(self.recover.coolDown) <= duration(self.recover.maxCoolDown)",
-            "'coolDown is ' + self.recover.coolDown + ', which is more than maxCoolDown (' + "
-            "self.recover.maxCoolDown + '): lower coolDown, or raise maxCoolDown'",
-            ".recover.coolDown",
-        ),
-        _rule(
-            "duration(self.recover.healthyFor) < duration(self.recover.maxTrial)",
-            "'healthyFor is ' + self.recover.healthyFor + ', which is not less than maxTrial (' + "
-            "self.recover.maxTrial + '): no trial could end well; lower healthyFor, or raise maxTrial'",
-            ".recover.healthyFor",
-        ),
-        _rule(
-            "!has(self.standby) || self.standby.kind != self.target.kind || self.standby.name != self.target.name",
-            "'the standby is the target itself (' + self.target.kind + '/' + self.target.name + "
-            "'): name another workload'",
-            ".standby",
-        ),
-        _rule(
-            "!has(self.standby) || has(self.route)",
-            "a standby needs a route: name the Service that serves target and standby, for example "
-            "{kind: Service, name: login}",
-            ".standby",
-        ),
-        _rule(
-            "!has(self.signals.load) || has(self.target.capacity)",
-            "signals.load is held against target.capacity, which is missing: write the load that the target can carry, "
-            "or remove signals.load",
-            ".target",
-        ),
-    ),
-}
-"""Rules by path below ``spec``. What spans fields of a part with a default stands above it: the default of the part is
-held against its rules before that of its members is there."""
-
-_AT_ROOT: Final = (
-    _rule(
-        "size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')",
-        "'metadata.name is ' + self.metadata.name + ': write at most 63 lower case letters, digits and -'",
-    ),
-    _rule(
-        "!(self.metadata.name in self.spec.dependsOn)",
-        "'spec.dependsOn names this breaker itself (' + self.metadata.name + '): remove it'",
-        ".spec.dependsOn",
-    ),
-)
-
 _LISTS: Final[dict[str, Schema]] = {
-    "signals.match": {"x-kubernetes-list-type": "set"},
-    "dependsOn": {"x-kubernetes-list-type": "set"},
     "dependencies": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     "conditions": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
 }
@@ -232,23 +84,27 @@ def _schema() -> Schema:
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": structural(Spec, _finish),
-            "status": structural(Status, _finish),
+            "spec": structural(Spec, _of_spec),
+            "status": structural(Status, _of_list),
         },
-        "x-kubernetes-validations": list(_AT_ROOT),
+        "x-kubernetes-validations": list(cel.AT_ROOT),
     }
 
 
-def _finish(path: str, schema: Schema) -> Schema:
-    """Add what Kubernetes wants to know about a part of the schema."""
-    rules = [*_AT.get(path, ()), *_of_type(schema)] if "epoch" not in schema.get("properties", {}) else []
-    if schema["type"] == "array":
-        schema |= _LISTS.get(path, {"x-kubernetes-list-type": "atomic"})
+def _of_spec(path: str, schema: Schema) -> Schema:
+    """Add what Kubernetes wants to know about a part of the spec, and its rules."""
+    rules = [*cel.AT.get(path, ()), *_of_type(schema)]
     if path in _WHOLE:
         schema["x-kubernetes-map-type"] = "atomic"
-    return {**schema, "x-kubernetes-validations": rules} if rules else schema
+    found = _of_list(path, schema)
+    return {**found, "x-kubernetes-validations": rules} if rules else found
+
+
+def _of_list(path: str, schema: Schema) -> Schema:
+    kind = _LISTS.get(path, {"x-kubernetes-list-type": "atomic"})
+    return {**schema, **kind} if schema["type"] == "array" else schema
 
 
 def _of_type(schema: Schema) -> tuple[Schema, ...]:
     bare = {key: value for key, value in schema.items() if key != "default"}
-    return next((rules for kind, rules in _OF_TYPES if msgspec.json.schema(kind) == bare), ())
+    return next((rules for kind, rules in cel.OF_TYPES if msgspec.json.schema(kind) == bare), ())

@@ -11,7 +11,7 @@ from fuseboard import advice, policyfile, validation
 from fuseboard.errors import InvalidPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from fuseboard.policy import Policy
     from fuseboard.policyfile import Found
@@ -100,6 +100,7 @@ def check(texts: Mapping[str, str]) -> Report:
             rows.append(_Row(placed, policy))
             findings += _of_policy(placed, policy)
     findings += _of_table(rows)
+    findings += _of_dependencies(rows, {placed.key for placed in documents})
     order = {file: at for at, file in enumerate(texts)}
     found_in_order = sorted(findings, key=lambda each: order[each.file])
     return Report(tuple(found_in_order), checked=len(documents), skipped=skipped)
@@ -134,8 +135,11 @@ def _of_table(rows: Sequence[_Row]) -> Iterator[Finding]:
     for cycle in validation.cycles(policies):
         if len(cycle) > 1:  # one that depends on itself has been told so
             yield placed[cycle[0]].error("cycle", validation.told(cycle))
+
+
+def _of_dependencies(rows: Sequence[_Row], there: Container[str]) -> Iterator[Finding]:
     for row in rows:
         for name in row.policy.spec.depends_on:
-            if f"{row.policy.namespace}/{name}" not in placed:
+            if f"{row.policy.namespace}/{name}" not in there:
                 text = f"spec.dependsOn names {name}, which is no breaker of these files: add it, or correct the name"
                 yield row.placed.warning(advice.Advice("unknown-dependency", text))

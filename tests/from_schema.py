@@ -48,7 +48,7 @@ def _objects(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     members = schema.get("properties")
     if members is None:
         return st.dictionaries(
-            st.sampled_from(["a", "warning", "B c"]), like(schema["additionalProperties"]), max_size=2
+            st.sampled_from(["a", "warning", "B c"]), like(schema["additionalProperties"]) | st.none(), max_size=2
         )
     needed = {name: like(member) for name, member in members.items() if name in schema.get("required", ())}
     free = {name: like(member) | st.none() for name, member in members.items() if name not in needed}
@@ -59,7 +59,7 @@ def _objects(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
 
 
 def _arrays(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
-    return st.lists(like(schema["items"]), max_size=3)
+    return st.lists(like(schema["items"]) | st.none(), max_size=3)
 
 
 def _strings(schema: dict[str, Any]) -> st.SearchStrategy[Any]:

@@ -121,3 +121,54 @@ def test_a_list_of_words_is_the_same_as_the_expression(words: list[str], value: 
     for found in (value, *words):
         looked_up = matchers.every([f'a=~"{joined}"'])({"a": found})
         assert looked_up == matchers.every([f'a=~"(?:{joined})"'])({"a": found}) == (found in words)
+
+
+KNOWN = {"class": ("", "node", "network")}
+
+
+@pytest.mark.parametrize(
+    ("several", "label"),
+    [
+        (['a="b"', 'a="c"'], "a"),
+        (['a="b"', 'a!="b"'], "a"),
+        (['a="b"', 'a=~"c|d"'], "a"),
+        (['x="1"', 'a=~"b|c"', 'a!~"[bc]"'], "a"),
+        (['a=~"x.*"', 'a!~"x.*"'], "a"),
+        (['a!~".*"'], "a"),
+        (['a=""', 'a=~".+"'], "a"),
+        (["class=nod"], "class"),
+        (['class!~"n.*"', 'class!=""'], "class"),
+        (['a="b"'], ""),
+        (['a="b"', 'c="d"'], ""),
+        (['a=~"b|c"', 'a!="b"'], ""),
+        (['a=~"x.*"', 'a=~".*y"'], ""),
+        (['class!="node"'], ""),
+        ([], ""),
+    ],
+)
+def test_what_nothing_satisfies_is_known(several: list[str], label: str) -> None:
+    """Matchers of one label that exclude each other are told by the label; what may be satisfied is not."""
+    assert matchers.never(several, KNOWN) == label
+
+
+_values = st.sampled_from(["", "b", "c", "bc", "d"])
+_some = st.builds(
+    '{}{}"{}"'.format,
+    st.sampled_from(["a", "e"]),
+    st.sampled_from(["=", "!=", "=~", "!~"]),
+    st.sampled_from(["", "b", "c", "b|c", "b.*", ".*", ".+", "d?"]),
+)
+
+
+@given(st.lists(_some, max_size=4), st.fixed_dictionaries({"a": _values, "e": _values}))
+def test_what_nothing_satisfies_nothing_satisfies(several: list[str], labels: dict[str, str]) -> None:
+    """For any matchers: labels that satisfy them show that there are such labels."""
+    if matchers.every(several)(labels):
+        assert matchers.never(several, {}) == ""
+
+
+@given(st.lists(_some, max_size=3), st.lists(_some, max_size=3), st.fixed_dictionaries({"a": _values, "e": _values}))
+def test_who_needs_less_matches_more(one: list[str], other: list[str], labels: dict[str, str]) -> None:
+    """For any two lists: where the one needs no more than the other does, it matches all that the other matches."""
+    if matchers.needed(one, {}) <= matchers.needed(other, {}) and matchers.every(other)(labels):
+        assert matchers.every(one)(labels)

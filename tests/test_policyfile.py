@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fuseboard.errors import InvalidPolicy
-from fuseboard.policyfile import load
+from fuseboard.policyfile import documents, load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,3 +119,26 @@ def test_a_file_of_somebody_else_says_so(tmp_path: Path) -> None:
     (tmp_path / "loop.yaml").symlink_to("loop.yaml")
     with pytest.raises(InvalidPolicy, match=r"cannot be read \(Too many levels of symbolic links\)"):
         load(tmp_path / "loop.yaml")
+
+
+def test_documents_of_a_text_are_ours_or_not() -> None:
+    """What is of our kind or group is read, with what is wrong with it; of the rest only their number is known."""
+    ours = "{kind: CircuitBreaker, metadata: {name: a}}"
+    doubled = "{kind: CircuitBreaker, kind: CircuitBreaker}"
+    found = list(documents(f"{ours}\n---\nkind: Service\n---\n{doubled}\n---\napiVersion: fuseboard.dev/v2\n"))
+
+    assert [each and each.content for each in found] == [
+        {"kind": "CircuitBreaker", "metadata": {"name": "a"}},
+        None,
+        {"metadata": {}},
+        {"apiVersion": "fuseboard.dev/v2"},
+    ]
+    assert [bool(each and each.problem) for each in found] == [False, False, True, False]
+
+
+def test_a_text_without_ours_need_not_be_yaml() -> None:
+    """A template of something else is nobody's mistake; one of a breaker must be rendered first."""
+    assert list(documents("{{ a }}\n---\n{{ b }}")) == [None, None]
+    (template,) = documents("kind: CircuitBreaker\n{{ a }}")
+    assert template is not None
+    assert "not YAML from here on" in template.problem

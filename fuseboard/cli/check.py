@@ -30,7 +30,7 @@ _COLOURS: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 def check(paths: tuple[str, ...], output: str, strict: bool) -> None:  # noqa: FBT001  - click's flag
     r"""Check the CircuitBreaker documents of each FILE, and of all YAML files below each DIR; - reads stdin.
 
-    All that the API server or Fuseboard would refuse is an error; what is allowed but hardly meant is a warning.
+    What would be refused is an error, and all of it is told; what is allowed but hardly meant is a warning.
     Documents of other kinds are skipped.
 
     \b

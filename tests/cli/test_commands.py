@@ -33,7 +33,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         yield running
 
 
-@pytest.mark.parametrize("command", ["up", "serve", "status", "send", "version"])
+@pytest.mark.parametrize("command", ["up", "serve", "status", "send", "check", "schema", "version"])
 def test_each_command_shows_an_example(command: str) -> None:
     """--help has a line that can be pasted."""
     found = run(command, "--help")
