@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from fuseboard.policy import Policy, Rule, Spec
 
 GROUP_WAIT: Final = "30s"
-"""Alertmanager's default: how long a new group of alerts waits before anybody is told (``config.DefaultRoute``)."""
+"""Alertmanager's default: how long a new group of alerts waits before anybody is told.
+
+It is ``DefaultRouteOpts`` in its ``dispatch/route.go``.
+"""
 
 SHORT_COOL_DOWN: Final = "100s"
 """Below that a trial begins before most workloads have started again (fault 48)."""

@@ -7,9 +7,11 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
+from msgspec import Struct, structs
 
-from fuseboard.policy import Recover, Signals, Trip
+from fuseboard.policy import Criticality, Recover, Signals, Spec, Trip, Workload
 from fuseboard.policyfile import load
 from tests.cli.running import FUSEBOARD, Up
 
@@ -82,6 +84,18 @@ def test_the_defaults_are_those_of_the_code() -> None:
     assert rows["`recover.healthyFor`"] == f"`{Recover().healthy_for}`"
     assert rows["`recover.maxTrial`"] == f"`{Recover().max_trial}`"
     assert rows["`signals.repeatInterval`"] == f"`{Signals().repeat_interval}`"
+
+
+@pytest.mark.parametrize("part", [Spec, Workload, Signals, Trip, Criticality, Recover])
+def test_the_table_has_every_field(part: type[Struct]) -> None:
+    """Whatever may be written in a breaker has a line in the README."""
+    section = README.partition("## The breaker table")[2].partition("\n## ")[0]
+    named = set(
+        re.findall(r"`(?:\w+\.)?(\w+)`", " ".join(line.split("|")[1] for line in section.splitlines() if "|" in line))
+    )
+    parts = set(re.findall(r"`(\w+)\.", section))
+
+    assert {each.encode_name for each in structs.fields(part)} - {"kind", "name"} <= named | parts
 
 
 def test_alertmanagers_configuration_is_yaml_with_our_path() -> None:

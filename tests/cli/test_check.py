@@ -120,6 +120,14 @@ def test_programs_read_json(tmp_path: Path) -> None:
     }
 
 
+def test_the_examples_are_in_order() -> None:
+    """What people copy has no errors."""
+    found = run("check", "examples")
+
+    assert (found.returncode, found.stderr) == (0, "")
+    assert " 0 errors, " in found.stdout
+
+
 def test_what_is_rendered_is_read_from_stdin() -> None:
     """A pipe from kustomize or Helm is checked like a file."""
     found = run("check", "-", given=json.dumps(WRONG))
