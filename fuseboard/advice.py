@@ -22,7 +22,7 @@ SHORT_COOL_DOWN: Final = "100s"
 """Below that a trial begins before most workloads have started again (fault 48)."""
 
 OF_A_FAILURE: Final = ("reason", "class", "severity", "kind", "name", "container")
-_KNOWN: Final[Mapping[str, tuple[str, ...]]] = {"class": ("", *FailureClass)}
+_KNOWN: Final[Mapping[str, tuple[str, ...]]] = {"class": tuple(FailureClass)}
 
 
 class Advice(NamedTuple):
@@ -55,7 +55,10 @@ def _on_thresholds(policy: Policy) -> Iterator[Advice]:
             "never-limits", "every class leads to Journal, so no failure counts: let one lead to Limit or Open"
         )
     elif LeadsTo.OPEN not in lead:
-        yield Advice("never-opens", "no class leads to Open, so no weight reaches openAt: let one lead to Open")
+        yield Advice(
+            "never-opens",
+            "no class leads to Open, so no failure opens it, but too few ready pods or too much load: let one lead to Open",
+        )
 
 
 def _on_times(spec: Spec) -> Iterator[Advice]:

@@ -94,9 +94,9 @@ class Status(_Part, frozen=True):
     serving: Text | None = None
     """Who serves, such as 'target 50 %, standby 50 %'."""
     ready: Text | None = None
-    """Ready pods of the target, of those that it must keep, such as 2/2."""
+    """Pods of the target that are ready, of those that are desired, such as 2/2."""
     standby: Text | None = None
-    """Ready pods of the standby, of those that it must keep, such as 1/1."""
+    """Pods of the standby that are ready, of those that are desired, such as 1/1."""
     observed_generation: Count | None = None
     """The generation of the resource that is in force; an edit that cannot be used leaves the one before."""
     placement: PlacementStatus | None = None

@@ -199,7 +199,7 @@ LIMITING = dict.fromkeys(("runtime", "configuration", "network", "node"), "Limit
     [
         ({"trip": {"openAt": 1_000}}, "out-of-reach", "spec.trip.openAt is 1000, but the Events of one object weigh"),
         ({"signals": SILENT}, "weightless", "no failure weighs anything, so none reaches limitAt"),
-        ({"trip": {"classes": LIMITING}}, "never-opens", "no class leads to Open, so no weight reaches openAt"),
+        ({"trip": {"classes": LIMITING}}, "never-opens", "no class leads to Open, so no failure opens it"),
         ({"trip": {"classes": {**LIMITING, "node": "Journal"}}}, "never-opens", "let one lead to Open"),
         ({"trip": {"classes": dict.fromkeys(LIMITING, "Journal")}}, "never-limits", "so no failure counts"),
         ({"recover": {"healthyFor": "29s"}}, "short-healthy-for", "healthyFor is 29s, but Alertmanager tells of a new"),
