@@ -57,7 +57,8 @@ def _on_thresholds(policy: Policy) -> Iterator[Advice]:
     elif LeadsTo.OPEN not in lead:
         yield Advice(
             "never-opens",
-            "no class leads to Open, so no failure opens it, but too few ready pods or too much load: let one lead to Open",
+            "no class leads to Open, so no failure opens it, but too few ready pods or too much load: "
+            "let one lead to Open",
         )
 
 
