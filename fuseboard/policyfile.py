@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import yaml
@@ -23,12 +24,20 @@ GROUP: Final = API_VERSION.partition("/")[0]
 _BETWEEN: Final = re.compile(r"^---", re.MULTILINE)
 
 
+_DEEP: Final = 500
+_BRACKETS: Final = re.compile(r"[\[\]{}]")
+_NESTED: Final = re.compile(rf"(?:[-?:]\s+){{{_DEEP}}}|^ {{{_DEEP}}}", re.MULTILINE)
+
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's where it is there: a table of 10,000 breakers is read in a fifth of the time."""
 
 
 class _UniqueKeys(_Loader):  # type: ignore[misc,valid-type]
     """YAML that refuses a key written twice: PyYAML silently keeps the last one."""
+
+
+class _Careful(yaml.SafeLoader):
+    """The same in Python, for what is nested deep: it raises, where libyaml's loader ends the process."""
 
 
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -40,7 +49,14 @@ def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
 
 
-_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+for _each in (_UniqueKeys, _Careful):
+    _each.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def _loader(text: str) -> type[yaml.SafeLoader]:
+    """Return what reads a text: the fast one, unless it may be nested too deep for it."""
+    depths = accumulate(1 if each[0] in "[{" else -1 for each in _BRACKETS.finditer(text))
+    return _Careful if _NESTED.search(text) or max(depths, default=0) > _DEEP else _UniqueKeys
 
 
 class Found(NamedTuple):
@@ -59,11 +75,13 @@ def documents(text: str) -> Iterator[Found | None]:
         yield from [None] * sum(1 for each in _BETWEEN.split(text) if each.strip())
         return
     try:
-        loader = _UniqueKeys(text)
+        loader = _loader(text)(text)
         while loader.check_node():
             yield _document(loader, loader.get_node())
     except (yaml.YAMLError, RecursionError) as error:
         yield Found(problem=f"the file is not YAML from here on: {' '.join(str(error).split())}")
+    except UnicodeEncodeError:  # libyaml is given UTF-8
+        yield Found(problem="the file is no text in UTF-8: save it as UTF-8")
 
 
 def _document(loader: yaml.SafeLoader, node: yaml.Node | None) -> Found | None:
@@ -140,7 +158,7 @@ def parse(texts: Mapping[Path, str], path: Path) -> tuple[Policy, ...]:
 
 def _policies(path: Path, text: str) -> list[Policy]:
     try:
-        documents = [document for document in yaml.load_all(text, _UniqueKeys) if document is not None]
+        documents = [document for document in yaml.load_all(text, _loader(text)) if document is not None]
     except (yaml.YAMLError, RecursionError) as error:
         message = f"{path}: is not YAML: {error}"
         raise InvalidPolicy(message) from error

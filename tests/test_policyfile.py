@@ -121,6 +121,22 @@ def test_a_file_of_somebody_else_says_so(tmp_path: Path) -> None:
         load(tmp_path / "loop.yaml")
 
 
+@pytest.mark.parametrize(
+    "deep",
+    ["[" * 200_000, "{a: " * 200_000, "- " * 200_000, "? " * 200_000, "[\n" * 200_000, '{"":' * 200_000],
+    ids=["list", "mapping", "items", "keys", "lines", "json"],
+)
+def test_depth_ends_no_process(tmp_path: Path, deep: str) -> None:
+    """A file that is nested without end is refused like any other, whoever reads it."""
+    with pytest.raises(InvalidPolicy, match="is not YAML"):
+        load(file(tmp_path, f"x: {deep}"))
+    with pytest.raises(InvalidPolicy, match="is not YAML"):
+        load(file(tmp_path, deep))
+    (found,) = documents(f"kind: CircuitBreaker\nx:\n {deep}")
+    assert found is not None
+    assert "not YAML" in found.problem
+
+
 def test_documents_of_a_text_are_ours_or_not() -> None:
     """What is of our kind or group is read, with what is wrong with it; of the rest only their number is known."""
     ours = "{kind: CircuitBreaker, metadata: {name: a}}"
