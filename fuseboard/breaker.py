@@ -261,7 +261,7 @@ def _judge_capacity(breaker: Breaker, moment: int, policy: Policy) -> Breaker:
     if known is None:
         return breaker
     since = 0
-    if known.lacks(policy.spec.target.min_ready):
+    if breaker.lacks(policy):
         # What was told before the last transition counts again when it is told again.
         since = known.short_since or (moment if known.seen > breaker.watermark else 0)
     if since == known.short_since:

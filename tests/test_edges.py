@@ -234,6 +234,17 @@ def test_a_lack_that_is_no_longer_told_blocks_no_trial() -> None:
     assert panel.at(State.HALF_OPEN)
 
 
+def test_a_lack_that_is_no_longer_told_fails_no_trial() -> None:
+    """What is not known any more neither blocks the trial nor fails it."""
+    panel = guarded()
+    panel.pods(0)
+    panel.wait(15).tick()
+    panel.wait(300).tick()
+    assert panel.at(State.HALF_OPEN)
+    panel.verify().wait(30).tick()
+    assert panel.at(State.CLOSED)
+
+
 def test_a_probe_that_fails_blocks_the_trial() -> None:
     """The target's own pods say that they are not well: it waits, and tries once they are."""
     panel = guarded(recover={"probe": {"http": "/healthz"}})
