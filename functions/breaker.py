@@ -83,7 +83,7 @@ def _decide(event: Event, names: tuple[str, ...], dependencies: tuple[Dependency
 
 def _entries(event: Event, transition: Transition) -> tuple[Entry, ...]:
     """Return what goes on the record: no duplicates, and no timer that changed nothing."""
-    if transition.duplicate or not (transition.weighed or transition.moved or transition.noted):
+    if transition.duplicate or not (transition.weighed or transition.moved or transition.noted or transition.stale):
         return ()
     moved = transition.moved
     entry = Entry(
@@ -96,6 +96,7 @@ def _entries(event: Event, transition: Transition) -> tuple[Entry, ...]:
         previous=transition.before.state if moved else "",
         state=transition.breaker.state,
         epoch=transition.breaker.epoch,
+        result="stale" if transition.stale else "",
         reason=transition.breaker.reason if moved else "",
     )
     return (entry,)

@@ -70,6 +70,8 @@ class Transition(Struct, frozen=True):
     duplicate: bool = False
     noted: bool = False
     """Something that is no failure was taken in, and changes what is known: it goes on the record."""
+    stale: bool = False
+    """An operator asked for something of another state, or before another request; it was not done, and is told."""
 
     @property
     def moved(self) -> bool:
@@ -111,10 +113,11 @@ def step(
     reply = None
     if taken is not None:
         current, reply = _take(current, taken, policy)
-    if reply is not None or weighed or (noted and isinstance(signal.data, OperatorRequested)):
+    is_request = isinstance(signal.data, OperatorRequested)
+    if reply is not None or weighed or is_request:
         memory = Remembered(current.clock, reply.epoch if reply else 0)
         current = replace(current, remembered=_remember(current, name, memory))
-    return Transition(breaker, current, weighed, reply, noted=noted)
+    return Transition(breaker, current, weighed, reply, noted=noted, stale=is_request and not noted)
 
 
 def adopt(breaker: Breaker, fence: int, policy: Policy, now: int) -> Breaker:

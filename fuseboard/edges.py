@@ -107,9 +107,9 @@ def _exceeded(breaker: Breaker, policy: Policy) -> Edge | None:
     """Return the edge where the table's capacity is exceeded: too few pods for too long, or too much load."""
     known, lacking = breaker.capacity.get(Role.TARGET), _lacking_at(breaker, policy)
     if known is not None and lacking is not None and lacking <= breaker.clock:
-        return Edge(State.OPEN, _lack(known, policy), first_cool_down(policy), timed=True)
-    if _is_overloaded(breaker, breaker.watermark, policy):
-        return Edge(State.OPEN, _overload(breaker, policy), first_cool_down(policy))
+        return Edge(State.OPEN, lack(known, policy), first_cool_down(policy), timed=True)
+    if is_overloaded(breaker, breaker.watermark, policy):
+        return Edge(State.OPEN, overload(breaker, policy), first_cool_down(policy))
     return None
 
 
@@ -161,10 +161,10 @@ def _from_open(breaker: Breaker, _: Placement, policy: Policy) -> Edge | None:
     recover, open_for = policy.spec.recover, breaker.clock - breaker.since
     if _stays_open(breaker, policy) or open_for < breaker.cool_down:
         return None
-    if breaker.lacks(policy) or _is_probe_failing(breaker, policy):
+    if breaker.lacks(policy) or is_probe_failing(breaker, policy):
         return None
     still_holds = sum(each.weight for each in breaker.holding) >= policy.spec.trip.limit_at
-    if not still_holds and not _is_overloaded(breaker, 0, policy):
+    if not still_holds and not is_overloaded(breaker, 0, policy):
         reason = f"the cool-down of {breaker.cool_down / 1000:g}s is over"
     elif open_for >= millis(recover.max_cool_down):
         reason = f"open for maxCoolDown ({recover.max_cool_down})"
@@ -179,7 +179,8 @@ def _stays_open(breaker: Breaker, policy: Policy) -> bool:
     return forced or breaker.latched or policy.spec.recover.mode is RecoverMode.MANUAL
 
 
-def _is_probe_failing(breaker: Breaker, policy: Policy) -> bool:
+def is_probe_failing(breaker: Breaker, policy: Policy) -> bool:
+    """Say whether the policy's probe of the target's pods is known to fail."""
     known = breaker.capacity.get(Role.TARGET)
     if policy.spec.recover.probe is None or known is None or known.seen <= breaker.clock - CAPACITY_LEASE_MS:
         return False
@@ -228,8 +229,8 @@ def _failed(breaker: Breaker, since: int, policy: Policy) -> str:
         return cause
     known, lacking = breaker.capacity.get(Role.TARGET), _lacking_at(breaker, policy, since)
     if known is not None and lacking is not None and lacking <= breaker.clock:
-        return _lack(known, policy)
-    return _overload(breaker, policy) if _is_overloaded(breaker, floor, policy) else ""
+        return lack(known, policy)
+    return overload(breaker, policy) if is_overloaded(breaker, floor, policy) else ""
 
 
 def _is_last(breaker: Breaker, policy: Policy) -> bool:
@@ -264,13 +265,14 @@ def _lacking_at(breaker: Breaker, policy: Policy, since: int = 0) -> int | None:
     return max(known.short_since, since) + millis(patience)
 
 
-def _lack(known: Capacity, policy: Policy) -> str:
+def lack(known: Capacity, policy: Policy) -> str:
+    """Say how many ready pods there are, and how many there must be."""
     least = min(policy.spec.target.min_ready, known.desired)
     during = "" if known.phase is Phase.STEADY else f" (during a {known.phase})"
     return f"{known.ready} pods ready, minReady is {least}{during}"
 
 
-def _is_overloaded(breaker: Breaker, after: int, policy: Policy) -> bool:
+def is_overloaded(breaker: Breaker, after: int, policy: Policy) -> bool:
     """Say whether a load above the target's capacity was told after a time, and is still known."""
     capacity, load = policy.spec.target.capacity, breaker.load
     if capacity is None or load is None:
@@ -278,7 +280,8 @@ def _is_overloaded(breaker: Breaker, after: int, policy: Policy) -> bool:
     return load.value > capacity and load.seen > max(after, breaker.clock - _load_lease(policy))
 
 
-def _overload(breaker: Breaker, policy: Policy) -> str:
+def overload(breaker: Breaker, policy: Policy) -> str:
+    """Say what the load is, and what the target can carry."""
     value = breaker.load.value if breaker.load is not None else 0.0
     return f"the load is {value:g}, the target's capacity is {policy.spec.target.capacity:g}"
 

@@ -1,0 +1,201 @@
+"""One breaker as people want it: as JSON, for the API and for the command line."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from fuseboard.errors import NotEnrolled, RecordCorrupt
+from fuseboard.evidence import Condition
+from fuseboard.outlook import outlook
+from fuseboard.placement import owed, wanted
+from fuseboard.policy import millis
+from fuseboard.state import Dependency, State, verified
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fuseboard.evidence import Occurrence
+    from fuseboard.outlook import Outlook
+    from fuseboard.policy import Policy
+    from fuseboard.state import Breaker
+    from fuseboard.stores import Entry, Record, Store
+
+HOLD: Final = "Hold"
+"""The mode that is shown while an operator lets nothing move a breaker."""
+
+
+def views(store: Store) -> list[dict[str, Any]]:
+    """Return all breakers, in order of their names."""
+    records = {key: store.read(key) for key in sorted(store.table())}
+    return [_view(record, _stand(record, records)) for record in records.values()]
+
+
+def whole_view(store: Store, key: str) -> dict[str, Any]:
+    """Return one breaker, with what weighs, what was critical before, and what comes next.
+
+    Raises:
+        NotEnrolled, RecordCorrupt, StoreUnavailable: as ``Store.read``.
+
+    """
+    record = store.read(key)
+    dependencies = _stand(record, _read(store, record))
+    seen = outlook(record.breaker, record.placement, record.policy, record.now, dependencies)
+    return {
+        **_view(record, dependencies),
+        "weight": seen.breaker.weight,
+        "causes": seen.breaker.causes,
+        "now": iso(record.now),
+        "outlook": _outlook(seen),
+        "weighing": _weighing(seen.breaker, record.policy),
+        "past": _past(seen.breaker, record),
+    }
+
+
+def told(entry: Entry) -> dict[str, Any]:
+    """Return an entry of the journal."""
+    content: dict[str, Any] = msgspec.to_builtins(entry)
+    return {"at": iso(entry.now), **content}
+
+
+def iso(moment: int) -> str | None:
+    """Return a time as RFC 3339 has it; None for 0."""
+    if not moment:
+        return None
+    return datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _view(record: Record, dependencies: tuple[Dependency, ...]) -> dict[str, Any]:
+    breaker, placement, policy = record.breaker, record.placement, record.policy
+    return {
+        "namespace": policy.namespace,
+        "name": policy.metadata.name,
+        "state": breaker.state,
+        "epoch": breaker.epoch,
+        "mode": HOLD if breaker.is_held else breaker.mode(policy),
+        "acts": policy.spec.mode.acts,
+        "override": _override(breaker),
+        "latched": breaker.latched,
+        "since": iso(breaker.since),
+        "reason": breaker.reason,
+        "weight": breaker.weight,
+        "causes": breaker.causes,
+        "trial": _trial(breaker, policy),
+        "capacity": _capacity(breaker, policy),
+        "load": breaker.load and {"value": breaker.load.value, "seen": iso(breaker.load.seen)},
+        "dependsOn": [
+            {"name": each.name, "state": each.state, "verifiedAt": iso(each.verified)} for each in dependencies
+        ],
+        "attributed": [
+            {"cause": each.cause, "to": each.attributed} for each in breaker.conditions.values() if each.attributed
+        ],
+        "placement": {
+            "epoch": placement.epoch,
+            "step": placement.step,
+            "shares": placement.shares,
+            "result": placement.result,
+            "reason": placement.reason,
+            "rehearsed": placement.rehearsed,
+            "verifiedAt": iso(verified(breaker, placement)),
+            "owed": owed(placement, breaker),
+        },
+        "due": {kind: iso(moment) for kind, moment in record.dues.items()},
+        "policy": policy.spec,
+    }
+
+
+def _override(breaker: Breaker) -> dict[str, Any] | None:
+    if breaker.override is None:
+        return None
+    set_by = breaker.override
+    times = {"since": iso(set_by.since), "until": iso(set_by.until)}
+    return {"action": set_by.action, "operator": set_by.operator, "reason": set_by.reason, **times}
+
+
+def _trial(breaker: Breaker, policy: Policy) -> dict[str, Any] | None:
+    if breaker.state is not State.HALF_OPEN:
+        return None
+    shares = policy.spec.recover.shares
+    since = iso(breaker.trial_since or breaker.since)
+    return {"share": wanted(breaker, policy).target, "number": breaker.trial + 1, "of": len(shares), "since": since}
+
+
+def _capacity(breaker: Breaker, policy: Policy) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for role, known in breaker.capacity.items():
+        workload = getattr(policy.spec, role)
+        found[role] = {
+            "ready": f"{known.ready}/{known.desired}",
+            "minReady": workload.min_ready if workload is not None else 0,
+            "phase": known.phase,
+            "probe": known.probe,
+            "seen": iso(known.seen),
+            "shortSince": iso(known.short_since),
+        }
+    return found
+
+
+def _outlook(seen: Outlook) -> dict[str, Any]:
+    ahead = seen.ahead
+    return {
+        "blocked": [{"text": each.text, "until": iso(each.until)} for each in seen.blocked],
+        "ahead": ahead and {"at": iso(ahead.at), "state": ahead.state, "text": ahead.text},
+        "evidence": seen.evidence,
+    }
+
+
+def _weighing(breaker: Breaker, policy: Policy) -> list[dict[str, Any]]:
+    """Return what weighs now by cause, the heaviest first; what is put down to a dependency weighs nothing."""
+    rows: dict[tuple[str, bool], list[Occurrence | Condition]] = {}
+    for each in (*breaker.weighing, *(each for each in breaker.conditions.values() if each.attributed)):
+        rows.setdefault((each.cause, isinstance(each, Condition)), []).append(each)
+    found = [_weighs(cause, each, policy) for (cause, _), each in rows.items()]
+    return sorted(found, key=lambda row: -row["weight"])
+
+
+def _weighs(cause: str, found: list[Occurrence | Condition], policy: Policy) -> dict[str, Any]:
+    first, seen = found[0], max(each.seen for each in found)
+    is_condition = isinstance(first, Condition)
+    lasts = policy.spec.signals.lease_ms if is_condition else millis(policy.spec.trip.window)
+    attributed = first.attributed if isinstance(first, Condition) else ""
+    since = min(each.since if isinstance(each, Condition) else each.seen for each in found)
+    return {
+        "cause": cause,
+        "kind": "condition" if is_condition else "occurrence",
+        "count": len(found),
+        "weight": 0 if attributed else sum(each.weight for each in found),
+        "critical": any(each.critical for each in found),
+        "limitsOnly": all(each.limits_only for each in found),
+        "attributed": attributed,
+        "since": iso(since),
+        "seen": iso(seen),
+        "until": iso(seen + lasts),
+    }
+
+
+def _past(breaker: Breaker, record: Record) -> list[dict[str, Any]]:
+    rules = record.policy.spec.criticality
+    scores = {
+        reason: round(each.faded(record.now, millis(rules.half_life)), 2) for reason, each in breaker.past.items()
+    }
+    ordered = sorted(scores.items(), key=lambda each: -each[1])
+    return [{"reason": reason, "score": score, "pastAt": rules.past_at} for reason, score in ordered]
+
+
+def _stand(record: Record, others: Mapping[str, Record]) -> tuple[Dependency, ...]:
+    """Return the breakers that one depends on, as they stand; what is not in the table is left out."""
+    keys = ((name, f"{record.policy.namespace}/{name}") for name in record.policy.spec.depends_on)
+    known = ((name, others[key]) for name, key in keys if key in others)
+    return tuple(Dependency(name, each.breaker.state, verified(each.breaker, each.placement)) for name, each in known)
+
+
+def _read(store: Store, record: Record) -> dict[str, Record]:
+    found = {}
+    for name in record.policy.spec.depends_on:
+        key = f"{record.policy.namespace}/{name}"
+        with suppress(NotEnrolled, RecordCorrupt):
+            found[key] = store.read(key)
+    return found
