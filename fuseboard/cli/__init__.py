@@ -8,6 +8,8 @@ import click
 
 from fuseboard import __version__
 from fuseboard.cli.check import check
+from fuseboard.cli.explain import explain
+from fuseboard.cli.operate import hold, release, reset, trip
 from fuseboard.cli.schema import schema
 from fuseboard.cli.send import send
 from fuseboard.cli.serve import serve
@@ -25,6 +27,7 @@ def cli() -> None:
       fuseboard up -f examples/01-one-alert/breakers.yaml
       fuseboard send alert --severity critical
       fuseboard status
+      fuseboard explain shop/login
     """
 
 
@@ -39,7 +42,7 @@ def version() -> None:
     click.echo(__version__)
 
 
-for command in (up, serve, status, send, check, schema):
+for command in (up, serve, status, explain, trip, reset, hold, release, send, check, schema):
     cli.add_command(command)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 from typing import Any, Final
 
 import click
 import urllib3
 
-from fuseboard.errors import FuseboardError, InvalidInput
+from fuseboard.errors import FuseboardError, InvalidInput, NotEnrolled
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 
@@ -19,6 +20,7 @@ def request(method: str, url: str, body: bytes | None = None, content_type: str 
     """Send a request, and return the body of the answer.
 
     Raises:
+        NotEnrolled: there is no such thing there.
         InvalidInput: it was refused; the message is the answer's own.
         FuseboardError: nobody answers there, or not now.
 
@@ -32,7 +34,9 @@ def request(method: str, url: str, body: bytes | None = None, content_type: str 
         ) from error
     if answer.status < 300:  # noqa: PLR2004  - HTTP's own classes
         return answer.data
-    kind = InvalidInput if answer.status < 500 else FuseboardError  # noqa: PLR2004  - as above
+    if answer.status == HTTPStatus.NOT_FOUND:
+        raise NotEnrolled(_detail(answer.data))
+    kind = InvalidInput if answer.status < 500 else FuseboardError  # noqa: PLR2004  - HTTP's own classes
     raise kind(f"{url} answers {answer.status}: {_detail(answer.data)}")
 
 

@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from fuseboard.cli.client import get, url_option
+from fuseboard.cli.access import a_key, access_option, known
+from fuseboard.cli.wording import COLOURS, age, mode, plain, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HEAD: Final = ("BREAKER", "STATE", "FOR", "MODE", "SERVING", "REASON")
-_COLOURS: Final = {"CLOSED": "green", "LIMITED": "yellow", "OPEN": "red", "HALF_OPEN": "cyan"}
+    from fuseboard.cli.access import Access
+
+_HEAD: Final = ("BREAKER", "STATE", "FOR", "MODE", "READY", "SERVING", "REASON")
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, callback=a_key)
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@url_option
-def status(name: str | None, output: str, url: str) -> None:
+@access_option
+def status(name: str | None, output: str, access: Access) -> None:
     r"""Show the breakers, or the one called NAME (namespace/name).
 
     \b
     Examples:
       fuseboard status
       fuseboard status shop/login -o json
+      kubectl -n fuseboard exec deploy/sources -- /app/bin/fuseboard status
     """
-    found = get(f"{url}/api/breakers/{name}" if name else f"{url}/api/breakers")
+    found: Any = known(access, name) if name else access.breakers()
     if output == "json":
         click.echo(json.dumps(found, indent=2))
         return
@@ -38,34 +40,18 @@ def status(name: str | None, output: str, url: str) -> None:
 
 
 def _table(breakers: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield the lines of a table whose columns are as wide as they must be."""
-    rows = [_HEAD, *(_row(each) for each in breakers)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
+    """Yield the lines of a table whose columns are as wide as they must be; one that is empty is left out."""
+    rows = [_row(each) for each in breakers]
+    shown = [number for number, title in enumerate(_HEAD) if title != "READY" or any(row[number] for row in rows)]
+    table = [[row[number] for number in shown] for row in (_HEAD, *rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
         padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        padded[1] = click.style(padded[1], fg=_COLOURS.get(row[1]))
+        padded[1] = click.style(padded[1], fg=COLOURS.get(row[1]))
         yield "  ".join(padded).rstrip()
 
 
 def _row(breaker: dict[str, Any]) -> tuple[str, ...]:
-    name = f"{breaker['namespace']}/{breaker['name']}"
-    age, serving = _age(breaker["since"]), _serving(breaker["placement"])
-    return name, breaker["state"], age, breaker["mode"], serving, breaker["reason"]
-
-
-def _serving(placement: dict[str, Any]) -> str:
-    shares = ", ".join(f"{name} {share} %" for name, share in placement["shares"].items() if share)
-    marks = [mark for mark in ("rehearsed", "owed") if placement[mark]]
-    if placement["result"] != "verified":
-        marks.append(placement["result"])
-    return f"{shares} ({', '.join(marks)})" if marks else shares
-
-
-def _age(since: str | None) -> str:
-    if since is None:
-        return ""
-    seconds = int((datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds())
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds >= size:
-            return f"{seconds // size}{unit}"
-    return f"{max(seconds, 0)}s"
+    name, ready = f"{breaker['namespace']}/{breaker['name']}", breaker["capacity"].get("target", {}).get("ready", "")
+    served, reason = serving(breaker["placement"]), plain(breaker["reason"])
+    return name, breaker["state"], age(breaker["since"]), mode(breaker), ready, served, reason
