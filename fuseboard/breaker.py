@@ -108,7 +108,8 @@ def step(
     seen = current.clock if signal.time is None else min(signal.time, current.clock)
     current, weighed = _weigh(_recheck(current, dependencies, policy), signal, seen, policy, dependencies)
     current, asked, noted = _note(current, signal, seen, policy)
-    current = _judge(current, placement, signal, seen, policy)
+    # A request that was long on its way may be over when it comes: nobody would be woken to end it.
+    current = _judge(_unless_over(current), placement, signal, seen, policy)
     taken = asked or edge(current, placement, policy)
     reply = None
     if taken is not None:
@@ -147,6 +148,11 @@ def _on_time(breaker: Breaker, policy: Policy, now: int) -> Breaker:
         breaker = _set_back(breaker, policy, now)
     elif now > breaker.clock:
         breaker = replace(breaker, clock=now)
+    return _unless_over(breaker)
+
+
+def _unless_over(breaker: Breaker) -> Breaker:
+    """End what an operator has set once its time is over."""
     override = breaker.override
     is_over = override is not None and 0 < override.until <= breaker.clock
     return replace(breaker, override=None) if is_over else breaker

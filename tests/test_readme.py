@@ -28,7 +28,7 @@ def blocks(kind: str) -> list[str]:
 def pasted(block: str, up: Up) -> str:
     """Paste a block into a shell, with this test's port instead of 8080; return what it shows."""
     text = block.replace("localhost:8080", f"127.0.0.1:{up.port}").replace("sleep 35", "sleep 5")
-    text = text.replace(".venv/bin/fuseboard status", f"{FUSEBOARD} status --url {up.url}")
+    text = re.sub(r"\.venv/bin/fuseboard (.*)$", rf"{FUSEBOARD} \1 --url {up.url}", text, flags=re.MULTILINE)
     done = subprocess.run(  # noqa: S603  - the README's own commands
         ["/bin/bash", "-euo", "pipefail", "-c", text],
         cwd=ROOT,
@@ -53,6 +53,7 @@ def test_the_tour_is_what_it_says(tmp_path: Path) -> None:
         assert [state for state in ("LIMITED", "OPEN", "CLOSED") if state in shown] == ["LIMITED", "OPEN", "CLOSED"]
         assert shown.count("202 ACCEPTED") == 3
         assert '"rehearsed": true' in shown
+        assert "shop/login is OPEN since" in shown
         assert "would patch" in up.console()
 
 

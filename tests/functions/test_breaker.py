@@ -15,6 +15,7 @@ from fuseboard.errors import CannotStart, NotEnrolled
 from fuseboard.events import (
     BREAKER_EVENTS,
     SIGNALS,
+    Action,
     BreakerMoved,
     Data,
     Event,
@@ -22,6 +23,7 @@ from fuseboard.events import (
     FailureDetected,
     FailureResolved,
     Foreign,
+    OperatorRequested,
     TimerElapsed,
     decode,
     encode,
@@ -260,3 +262,74 @@ def test_an_edit_of_the_dependencies_is_followed_at_once() -> None:
     house.handle(fires(), subject="shop/db")
     house.store.apply([policy(), policy("db")])
     assert house.handle(fires(), "2") is not None
+
+
+# -- operators ------------------------------------------------------------------------------------------------------
+
+
+def asks(action: Action, minutes: int = 0) -> OperatorRequested:
+    """Return that anna asks for something."""
+    return OperatorRequested(action, "anna", "INC-42", minutes * 60_000)
+
+
+@pytest.mark.parametrize("action", [Action.TRIP, Action.RESET, Action.HOLD, Action.RELEASE])
+def test_every_request_is_on_the_record_with_name_and_reason(house: House, action: Action) -> None:
+    """Whether it moved anything or not: who asked for what, why, and for how long."""
+    house.handle(asks(action, 5))
+    (entry,) = house.journal()
+    assert (entry.kind, entry.event, entry.result) == ("step", "/s 1", "")
+    assert msgspec.to_builtins(entry.signal) == {
+        "action": action,
+        "operator": "anna",
+        "reason": "INC-42",
+        "durationMs": 300_000,
+    }
+    assert entry.previous == ("CLOSED" if action is Action.TRIP else "")
+
+
+def test_a_request_that_came_too_late_is_on_the_record_as_that(house: House) -> None:
+    """It was not done, whoever asked is told so, and a redelivery of it leaves no second trace."""
+    house.handle(fires())
+    late = Event(id="2", source="/o", subject=KEY, data=asks(Action.RESET), time=START - 1)
+    assert house.function.handle(late) is None
+    house.function.handle(late)
+    assert house.store.read(KEY).breaker.state is State.OPEN
+    entries = house.journal()
+    assert [(entry.event, entry.result, entry.previous) for entry in entries[1:]] == [("/o 2", "stale", "")]
+    assert entries[1].signal.operator == "anna"
+
+
+def test_a_duplicate_request_is_answered_as_the_first(house: House) -> None:
+    """A trip that is delivered twice opens once, and its reply is repeated."""
+    event = Event(id="1", source="/o", subject=KEY, data=asks(Action.TRIP), time=START)
+    first, second = house.function.handle(event), house.function.handle(event)
+    assert first is not None
+    assert first == second
+    assert first.type == "dev.fuseboard.breaker.opened"
+    assert len(house.journal()) == 1
+
+
+def test_a_hold_lets_evidence_and_timers_move_nothing(house: House) -> None:
+    """While it is held, failures are journaled and no transition is announced; a release lets it go on."""
+    house.handle(asks(Action.HOLD), "1")
+    house.now += 1
+    assert house.handle(fires(), "2") is None
+    house.now += 3_600_000
+    assert house.handle(TimerElapsed(due_at=house.now), "3") is None
+    assert house.store.read(KEY).breaker.state is State.CLOSED
+    assert [entry.weighed[0].verdict for entry in house.journal() if entry.weighed] == ["counted"]
+
+    reply = house.handle(asks(Action.RELEASE), "4")
+
+    assert reply is not None
+    assert reply.type == "dev.fuseboard.breaker.opened"
+
+
+def test_a_hold_that_is_over_goes_on_by_the_clock(house: House) -> None:
+    """Its end is due in the store, and the clock's signal is enough."""
+    house.handle(asks(Action.HOLD, 10), "1")
+    house.now += 1
+    house.handle(fires(), "2")
+    assert house.store.read(KEY).dues["timer"] == START + 600_000
+    house.now = START + 600_000
+    assert house.handle(TimerElapsed(due_at=house.now), "3") is not None

@@ -1,0 +1,108 @@
+"""What led a breaker to where it is, out of entries as the journal has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fuseboard.cli.chain import Evidence, parts, read
+from fuseboard.errors import RecordCorrupt
+
+
+def weighed(verdict: str, weight: int = 0, key: str = "k", condition: str = "c", **more: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return an entry of one failure."""
+    failure = {"key": key, "cause": "OOMKilled Pod/a", "condition": condition}
+    return {
+        "kind": "step",
+        "signal": {"failures": [failure]},
+        "weighed": [{"key": key, "verdict": verdict, "weight": weight, **more}],
+    }
+
+
+def moved(previous: str, state: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401  - fields of an entry
+    """Return a transition that time brought."""
+    return {"kind": "step", "previous": previous, "state": state, **more}
+
+
+def evidence(*newest_first: dict[str, Any]) -> Evidence:
+    """Return what was weighed for the one cause."""
+    (part,) = parts(read(newest_first), 5)
+    (found,) = part.evidence
+    return found
+
+
+def test_a_condition_weighs_once_however_often_it_is_renewed() -> None:
+    """Its repeats and duplicates are counts, not weight."""
+    found = evidence(weighed("duplicate"), weighed("renewed", 10, key="k2"), weighed("counted", 10))
+    assert (found.weight, found.verdicts) == (10, {"counted": 1, "renewed": 1, "duplicate": 1})
+
+
+def test_occurrences_add_up() -> None:
+    """Each that counted weighs; a stale one does not."""
+    found = evidence(*(weighed(each, 1, key=each + "1", condition="") for each in ("counted", "stale")))
+    assert (found.weight, found.verdicts) == (1, {"stale": 1, "counted": 1})
+    assert evidence(*(weighed("counted", 1, key=key, condition="") for key in "abc")).weight == 3
+
+
+def test_class_rule_and_dependency_are_kept() -> None:
+    """A later duplicate, which names none of them, does not hide them."""
+    first = weighed("counted", 10, critical="severity critical", **{"class": "node"})
+    found = evidence(weighed("duplicate"), first)
+    assert (found.kind, found.critical, found.attributed) == ("node", "severity critical", "")
+    assert evidence(weighed("attributed", attributed="db")).attributed == "db"
+
+
+def test_evidence_belongs_to_the_transition_that_it_led_to() -> None:
+    """What came after the last transition has none yet; steps belong to the transition before them."""
+    entries = [
+        weighed("renewed", 10),
+        {"kind": "result", "epoch": 2},
+        moved("LIMITED", "OPEN", epoch=2),
+        weighed("counted", 10),
+        {"kind": "result", "epoch": 1},
+        moved("CLOSED", "LIMITED", epoch=1),
+    ]
+    newest, second, first = parts(read(entries), 5)
+    assert (newest.moved, [each.weight for each in newest.evidence]) == (None, [10])
+    assert second.moved is not None
+    assert (second.moved.epoch, [line.epoch for line in second.lines], len(second.evidence)) == (2, [2], 1)
+    assert first.moved is not None
+    assert (first.moved.epoch, [line.epoch for line in first.lines], first.evidence) == (1, [1], ())
+
+
+@pytest.mark.parametrize(("last", "epochs"), [(1, [3]), (2, [3, 2]), (9, [3, 2, 1])])
+def test_only_the_last_transitions_are_told(last: int, epochs: list[int]) -> None:
+    """As many as asked for, the newest first; fewer where there are fewer."""
+    entries = [moved("A", "B", epoch=epoch) for epoch in (3, 2, 1)]
+    assert [part.moved.epoch for part in parts(read(entries), last) if part.moved] == epochs
+    assert len(parts(read([weighed("counted"), *entries]), last)) == len(epochs) + 1
+
+
+def test_requests_are_told_and_intents_are_not() -> None:
+    """An operator's request is in the chain although it moved nothing."""
+    asked = {"kind": "step", "signal": {"action": "hold", "operator": "anna", "reason": "x"}, "result": "stale"}
+    (part,) = parts(read([{"kind": "intent"}, asked, {"kind": "policy"}]), 5)
+    assert [(line.kind, line.result) for line in part.lines] == [("step", "stale"), ("policy", "")]
+    assert part.lines[0].request is not None
+    assert part.lines[1].request is None
+
+
+def test_an_empty_journal_is_an_empty_chain() -> None:
+    """A breaker that nothing was ever told has nothing to explain."""
+    (part,) = parts(read([]), 5)
+    assert (part.moved, part.lines, part.evidence) == (None, (), ())
+
+
+def test_another_versions_entries_can_be_read() -> None:
+    """Unknown fields, kinds and verdicts are left alone, and missing fields are empty."""
+    newer = weighed("forgiven", 1, shade="blue") | {"kind": "step", "version": 9, "mood": {"a": 1}}
+    (part,) = parts(read([newer, {"kind": "dream", "signal": None}, {}]), 5)
+    assert part.evidence[0].verdicts == {"forgiven": 1}
+    assert [line.kind for line in part.lines] == ["dream", ""]
+
+
+def test_what_is_no_journal_is_said_so() -> None:
+    """It is one sentence that says what to look at."""
+    with pytest.raises(RecordCorrupt, match="older"):
+        read([{"kind": 5}])
