@@ -109,7 +109,7 @@ def _blocked(breaker: Breaker, placement: Placement, policy: Policy) -> Iterator
     """Yield what keeps the breaker from moving, or from getting well; nothing where an edge is to be taken."""
     anyway = list(_blocked_anyway(breaker, policy))
     yield from anyway
-    if not anyway and edge(breaker, placement, policy) is None:
+    if anyway or edge(breaker, placement, policy) is None:  # what blocks besides a hold is there when it ends
         yield from _BLOCKED[breaker.state](breaker, placement, policy)
 
 

@@ -29,12 +29,19 @@ class _Failure(_Wire, frozen=True):
     condition: str = ""
 
 
-class _Signal(_Wire, frozen=True):
+class Signal(_Wire, frozen=True):
+    """What an event said: failures, what an operator asked for, or how many pods are ready."""
+
     failures: tuple[_Failure, ...] = ()
     action: str = ""
     operator: str = ""
     reason: str = ""
     duration_ms: int = 0
+    role: str = ""
+    ready: int = 0
+    desired: int = 0
+    phase: str = ""
+    probe: str = ""
 
 
 class _Weighed(_Wire, frozen=True):
@@ -52,7 +59,7 @@ class Line(_Wire, frozen=True):
     kind: str = ""
     at: str = ""
     type: str = ""
-    signal: _Signal | None = None
+    signal: Signal | None = None
     weighed: tuple[_Weighed, ...] = ()
     previous: str = ""
     state: str = ""
@@ -65,9 +72,14 @@ class Line(_Wire, frozen=True):
     patch: Any = None
 
     @property
-    def request(self) -> _Signal | None:
+    def request(self) -> Signal | None:
         """What an operator asked for, if one did."""
         return self.signal if self.signal is not None and self.signal.action else None
+
+    @property
+    def capacity(self) -> Signal | None:
+        """What was told of a workload's pods, if that was told."""
+        return self.signal if self.signal is not None and self.signal.role else None
 
 
 class Evidence(Struct, frozen=True, rename="camel"):
@@ -86,7 +98,7 @@ class Part(Struct, frozen=True, rename="camel"):
 
     moved: Line | None
     lines: tuple[Line, ...]
-    """Steps of the placement, requests of operators, edits of the policy, newest first."""
+    """Steps of the placement, requests of operators, edits of the policy, pods, newest first."""
     evidence: tuple[Evidence, ...]
     """What was weighed up to the transition, since the one before."""
 
@@ -135,8 +147,17 @@ def _belonging(found: list[Part], newest: Part) -> list[Part]:
 
 
 def _told(lines: Iterable[Line]) -> tuple[Line, ...]:
-    shown = [line for line in lines if line.request or line.kind not in ("step", "intent")]
-    return tuple(reversed(shown))
+    """Return what is told one by one, newest first: of a workload's pods only the last."""
+    shown: list[Line] = []
+    roles: set[str] = set()
+    for line in reversed(list(lines)):
+        known = line.capacity
+        if known is not None and known.role not in roles:
+            roles.add(known.role)
+            shown.append(line)
+        elif line.request or line.kind not in ("step", "intent"):
+            shown.append(line)
+    return tuple(shown)
 
 
 def _fold(lines: Iterable[Line]) -> tuple[Evidence, ...]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fuseboard.cli.access import Access
-    from fuseboard.cli.chain import Evidence, Line, Part
+    from fuseboard.cli.chain import Evidence, Line, Part, Signal
 
 ENTRIES: Final = 1_000
 WIDTH: Final = 100
@@ -140,6 +140,8 @@ def _part(part: Part) -> Iterator[str]:
         )
     elif part.evidence:
         yield from _row("since then", "weighed, and moved nothing:")
+    if moved is not None and moved.capacity is not None:
+        yield from _row("", _pods(moved.capacity), deeper=INDENT)
     for each in part.evidence:
         yield from _row("", _evidence(each), deeper=INDENT)
 
@@ -150,12 +152,20 @@ def _told(line: Line) -> Iterator[str]:
         stale = "too late, not done: " if line.result == "stale" else ""
         lasts = f" for {request.duration_ms / 60_000:g}m" if request.duration_ms else ""
         text = f"{stale}{request.operator} asked to {request.action}{lasts}: {request.reason}"
+    elif line.capacity is not None:
+        text = _pods(line.capacity)
     elif line.kind == "result":
         how = f"{line.result}, rehearsed" if line.rehearsed else line.result
         text = f"placement {line.epoch}.{line.step}: {shares(line.shares)} ({how}) {line.reason}{_patch(line.patch)}"
     else:
         text = f"{line.kind}: {line.reason or line.result}"
     yield from _row(moment(line.at), text)
+
+
+def _pods(told: Signal) -> str:
+    phase = f", {told.phase}" if told.phase not in ("", "steady") else ""
+    probe = f", probe: {told.probe}" if told.probe else ""
+    return f"{told.role}: {told.ready}/{told.desired} pods ready{phase}{probe}"
 
 
 def _patch(patch: Any) -> str:  # noqa: ANN401  - JSON

@@ -88,6 +88,18 @@ def test_requests_are_told_and_intents_are_not() -> None:
     assert part.lines[1].request is None
 
 
+def test_of_the_pods_only_the_last_is_told() -> None:
+    """Each change of a rollout is on the record; what counts is how many there were in the end, by workload."""
+    told = [
+        {"kind": "step", "signal": {"role": role, "ready": ready}} for role, ready in (("target", 2), ("standby", 1))
+    ]
+    (part,) = parts(read([*told, {"kind": "step", "signal": {"role": "target", "ready": 0}}]), 5)
+    assert [(line.capacity.role, line.capacity.ready) for line in part.lines if line.capacity] == [
+        ("target", 2),
+        ("standby", 1),
+    ]
+
+
 def test_an_empty_journal_is_an_empty_chain() -> None:
     """A breaker that nothing was ever told has nothing to explain."""
     (part,) = parts(read([]), 5)

@@ -24,6 +24,7 @@ from tests.test_readme import EXAMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 OBSERVED: dict[str, Any] = {
     **policy(),
@@ -212,6 +213,21 @@ def test_explain_says_why_and_what_led_there(closed: Up) -> None:
         assert said in flat, shown
 
 
+def test_explain_names_the_pods_that_lacked(tmp_path: Path) -> None:
+    """Opened on its capacity, the breaker says how many pods were ready, and what blocks the trial."""
+    short = policy(target={"kind": "Deployment", "name": "login", "minReady": 2}, trip={"readyFor": "1s"})
+    told = {"role": "target", "ready": 1, "desired": 2}
+    event = {"specversion": "1.0", "type": "dev.fuseboard.capacity.changed", "source": "/test", "id": "1"}
+    with Up(tmp_path, short) as up:
+        up.post("/events", {**event, "subject": "shop/login", "data": told}, "application/cloudevents+json")
+        up.becomes("OPEN")
+        up.wait_for(lambda: "is not over" not in run("explain", "shop/login", "--url", up.url).stdout)
+        shown = run("explain", "shop/login", "--url", up.url).stdout
+    assert "CLOSED → OPEN (epoch 1): 1 pods ready, minReady is 2" in shown
+    assert "stays  1 pods ready, minReady is 2" in shown
+    assert "target: 1/2 pods ready" in shown
+
+
 def test_explain_as_json(closed: Up) -> None:
     """The same for programs: the breaker, its outlook and the chain."""
     ask(closed, "trip")
@@ -265,6 +281,17 @@ def test_a_request_that_comes_too_late_is_told(redis_url: str) -> None:
     assert "too late, not done: anna asked to reset: x" in run(
         "explain", "shop/login", FUSEBOARD_REDIS_URL=redis_url
     ).stdout.replace("\n", " ").replace("            ", "")
+
+
+def test_a_placement_that_is_owed_is_told(redis_url: str) -> None:
+    """The breaker opened and nobody moved the traffic yet: the line says so, and the exit code that it is not done."""
+    open_store(redis_url).apply(load(EXAMPLE / "breakers.yaml"))
+    with ThreadPoolExecutor(1) as relay:
+        decided = relay.submit(_decide, redis_url)
+        found = run("trip", "shop/login", "--reason", "x", "--as", "anna", FUSEBOARD_REDIS_URL=redis_url)
+        decided.result()
+    assert found.returncode == 3
+    assert "shop/login is OPEN, tripped by anna: x; it serves target 100 % (owed)" in found.stdout
 
 
 def test_nobody_decides_is_told(redis_url: str) -> None:
