@@ -40,8 +40,8 @@ sequences = st.lists(st.builds(Moment, waits, delays, st.booleans(), signals), m
 policies = st.sampled_from(
     [
         policy(),
-        policy(mode="ForcedOpen"),  # type: ignore[arg-type]
-        policy(mode="Disabled"),  # type: ignore[arg-type]
+        policy(mode="ForcedOpen"),
+        policy(mode="Disabled"),
         policy(recover={"mode": "Manual"}),
         policy(
             target={"name": "login", "minReady": 2, "capacity": 10},
@@ -220,7 +220,7 @@ def test_manual_recovery_names_its_remedy() -> None:
 def test_a_mode_of_the_policy_blocks(mode: Mode) -> None:
     """It is the policy's, not an operator's."""
     panel = well()
-    panel.policy = policy(mode=mode.value)  # type: ignore[arg-type]
+    panel.policy = policy(mode=mode.value)
     panel.wait(HOUR)
     assert [str(mode) in each for each in texts(panel)] == [True]
 
