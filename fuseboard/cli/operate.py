@@ -212,7 +212,7 @@ def _became(action: Action, request: OperatorRequested, before: dict[str, Any], 
     if not ended:
         return f"is {state}; it was neither held nor ForcedOpen, and goes on by itself"
     what = "the hold" if ended["action"] == Action.HOLD else "ForcedOpen"
-    return f"is {state} and goes on by itself: {what} of {ended['operator']} has ended"
+    return f"is {state} and goes on by itself: {what} of {ended['operator']} has ended{told and f', {told}'}"
 
 
 def _until(entry: dict[str, Any], request: OperatorRequested) -> str:

@@ -122,7 +122,9 @@ def test_a_hold_lets_nothing_move_it(closed: Up) -> None:
     run("send", "alert", "--severity", "critical", "--alertname", "Worse", "--url", closed.url)
     closed.stays("CLOSED", for_s=0.5)
 
-    assert "the hold of anna has ended" in ask(closed, "release").stdout
+    assert (
+        "is OPEN and goes on by itself: the hold of anna has ended, failures weigh 10" in ask(closed, "release").stdout
+    )
 
     assert closed.becomes("OPEN")["reason"] == "failures weigh 10, openAt is 10"
 
