@@ -269,7 +269,8 @@ def lack(known: Capacity, policy: Policy) -> str:
     """Say how many ready pods there are, and how many there must be."""
     least = min(policy.spec.target.min_ready, known.desired)
     during = "" if known.phase is Phase.STEADY else f" (during a {known.phase})"
-    return f"{known.ready} pods ready, minReady is {least}{during}"
+    pods = "1 pod is" if known.ready == 1 else f"{known.ready or 'no'} pods are"
+    return f"{pods} ready, minReady is {least}{during}"
 
 
 def is_overloaded(breaker: Breaker, after: int, policy: Policy) -> bool:

@@ -36,7 +36,7 @@ def test_too_few_ready_pods_for_ready_for_open() -> None:
     moved = panel.wait(0.001).tick()
     assert panel.at(State.OPEN)
     assert moved.reply is not None
-    assert moved.reply.reason == "1 pods ready, minReady is 2"
+    assert moved.reply.reason == "1 pod is ready, minReady is 2"
 
 
 def test_a_lack_counts_from_when_it_was_taken_in() -> None:
@@ -285,7 +285,7 @@ def test_pods_lost_on_trial_open_and_double() -> None:
     assert panel.due == 15
     panel.wait(15).tick()
     assert (panel.state, panel.breaker.cool_down) == (State.OPEN, 200_000)
-    assert panel.breaker.reason == "failed on trial: 1 pods ready, minReady is 2"
+    assert panel.breaker.reason == "failed on trial: 1 pod is ready, minReady is 2"
 
 
 def test_a_load_above_the_capacity_on_trial_opens_and_doubles() -> None:

@@ -158,7 +158,7 @@ def well(**parts: dict[str, Any]) -> Panel:
         (
             lambda: capacity(well(target={"name": "login", "minReady": 2}), 1).wait(1),
             lambda panel: capacity(panel, 2),
-            "1 pods ready, minReady is 2",
+            "1 pod is ready, minReady is 2",
         ),
         (
             lambda: capacity(well(recover={"probe": {"http": "/"}}), 2, "answers 503").wait(1),

@@ -20,7 +20,7 @@ from fuseboard.errors import FuseboardError
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
-    r"""Fuseboard: a breaker panel for Kubernetes workloads.
+    """Fuseboard: a breaker panel for Kubernetes workloads.
 
     \b
     Begin with:
@@ -33,7 +33,7 @@ def cli() -> None:
 
 @cli.command()
 def version() -> None:
-    r"""Print the version.
+    """Print the version.
 
     \b
     Example:

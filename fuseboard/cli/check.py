@@ -28,7 +28,7 @@ _COLOURS: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--strict", is_flag=True, help="Fail on warnings too.")
 def check(paths: tuple[str, ...], output: str, strict: bool) -> None:  # noqa: FBT001  - click's flag
-    r"""Check the CircuitBreaker documents of each FILE, and of all YAML files below each DIR; - reads stdin.
+    """Check the CircuitBreaker documents of each FILE, and of all YAML files below each DIR; - reads stdin.
 
     What would be refused is an error, and all of it is told; what is allowed but hardly meant is a warning.
     Documents of other kinds are skipped.

@@ -30,7 +30,7 @@ INDENT: Final = 2
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @access_option
 def explain(key: str, last: int, output: str, access: Access) -> None:
-    r"""Say why a breaker is where it is: what keeps it there, what comes next, and what led there.
+    """Say why a breaker is where it is: what keeps it there, what comes next, and what led there.
 
     \b
     Examples:

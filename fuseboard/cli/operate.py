@@ -96,7 +96,7 @@ _for: Final = click.option(
 @_asks
 @_for
 def trip(**asked: Any) -> None:  # noqa: ANN401  - click's options
-    r"""Open a breaker: the standby takes the traffic.
+    """Open a breaker: the standby takes the traffic.
 
     One that is open already becomes ForcedOpen, and stays open until `release` or `reset`. With --for it is
     ForcedOpen for that long. Where the mode is Observe or Disabled, no traffic is moved.
@@ -112,7 +112,7 @@ def trip(**asked: Any) -> None:  # noqa: ANN401  - click's options
 @click.command()
 @_asks
 def reset(**asked: Any) -> None:  # noqa: ANN401  - as above
-    r"""Close a breaker: its target takes all the traffic, and what spoke against it is forgotten.
+    """Close a breaker: its target takes all the traffic, and what spoke against it is forgotten.
 
     It ends ForcedOpen and a latch, and does not end a hold.
 
@@ -127,7 +127,7 @@ def reset(**asked: Any) -> None:  # noqa: ANN401  - as above
 @_asks
 @_for
 def hold(**asked: Any) -> None:  # noqa: ANN401  - as above
-    r"""Let nothing move a breaker but `trip` and `reset`, until `release`.
+    """Let nothing move a breaker but `trip` and `reset`, until `release`.
 
     What happens meanwhile is on the record.
 
@@ -141,7 +141,7 @@ def hold(**asked: Any) -> None:  # noqa: ANN401  - as above
 @click.command()
 @_asks
 def release(**asked: Any) -> None:  # noqa: ANN401  - as above
-    r"""End a hold, or ForcedOpen: the breaker goes on by itself.
+    """End a hold, or ForcedOpen: the breaker goes on by itself.
 
     \b
     Example:

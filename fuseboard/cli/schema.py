@@ -9,7 +9,7 @@ from fuseboard import crd
 
 @click.command()
 def schema() -> None:
-    r"""Print the CustomResourceDefinition of CircuitBreaker as YAML.
+    """Print the CustomResourceDefinition of CircuitBreaker as YAML.
 
     \b
     Examples:

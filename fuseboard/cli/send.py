@@ -26,7 +26,7 @@ _NEVER = "0001-01-01T00:00:00Z"
 @click.option("--resolved", is_flag=True, help="The alert is over.")
 @url_option
 def send(what: str, url: str, **alert: Any) -> None:  # noqa: ANN401  - click's options
-    r"""Send an alert as Alertmanager does, a failure event as a broker does, or a FILE of either.
+    """Send an alert as Alertmanager does, a failure event as a broker does, or a FILE of either.
 
     \b
     Examples:

@@ -27,7 +27,7 @@ _GUNICORN: Final = (
 @click.option("--port", default=8080, show_default=True, help="Port to listen on.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 in a container.")
 def serve(module: str, port: int, host: str) -> None:
-    r"""Serve one MODULE by HTTP, as its Knative Service does.
+    """Serve one MODULE by HTTP, as its Knative Service does.
 
     MODULE is functions.NAME, eventsources.NAME or fuseboard.relay. Where it finds the store and the broker
     stands in the environment: FUSEBOARD_REDIS_URL, K_SINK, FUSEBOARD_STATE_DIR, FUSEBOARD_KUBECONFIG.

@@ -23,7 +23,7 @@ _HEAD: Final = ("BREAKER", "STATE", "FOR", "MODE", "READY", "SERVING", "REASON")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @access_option
 def status(name: str | None, output: str, access: Access) -> None:
-    r"""Show the breakers, or the one called NAME (namespace/name).
+    """Show the breakers, or the one called NAME (namespace/name).
 
     \b
     Examples:

@@ -64,7 +64,7 @@ RELAY = "up"
     help="Act on this cluster. Without it every step is rehearsed: planned, printed and journaled, not sent.",
 )
 def up(path: Path, port: int, kubeconfig: Path | None) -> None:
-    r"""Run sources, functions, broker and store here, until Ctrl-C.
+    """Run sources, functions, broker and store here, until Ctrl-C.
 
     State is kept in $XDG_STATE_HOME/fuseboard (~/.local/state/fuseboard) and survives a restart.
 

@@ -9,8 +9,10 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
 from fuseboard import __version__
+from fuseboard.cli import cli
 from tests.cli.running import FUSEBOARD, POLICY, Up, alert, notification
 
 if TYPE_CHECKING:
@@ -176,3 +178,13 @@ def test_serve_names_what_is_missing(tmp_path: Path) -> None:
 
     assert found.returncode == 1
     assert "functions.nothing" in found.stderr
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_the_help_of_every_command_shows_an_example_on_a_line_of_its_own(name: str) -> None:
+    """What click was told to leave as it is, it leaves as it is."""
+    shown = CliRunner().invoke(cli, [name, "--help"]).output
+    lines = [line.strip() for line in shown.splitlines()]
+    assert "\\b" not in shown
+    example = next(number for number, line in enumerate(lines) if line in ("Example:", "Examples:"))
+    assert f"fuseboard {name}" in lines[example + 1]

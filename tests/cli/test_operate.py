@@ -225,8 +225,8 @@ def test_explain_names_the_pods_that_lacked(tmp_path: Path) -> None:
         up.becomes("OPEN")
         up.wait_for(lambda: "is not over" not in run("explain", "shop/login", "--url", up.url).stdout)
         shown = run("explain", "shop/login", "--url", up.url).stdout
-    assert "CLOSED → OPEN (epoch 1): 1 pods ready, minReady is 2" in shown
-    assert "stays  1 pods ready, minReady is 2" in shown
+    assert "CLOSED → OPEN (epoch 1): 1 pod is ready, minReady is 2" in shown
+    assert "stays  1 pod is ready, minReady is 2" in shown
     assert "target: 1/2 pods ready" in shown
 
 
