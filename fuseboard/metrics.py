@@ -15,6 +15,9 @@ _waiting: Final = Gauge("fuseboard_outbox_waiting", "Events in the outbox that t
 _silent: Final = Gauge(
     "fuseboard_watch_silent_seconds", "How long the API server has given no sign of life, by watch.", ["namespace"]
 )
+_deaf: Final = Gauge(
+    "fuseboard_source_silent_seconds", "How long a source has had no answer from whom it asks.", ["source"]
+)
 _lag: Final = Histogram(
     "fuseboard_events_lag_seconds",
     "From when the API server was told of a Kubernetes Event to when it was taken in.",
@@ -41,6 +44,11 @@ def watch_ended(namespace: str) -> None:
     """Forget a watch that has ended."""
     if (namespace,) in _silent._metrics:  # noqa: SLF001  - the library warns of removing what is not there
         _silent.remove(namespace)
+
+
+def source_silent(source: str, seconds: float) -> None:
+    """Note how long a source has had no answer; 0 where it has nothing to ask."""
+    _deaf.labels(source).set(seconds)
 
 
 def events_lag(seconds: float) -> None:

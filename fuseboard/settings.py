@@ -29,6 +29,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Where dead letters and a rehearsed cluster are kept."""
     policies: Path | None = None
     """The breaker table: a file of CircuitBreaker documents, or a folder of such files."""
+    prometheus_url: str = ""
+    """Where the load of targets is asked for; without, it is not known."""
+    prometheus_token_file: Path | None = None
+    """Holds the bearer token for it, where it wants one."""
+    alertmanager_url: str = ""
+    """Where it is asked whether alerts still fire: one address, or those of a cluster's members, with commas."""
+    alertmanager_token_file: Path | None = None
 
     def need_redis(self) -> str:
         """Return the store's URL.
@@ -78,13 +85,20 @@ class Settings(Struct, frozen=True, kw_only=True):
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     """Return the settings of a pod."""
     found = os.environ if environment is None else environment
-    state_dir, policies = found.get("FUSEBOARD_STATE_DIR"), found.get("FUSEBOARD_POLICIES")
+
+    def path(name: str) -> Path | None:
+        return Path(found[name]) if found.get(name) else None
+
     return Settings(
         redis_url=found.get("FUSEBOARD_REDIS_URL", ""),
         sink=found.get("K_SINK", ""),
         kubeconfig=found.get("FUSEBOARD_KUBECONFIG", IN_CLUSTER if "KUBERNETES_SERVICE_HOST" in found else ""),
-        state_dir=Path(state_dir) if state_dir else None,
-        policies=Path(policies) if policies else None,
+        state_dir=path("FUSEBOARD_STATE_DIR"),
+        policies=path("FUSEBOARD_POLICIES"),
+        prometheus_url=found.get("FUSEBOARD_PROMETHEUS_URL", ""),
+        prometheus_token_file=path("FUSEBOARD_PROMETHEUS_TOKEN_FILE"),
+        alertmanager_url=found.get("FUSEBOARD_ALERTMANAGER_URL", ""),
+        alertmanager_token_file=path("FUSEBOARD_ALERTMANAGER_TOKEN_FILE"),
     )
 
 

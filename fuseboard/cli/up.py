@@ -63,7 +63,14 @@ RELAY = "up"
     type=click.Path(path_type=Path),
     help="Act on this cluster. Without it every step is rehearsed: planned, printed and journaled, not sent.",
 )
-def up(path: Path, port: int, kubeconfig: Path | None) -> None:
+@click.option("--prometheus", default="", metavar="URL", help="Ask this Prometheus for the load of targets.")
+@click.option(
+    "--alertmanager",
+    default="",
+    metavar="URL",
+    help="Ask this Alertmanager (or several, with commas) whether alerts that hold still fire.",
+)
+def up(path: Path, port: int, kubeconfig: Path | None, prometheus: str, alertmanager: str) -> None:
     """Run sources, functions, broker and store here, until Ctrl-C.
 
     State is kept in $XDG_STATE_HOME/fuseboard (~/.local/state/fuseboard) and survives a restart.
@@ -72,6 +79,7 @@ def up(path: Path, port: int, kubeconfig: Path | None) -> None:
     Examples:
       fuseboard up -f examples/01-one-alert/breakers.yaml
       fuseboard up -f breakers.yaml --port 9000 --kubeconfig ~/.kube/staging
+      fuseboard up -f breakers.yaml --prometheus http://127.0.0.1:9090 --alertmanager http://127.0.0.1:9093
     """
     policies = load(path)
     with _state_dir() as state_dir, (state_dir / LOG).open("a", buffering=1, encoding="utf-8") as log:
@@ -82,6 +90,8 @@ def up(path: Path, port: int, kubeconfig: Path | None) -> None:
                 kubeconfig=str(kubeconfig) if kubeconfig else "",
                 state_dir=state_dir,
                 policies=path,
+                prometheus_url=prometheus,
+                alertmanager_url=alertmanager,
             )
             _run(settings, policies, listen, port)
 
