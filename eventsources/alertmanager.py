@@ -15,13 +15,15 @@ import re
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
+from fuseboard import load
+from fuseboard.alerts import FIRING, Alert, annotation_of, began, failure_of, shown
 from fuseboard.errors import InvalidInput, TooLarge, WrongContentType
-from fuseboard.events import JSON, Event, Failure, FailureDetected, FailureResolved, decode_json, digest
+from fuseboard.events import JSON, Event, FailureDetected, FailureResolved, decode_json
 from fuseboard.signals import folded
 from fuseboard.stores import Entry
 from fuseboard.stores.outbox import open_outbox
@@ -31,20 +33,13 @@ from fuseboard.targets import Table, involved
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from fuseboard.events import Failure
     from fuseboard.policy import Policy
     from fuseboard.settings import Settings
     from fuseboard.source import Notification, Outbox
     from fuseboard.stores import Store
-    from fuseboard.targets import Involved
 
 VERSION: Final = "4"
-
-REPLICA_LABELS: Final = frozenset({"prometheus_replica", "__replica__", "thanos_ruler_replica", "rule_replica"})
-"""Labels that name the Prometheus (or the ruler) of an HA pair that noticed, and not what it noticed.
-
-They are external labels of prometheus-operator, Cortex and Mimir, and Thanos. A plain ``replica`` is not among them,
-nor are ``instance`` and ``pod``: they tell real things apart, and the end of one must not be the end of the other.
-"""
 
 AHEAD_MS: Final = 5 * 60_000
 """How far a ``startsAt`` may be in the future before it is noted."""
@@ -62,34 +57,25 @@ SHOWN_LABELS: Final = (
 """The only labels that are put on the record; annotations never are."""
 
 _SEND_OWN: Final = "send Alertmanager's own webhook payload, without a custom template"
-_SEVERITY_LENGTH: Final = 64
 _SHOWN_LENGTH: Final = 128
 _SHOWN_EVENTS: Final = 100
 _MANY: Final = 1_000_000
-_OLDEST_MS: Final = 946_684_800_000
-_DAY_MS: Final = 24 * 3_600_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
 _CLUSTER: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
-_SORTED: Final = msgspec.json.Encoder(order="deterministic")
-
-Moment = Annotated[datetime, Meta(tz=True)]
-
-
-class Alert(Struct, frozen=True, rename="camel"):
-    """The part of an alert that is looked at."""
-
-    labels: dict[str, str]
-    status: Literal["firing", "resolved"]
-    starts_at: Moment
-    ends_at: Any = None
-    """Read for a resolved alert only, and only to tell one resolve from another."""
 
 
 class Quarantined(Struct, frozen=True):
     """An alert that cannot be read, and why."""
 
     index: int
+    reason: str
+    labels: dict[str, str]
+
+
+class NoLoad(Struct, frozen=True):
+    """An alert that counts, but whose annotation is not the load that its breaker's policy expects there."""
+
+    breaker: str
     reason: str
     labels: dict[str, str]
 
@@ -109,6 +95,7 @@ class Translation(Struct, frozen=True):
     """Alerts that Alertmanager left out (``max_alerts``); nothing is inferred from that."""
     ahead: int
     """Alerts that began in the future, by our clock."""
+    no_loads: tuple[NoLoad, ...] = ()
 
     @property
     def entry(self) -> Entry:
@@ -119,11 +106,13 @@ class Translation(Struct, frozen=True):
             "quarantined": len(self.quarantined),
             "truncated": self.truncated,
             "ahead": self.ahead,
+            "noLoad": len(self.no_loads),
         }
         told = {name: count for name, count in counts.items() if count}
         samples = {
             "unmatchedAlerts": self.strangers,
             "quarantinedAlerts": self.quarantined[:SAMPLES],
+            "noLoadAlerts": self.no_loads[:SAMPLES],
             "events": [f"{event.subject} {event.id}" for event in self.events[:_SHOWN_EVENTS]],
         }
         reason = ", ".join((f"{self.alerts} alerts", *(f"{count} {name}" for name, count in told.items())))
@@ -137,14 +126,22 @@ class _Tables:
     __slots__ = ("_built",)
 
     def __init__(self) -> None:
-        self._built: tuple[Mapping[str, Policy], Table] = ({}, Table(()))
+        self._built: tuple[Mapping[str, Policy], Table, Mapping[str, str]] = ({}, Table(()), {})
 
-    def of(self, policies: Mapping[str, Policy]) -> Table:
-        known, table = self._built
+    def of(self, policies: Mapping[str, Policy]) -> tuple[Table, Mapping[str, str]]:
+        """Return the table, and the annotation that holds the load, by breaker, where a policy names one."""
+        known, table, annotations = self._built
         if known is not policies:
-            table = Table(policies.values())
-            self._built = policies, table
-        return table
+            table, annotations = Table(policies.values()), dict(_annotations(policies))
+            self._built = policies, table, annotations
+        return table, annotations
+
+
+def _annotations(policies: Mapping[str, Policy]) -> Iterator[tuple[str, str]]:
+    for key, policy in policies.items():
+        wanted = policy.spec.signals.load
+        if wanted is not None and wanted.annotation:
+            yield key, wanted.annotation
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +159,12 @@ class Alertmanager:
     def receive(self, notification: Notification) -> None:
         """Take a notification in; when this returns, its signals are on disk."""
         if notification.content_type.partition(";")[0].strip().lower() != JSON:
-            message = f"the content type is {_shown(notification.content_type)!r}: send {JSON}"
+            message = f"the content type is {shown(notification.content_type)!r}: send {JSON}"
             raise WrongContentType(message)
         cluster = _cluster(notification.query)
         payload = decode_json(notification.body)
-        table = self._tables.of(self.store.table())
-        translation = translate(payload, table, cluster, now=round(self.clock() * 1000))
+        table, annotations = self._tables.of(self.store.table())
+        translation = translate(payload, table, cluster, round(self.clock() * 1000), annotations)
         self.outbox.append(translation.events, translation.entry)
 
     def check(self) -> None:
@@ -181,8 +178,12 @@ def new(settings: Settings) -> Alertmanager:
     return Alertmanager(open_store(url), open_outbox(url))
 
 
-def translate(payload: object, table: Table, cluster: str, now: int) -> Translation:
+def translate(
+    payload: object, table: Table, cluster: str, now: int, annotations: Mapping[str, str] | None = None
+) -> Translation:
     """Return what a notification says to the breakers of the table; ``now`` is only held against ``startsAt``.
+
+    ``annotations`` names the one that holds the load, by breaker.
 
     Raises:
         InvalidInput: it is no notification of version 4.
@@ -191,21 +192,22 @@ def translate(payload: object, table: Table, cluster: str, now: int) -> Translat
     """
     sent = _alerts(payload)
     alerts, quarantined = _read(sent)
-    told, strangers = _Told(), []
+    told, loads, strangers = _Told(), _Loads(annotations or {}), []
     for alert in alerts:
         about = involved(alert.labels)
         breakers = table.counting(about, alert.labels) if about is not None else ()
         if about is None or not breakers:
             strangers.append(alert.labels)
             continue
-        failure = _failure(alert, about, now)
+        failure = failure_of(alert, about, now)
         for breaker in breakers:
-            told.add(breaker, failure, fires=alert.status == "firing")
+            told.add(breaker, failure, fires=alert.status == FIRING)
+            loads.add(breaker, alert, failure)
     source = f"/alertmanager/{cluster}" if cluster else "/alertmanager"
     soon = _EPOCH + timedelta(milliseconds=now + AHEAD_MS)
     return Translation(
         source=source,
-        events=tuple(told.events(source)),
+        events=(*loads.events(source), *told.events(source)),
         alerts=len(sent),
         accepted=len(alerts) - len(strangers),
         unmatched=len(strangers),
@@ -213,6 +215,7 @@ def translate(payload: object, table: Table, cluster: str, now: int) -> Translat
         quarantined=quarantined,
         truncated=_truncated(payload),
         ahead=sum(alert.starts_at > soon for alert in alerts),
+        no_loads=tuple(loads.unreadable),
     )
 
 
@@ -230,7 +233,7 @@ class _Told:
         known = (self._firing if fires else self._resolved).setdefault(breaker, {})
         twin = known.get(failure.condition)
         choose = min if fires else max
-        known[failure.condition] = failure if twin is None else choose(twin, failure, key=_began)
+        known[failure.condition] = failure if twin is None else choose(twin, failure, key=began)
 
     def events(self, source: str) -> Iterator[Event]:
         for breaker in sorted(self._firing.keys() | self._resolved.keys()):
@@ -240,13 +243,40 @@ class _Told:
             yield from folded(source, breaker, FailureResolved, over)
 
 
+class _Loads:
+    """The load that firing alerts carry for the breakers whose policy names an annotation; of several, the highest."""
+
+    __slots__ = ("_annotations", "_found", "unreadable")
+
+    def __init__(self, annotations: Mapping[str, str]) -> None:
+        self._annotations = annotations
+        self._found: dict[str, tuple[float, str]] = {}
+        self.unreadable: list[NoLoad] = []
+
+    def add(self, breaker: str, alert: Alert, failure: Failure) -> None:
+        name = self._annotations.get(breaker)
+        text = annotation_of(alert, name) if name and alert.status == FIRING else None
+        if text is None:
+            return
+        found = load.number(text)
+        if found is None:
+            reason = f"annotation {shown(name or '')} is no number of 0 or more: write {{{{ $value }}}}, not humanized"
+            self.unreadable.append(NoLoad(breaker, reason, _sample(alert.labels)))
+            return
+        self._found[breaker] = max(self._found.get(breaker, (found, failure.key)), (found, failure.key))
+
+    def events(self, source: str) -> Iterator[Event]:
+        for breaker, (found, key) in sorted(self._found.items()):
+            yield load.changed(breaker, found, key, source)
+
+
 def _alerts(payload: object) -> list[object]:
     if not isinstance(payload, dict):
         raise InvalidInput(f"the body is not a JSON object: {_SEND_OWN}")
     if payload.get("version") != VERSION:
         version = payload.get("version", "missing")
-        shown = _shown(repr(version)) if isinstance(version, str | int | float | None) else "no text"
-        raise InvalidInput(f"version is {shown}, only {VERSION!r} is understood: {_SEND_OWN}")
+        sent = shown(repr(version)) if isinstance(version, str | int | float | None) else "no text"
+        raise InvalidInput(f"version is {sent}, only {VERSION!r} is understood: {_SEND_OWN}")
     alerts = payload.get("alerts")
     if not isinstance(alerts, list):
         state = "not an array" if "alerts" in payload else "missing"
@@ -284,59 +314,16 @@ def _why(error: msgspec.ValidationError) -> str:
     return str(error)[:_SHOWN_LENGTH]
 
 
-def _failure(alert: Alert, about: Involved, now: int) -> Failure:
-    labels = alert.labels
-    if not REPLICA_LABELS.isdisjoint(labels):
-        labels = {name: value for name, value in labels.items() if name not in REPLICA_LABELS}
-    condition = digest(_SORTED.encode(labels).decode())
-    began = _millis(alert.starts_at)
-    ended = f":{_end(alert.ends_at)}" if alert.status == "resolved" else ""
-    name = _shown(labels.get("alertname") or "alert without a name")
-    # No summary: annotations may hold secrets, and all else is in the cause already.
-    return Failure(
-        key=f"{condition}:{began}:{alert.status}{ended}",
-        cause=f"{name} {about.kind}/{about.name}",
-        condition=condition,
-        severity=_shown(labels.get("severity", "")).lower()[:_SEVERITY_LENGTH],
-        started_at=began if _OLDEST_MS <= began <= now + _DAY_MS else 0,
-    )
-
-
-def _millis(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MILLISECOND
-
-
-def _end(ends_at: object) -> int:
-    try:
-        return _millis(msgspec.convert(ends_at, Moment))
-    except msgspec.ValidationError:
-        return 0  # a resolve is a resolve, whenever it was
-
-
-def _began(failure: Failure) -> tuple[int, str]:
-    return failure.started_at, failure.key
-
-
 def _cluster(query: Mapping[str, str]) -> str:
     cluster = query.get("cluster")
     if cluster is None:
         return ""
     if not _CLUSTER.fullmatch(cluster):
-        message = f"cluster is {_shown(cluster)!r}: expected lower case letters, digits and '-', as in ?cluster=eu-1"
+        message = f"cluster is {shown(cluster)!r}: expected lower case letters, digits and '-', as in ?cluster=eu-1"
         raise InvalidInput(message)
     return cluster
 
 
 def _sample(labels: Mapping[str, object]) -> dict[str, str]:
     found = ((name, labels.get(name)) for name in SHOWN_LABELS)
-    return {name: _shown(value) for name, value in found if isinstance(value, str)}
-
-
-def _shown(text: str) -> str:
-    """Return text that others wrote fit to be shown: short, without control or formatting characters."""
-    text = text[:_SHOWN_LENGTH]
-    return (
-        text
-        if text.isprintable()
-        else "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
-    )
+    return {name: shown(value) for name, value in found if isinstance(value, str)}

@@ -136,6 +136,9 @@ class Store(Protocol):
 
         """
 
+    def holding(self) -> list[Record]:
+        """Return the records of all breakers that hold a condition; one that cannot be read is left out."""
+
     def change(self, key: str, decide: Decide) -> Change:
         """Change a record in one atomic step; where ``decide`` raises, nothing is changed.
 

@@ -68,6 +68,11 @@ class MemoryStore:
         with self._lock:
             return self._record(key)
 
+    def holding(self) -> list[Record]:
+        """See ``Store.holding``."""
+        with self._lock:
+            return [self._record(key) for key in sorted(self._policies) if self._rows[key][0].conditions]
+
     def change(self, key: str, decide: Decide) -> Change:
         """See ``Store.change``."""
         with self._lock:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections import OrderedDict, deque
+from contextlib import suppress
 from itertools import count
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -25,7 +26,7 @@ from fuseboard.state import Breaker
 from fuseboard.stores import DEBT, TIMER, Change, Due, Entry, Record
 from fuseboard.stores.connection import Line, StoreClock, connect, errors_translated, refuse_forgetful
 from fuseboard.stores.scripts import CHANGE, FIELDS, NAMESPACES, TAKE_DUE, due_keys, keys_of
-from fuseboard.stores.table import Table
+from fuseboard.stores.table import CHUNK, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 MAX_CONTENTION_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 0.008
 CACHED_ROWS: Final = 4_096
+
+_CONDITIONS: Final = b'"conditions":{'
 
 _encode: Final = msgspec.json.Encoder().encode
 _policy: Final = msgspec.json.Decoder(Policy).decode
@@ -148,6 +151,26 @@ class RedisStore:
         row = _Row(key)
         self._fetch(key, row)
         return self._known(key, row)
+
+    def holding(self) -> list[Record]:
+        """See ``Store.holding``."""
+        keys, found = sorted(self.table()), []
+        for start in range(0, len(keys), CHUNK):
+            chunk = keys[start : start + CHUNK]
+            with errors_translated("looking for conditions that hold"):
+                pipe = self._client.pipeline(transaction=False)
+                for key in chunk:
+                    pipe.hget(keys_of(key)[0], "breaker")
+                states = cast("list[bytes | None]", pipe.execute())
+            # Most hold none: only those that do are read.
+            found += [key for key, state in zip(chunk, states, strict=True) if _CONDITIONS in (state or b"")]
+        return [record for key in found if (record := self._held(key)) is not None]
+
+    def _held(self, key: str) -> Record | None:
+        with suppress(NotEnrolled, RecordCorrupt):
+            record = self.read(key)
+            return record if record.breaker.conditions else None
+        return None
 
     def change(self, key: str, decide: Decide) -> Change:
         """See ``Store.change``.

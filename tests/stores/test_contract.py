@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from fuseboard.errors import Busy, NotEnrolled
+from fuseboard.evidence import Condition, Resolved
 from fuseboard.placement import Placement, Result, Shares
 from fuseboard.state import Breaker, State
 from fuseboard.stores import DEBT, JOURNAL_CAP, TIMER, Change, Entry, Record
@@ -106,6 +107,25 @@ def test_a_change_is_there_for_the_next_one(store: Store) -> None:
     """Every decision sees all that were made before."""
     assert [store.change(KEY, one_more).answer for _ in range(5)] == [1, 2, 3, 4, 5]
     assert store.read(KEY).breaker.epoch == 5
+
+
+def test_only_those_that_hold_a_condition_are_found(empty: Store) -> None:
+    """Of more breakers than fit into one look, and whatever else they remember."""
+    empty.apply([policy(f"b{n}") for n in range(1_200)])
+    now = empty.read("shop/b1").now
+    held = {"0" * 32: Condition(cause="x", weight=3, since=now, seen=now)}
+    assert empty.holding() == []
+    for key in ("shop/b3", "shop/b999"):
+        empty.change(key, becomes(Breaker(state=State.LIMITED, epoch=1, conditions=held)))
+    empty.change("shop/b4", becomes(Breaker(reason='"conditions":{"a"', resolved={"a": Resolved(0, now)})))
+    empty.change("shop/b5", becomes(Breaker(conditions=held)))
+    empty.change("shop/b5", becomes(Breaker(epoch=1)))
+
+    found = empty.holding()
+
+    assert [(each.policy.key, each.breaker.conditions) for each in found] == [("shop/b3", held), ("shop/b999", held)]
+    empty.apply([policy("b3")])
+    assert [each.policy.key for each in empty.holding()] == ["shop/b3"]
 
 
 def test_a_change_keeps_all_of_a_record(store: Store) -> None:
