@@ -650,7 +650,7 @@ class TestMissingAndStrange:
 
 def loaded(value: object, labels: Mapping[str, str | None] | None = None, **fields: object) -> Payload:
     """Return an alert with an annotation."""
-    return alert(labels=labels, annotations={"load": value}, **fields)
+    return alert("warning", labels, annotations={"load": value}, **fields)
 
 
 def loads(*alerts: Payload, annotation: str = "load") -> tuple[list[float], Translation]:
