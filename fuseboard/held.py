@@ -23,17 +23,17 @@ from typing import TYPE_CHECKING, Final, Protocol
 from msgspec import Struct
 
 from fuseboard.alerts import FIRING, RESOLVED, Alert, Moment, began, condition_of, failure_of
-from fuseboard.breaker import State
 from fuseboard.events import Failure
 from fuseboard.policy import millis
+from fuseboard.state import State
 from fuseboard.targets import Table, involved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from fuseboard.breaker import Breaker
     from fuseboard.evidence import Condition
     from fuseboard.policy import Policy
+    from fuseboard.state import Breaker
 
 RESOLVE_TIMEOUT_S: Final = 300.0
 """Alertmanager's default ``resolve_timeout``: an alert that nobody has posted for so long is over."""
