@@ -43,7 +43,15 @@ class Answer(NamedTuple):
 class Asker:
     """One address that is asked, over a few connections that are kept."""
 
-    def __init__(self, url: str, token_file: Path | None = None, *, lanes: int = 1, max_bytes: int = 1_048_576) -> None:
+    def __init__(
+        self,
+        url: str,
+        token_file: Path | None = None,
+        *,
+        lanes: int = 1,
+        max_bytes: int = 1_048_576,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
         """Connect nothing yet.
 
         Raises:
@@ -55,7 +63,8 @@ class Asker:
         self.url = url.rstrip("/")
         self._token_file = token_file
         self._max_bytes = max_bytes
-        self._http = urllib3.PoolManager(maxsize=lanes, retries=False, timeout=DEADLINE_S)
+        self._deadline_s = deadline_s
+        self._http = urllib3.PoolManager(maxsize=lanes, retries=False, timeout=deadline_s)
 
     def get(self, path: str, fields: Mapping[str, str] | None = None) -> Answer:
         """Return the answer, whatever its status.
@@ -64,7 +73,7 @@ class Asker:
             Unavailable: there is none within the deadline, or it is too long.
 
         """
-        give_up = time.monotonic() + DEADLINE_S
+        give_up = time.monotonic() + self._deadline_s
         try:
             response = self._http.request(
                 "GET", self.url + path, fields=fields, headers=self._headers(), redirect=False, preload_content=False
@@ -91,7 +100,7 @@ class Asker:
             if length > self._max_bytes:
                 raise Unavailable(f"{self.url} answers with more than {self._max_bytes} bytes")
             if time.monotonic() > give_up:
-                raise Unavailable(f"{self.url} has not answered within {DEADLINE_S:g} s")
+                raise Unavailable(f"{self.url} has not answered within {self._deadline_s:g} s")
             yield chunk
 
     def _headers(self) -> dict[str, str]:

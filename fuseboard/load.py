@@ -34,7 +34,6 @@ NOTICED_FROM: Final = 0.01
 TOLD_ANYWAY: Final = 10
 """Every tenth answer is told whatever it says: what was lost is not lost for long."""
 
-SHORTEST_MS: Final = 1_000
 FIRST_WITHIN_MS: Final = 15_000
 """A query that is new is asked within so long, and not only in its next slot."""
 
@@ -100,7 +99,7 @@ def slots_of(policy: Policy) -> Slots | None:
     load = policy.spec.signals.load
     if load is None or not load.query:
         return None
-    return Slots(max(millis(load.every), SHORTEST_MS), int(digest(policy.key)[:12], 16))
+    return Slots(millis(load.every), int(digest(policy.key)[:12], 16))
 
 
 def reading(body: bytes, moment: int) -> float:

@@ -1,0 +1,276 @@
+"""Loads become signals: from a real Prometheus, and from servers that are worse than it ever is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event as Flag
+from threading import Thread
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from eventsources.prometheus import LANES, Prometheus
+from fuseboard.asking import Asker
+from fuseboard.errors import StoreUnavailable, Unavailable
+from fuseboard.events import Event, LoadChanged
+from fuseboard.stores.memory import MemoryStore
+from fuseboard.validation import parse
+from tests.ports import free_port
+from tests.real import prometheus as real
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from fuseboard.policy import Policy
+    from fuseboard.stores import Entry
+
+
+DEADLINE_S: Final = 1.0
+NO_NUMBERS: Final = {
+    "nothing": ('sum(load{service="nobody"})', "no element"),
+    "several": ('label_replace(load, "a", "b", "", "") or load', "several elements"),
+    "infinite": ("load / 0", "not finite"),
+    "nan": ("load * 0 / 0", "not finite"),
+    "negative": ("-load", "negative"),
+    "text": ('"150"', "no number"),
+    "range": ("load[1m]", "no number"),
+    "broken": ("sum(((", "refused: invalid parameter"),
+    "ambiguous": ('load + on () (load or label_replace(load, "a", "b", "", ""))', "refused"),
+}
+
+
+def policy(name: str, query: str, every: str = "1s") -> Policy:
+    """Return a policy with a query."""
+    document = {"apiVersion": "fuseboard.dev/v1alpha1", "kind": "CircuitBreaker", "metadata": {"name": name}}
+    load = {"query": query, "every": every}
+    return parse({**document, "spec": {"target": {"name": name, "capacity": 100}, "signals": {"load": load}}}, "")
+
+
+class Kept:
+    """An outbox that keeps everything, or is gone."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.entries: list[Entry] = []
+        self.gone = False
+
+    def append(self, events: Sequence[Event], entry: Entry) -> None:
+        if self.gone:
+            raise StoreUnavailable("redis does not answer")
+        self.events.extend(events)
+        self.entries.append(entry)
+
+    def loads(self, name: str = "login") -> list[float]:
+        """Return what a breaker was told."""
+        found = [each.data for each in self.events if each.subject == f"default/{name}"]
+        return [each.load for each in found if isinstance(each, LoadChanged)]
+
+    def complaints(self) -> dict[str, list[str]]:
+        """Return what is wrong with queries, by breaker."""
+        found: dict[str, list[str]] = {}
+        for entry in self.entries:
+            for key, text in entry.detail.get("complaints", {}).items():
+                found.setdefault(key, []).append(text)
+        return found
+
+
+class Running:
+    """The source in a thread."""
+
+    def __init__(self, url: str, *policies: Policy, clock: Callable[[], float] = time.time) -> None:
+        self.store = MemoryStore(lambda: round(time.time() * 1000))
+        self.store.apply(policies)
+        self.outbox = Kept()
+        self._asker = Asker(url, lanes=LANES, deadline_s=DEADLINE_S) if url else None
+        self.source = Prometheus(self.store, self.outbox, self._asker, clock)
+        self._stop = Flag()
+        self._thread = Thread(target=self.source.run, args=(self._stop,))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        if self._asker is not None:
+            self._asker.close()
+
+
+def wait_for(condition: Callable[[], object], within_s: float = 15.0) -> None:
+    """Wait until something is so."""
+    give_up = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def prometheus() -> Iterator[real.Prometheus]:
+    """A real Prometheus that scrapes a real process with a load of 50."""
+    real.require_binary()
+    with real.Exporter() as login, real.Prometheus(login.address) as running:
+        login.carry(50)
+        running.shows("load", 50)
+        yield running
+
+
+class TestRealPrometheus:
+    """What a real one answers."""
+
+    def test_a_load_is_told(self, prometheus: real.Prometheus) -> None:
+        """With the source's name, and an id that two replicas share."""
+        mine = policy("login", "sum(load)", every="2s")
+        with Running(prometheus.url, mine) as one, Running(prometheus.url, mine) as other:
+            wait_for(lambda: one.outbox.events and other.outbox.events)
+            assert one.outbox.loads()[0] == other.outbox.loads()[0] == 50
+            assert one.outbox.events[0].source == "/prometheus"
+            assert one.outbox.events[0].id == other.outbox.events[0].id
+            one.source.check()
+
+    def test_what_is_no_number_is_said_once_and_not_told(self, prometheus: real.Prometheus) -> None:
+        """Others are told their load meanwhile."""
+        policies = [policy(name, query) for name, (query, _) in NO_NUMBERS.items()]
+        with Running(prometheus.url, *policies, policy("login", "load")) as running:
+            wait_for(lambda: len(running.outbox.complaints()) == len(NO_NUMBERS) and running.outbox.loads())
+            time.sleep(2.5)
+            found = running.outbox.complaints()
+            assert found.keys() == {f"default/{name}" for name in NO_NUMBERS}
+            for name, (_, problem) in NO_NUMBERS.items():
+                (complaint,) = found[f"default/{name}"]
+                assert complaint.startswith(problem)
+            assert {each.subject for each in running.outbox.events} == {"default/login"}
+            running.source.check()
+
+    def test_a_paused_prometheus_is_waited_for(self, prometheus: real.Prometheus) -> None:
+        """It takes the question and says nothing: told nothing, and its next answer counts."""
+        with Running(prometheus.url, policy("login", "load")) as running:
+            wait_for(running.outbox.loads)
+            os.kill(prometheus.pid, signal.SIGSTOP)
+            try:
+                before = len(running.outbox.events)
+                wait_for(lambda: "does not answer" in running.source._away)
+                assert len(running.outbox.events) <= before + 1
+            finally:
+                os.kill(prometheus.pid, signal.SIGCONT)
+            wait_for(lambda: running.source._away == "", within_s=20)
+
+    def test_a_query_that_changes_is_asked_anew_and_one_that_goes_is_not(self, prometheus: real.Prometheus) -> None:
+        """The table decides, also while it runs."""
+        with Running(prometheus.url, policy("login", "load"), policy("cart", "load")) as running:
+            wait_for(lambda: running.outbox.loads() and running.outbox.loads("cart"))
+            running.store.apply([policy("login", "load * 3")])
+            wait_for(lambda: 150 in running.outbox.loads())
+            told = len(running.outbox.loads("cart"))
+            time.sleep(2.0)
+            assert len(running.outbox.loads("cart")) == told
+
+    def test_what_could_not_be_told_is_told_by_the_next_answer(self, prometheus: real.Prometheus) -> None:
+        """The outbox was away: nothing is kept, nothing is lost."""
+        with Running(prometheus.url, policy("login", "load")) as running:
+            running.outbox.gone = True
+            time.sleep(3.0)
+            running.outbox.gone = False
+            wait_for(running.outbox.loads, within_s=3.0)
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Answers 5 to any query, but for some that it is worse to."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        """Answer a query."""
+        fields = parse_qs(urlsplit(self.path).query)
+        (query,), (moment,) = fields["query"], fields["time"]
+        self.asked.append(query)
+        if query.startswith("slow"):
+            time.sleep(3)
+            return
+        self.send_response({"denied": 401, "moved": 302, "busy": 503}.get(query, 200))
+        self.send_header("Location", f"http://{self.headers['Host']}/elsewhere")
+        self.end_headers()
+        if query == "endless":
+            with_everything = b" " * 65_536
+            for _ in range(64):
+                self.wfile.write(with_everything)
+        body = f'{{"status":"success","data":{{"resultType":"scalar","result":[{moment},"5"]}}}}'
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_: Any) -> None:  # noqa: ANN401  - the signature of the standard library
+        """Say nothing."""
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """Run it; yield its address."""
+    Answers.asked.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as running:
+        running.daemon_threads = True
+        running.block_on_close = False
+        thread = Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_slow_queries_do_not_hold_up_the_others() -> None:
+    """Seven that never end leave a lane, and are asked more seldom from then on."""
+    slow = [policy(f"slow{n}", f"slow{n}") for n in range(LANES - 1)]
+    with server() as url, Running(url, *slow, policy("login", "load")) as running:
+        wait_for(running.outbox.loads, within_s=4.0)
+        time.sleep(6.0)
+        assert Answers.asked.count("load") >= 5
+        assert Answers.asked.count("slow0") <= 3
+        assert not any(running.outbox.loads(f"slow{n}") for n in range(LANES - 1))
+
+
+@pytest.mark.parametrize("query", ["denied", "moved", "busy", "endless"])
+def test_no_answer_to_the_question_is_no_load(query: str) -> None:
+    """It is the address or the token that is wrong, or the server is busy: nothing is said against the query."""
+    with server() as url, Running(url, policy("login", query)) as running:
+        wait_for(lambda: running.source._away)
+        assert running.outbox.entries == []
+        assert "/elsewhere" not in Answers.asked
+
+
+def test_who_is_not_there_makes_this_not_ready_after_a_while() -> None:
+    """But only if there is something to ask."""
+    url = f"http://127.0.0.1:{free_port()}"
+    with Running(url, policy("login", "load")) as running, Running(url) as idle:
+        wait_for(lambda: running.source._away)
+        running.source.check()
+        for each in (running, idle):
+            each.source._answered_at -= 151
+        with pytest.raises(Unavailable, match="no answer of Prometheus for 15"):
+            running.source.check()
+        idle.source.check()
+
+
+def test_a_failed_query_is_asked_ever_more_seldom() -> None:
+    """Up to once a minute, and one that is asked more seldom anyhow stays so."""
+    with Running("", policy("login", "load"), policy("cart", "load", every="5m")) as running:
+        wait_for(lambda: running.source._queries)
+        login, cart = (running.source._queries[f"default/{name}"] for name in ("login", "cart"))
+        waits = []
+        for failed in (0, 1, 2, 5, 6, 100):
+            login.failed = cart.failed = failed
+            waits.append(login.wait())
+            assert cart.wait() == 300_000
+        assert waits == [1_000, 2_000, 4_000, 32_000, 60_000, 60_000]
+
+
+def test_without_an_address_nothing_is_asked_and_it_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """And it is ready: nobody has to have a Prometheus."""
+    with Running("", policy("login", "load")) as running:
+        time.sleep(3.0)
+        running.source.check()
+    assert capsys.readouterr().out.count("prometheus.no_address") == 1
+    assert running.outbox.entries == []
