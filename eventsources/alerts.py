@@ -84,8 +84,10 @@ class Alerts:
         if not self._askers:
             stop.wait()
             return
-        while not stop.wait(self._pace.every):
+        while True:
             self.look()
+            if stop.wait(self._pace.every):
+                return
 
     def check(self) -> None:
         """Do nothing if it is known whether alerts still fire, or nobody has to know.

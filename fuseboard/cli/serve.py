@@ -30,7 +30,8 @@ def serve(module: str, port: int, host: str) -> None:
     """Serve one MODULE by HTTP, as its Knative Service does.
 
     MODULE is functions.NAME, eventsources.NAME or fuseboard.relay. Where it finds the store and the broker
-    stands in the environment: FUSEBOARD_REDIS_URL, K_SINK, FUSEBOARD_STATE_DIR, FUSEBOARD_KUBECONFIG.
+    stands in the environment: FUSEBOARD_REDIS_URL, K_SINK, FUSEBOARD_STATE_DIR, FUSEBOARD_KUBECONFIG,
+    FUSEBOARD_PROMETHEUS_URL, FUSEBOARD_ALERTMANAGER_URL.
 
     \b
     Example:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event as Flag
 from threading import Thread
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
-from urllib.parse import parse_qs, urlsplit
+from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -20,6 +18,7 @@ from fuseboard.errors import StoreUnavailable, Unavailable
 from fuseboard.events import Event, LoadChanged
 from fuseboard.stores.memory import MemoryStore
 from fuseboard.validation import parse
+from tests.asked import answering
 from tests.ports import free_port
 from tests.real import prometheus as real
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from fuseboard.policy import Policy
     from fuseboard.stores import Entry
+    from tests.asked import Request
 
 
 DEADLINE_S: Final = 1.0
@@ -179,66 +179,46 @@ class TestRealPrometheus:
             wait_for(running.outbox.loads, within_s=3.0)
 
 
-class Answers(BaseHTTPRequestHandler):
+class Server:
     """Answers 5 to any query, but for some that it is worse to."""
 
-    asked: ClassVar[list[str]] = []
+    def __init__(self) -> None:
+        self.asked: list[str] = []
 
-    def do_GET(self) -> None:
-        """Answer a query."""
-        fields = parse_qs(urlsplit(self.path).query)
-        (query,), (moment,) = fields["query"], fields["time"]
+    def __call__(self, request: Request) -> None:
+        path, _, fields = request.path.partition("?")
+        query = parse_qs(fields).get("query", [path])[0]
         self.asked.append(query)
         if query.startswith("slow"):
             time.sleep(3)
             return
-        self.send_response({"denied": 401, "moved": 302, "busy": 503}.get(query, 200))
-        self.send_header("Location", f"http://{self.headers['Host']}/elsewhere")
-        self.end_headers()
-        if query == "endless":
-            with_everything = b" " * 65_536
-            for _ in range(64):
-                self.wfile.write(with_everything)
+        status = {"denied": 401, "moved": 302, "busy": 503}.get(query, 200)
+        moment = parse_qs(fields).get("time", ["0"])[0]
         body = f'{{"status":"success","data":{{"resultType":"scalar","result":[{moment},"5"]}}}}'
-        self.wfile.write(body.encode())
-
-    def log_message(self, *_: Any) -> None:  # noqa: ANN401  - the signature of the standard library
-        """Say nothing."""
+        padding = b" " * 2_000_000 if query == "endless" else b""
+        request.answer(padding + body.encode(), status, Location=f"http://{request.headers['Host']}/elsewhere")
 
 
-@contextmanager
-def server() -> Iterator[str]:
-    """Run it; yield its address."""
-    Answers.asked.clear()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as running:
-        running.daemon_threads = True
-        running.block_on_close = False
-        thread = Thread(target=running.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_slow_queries_do_not_hold_up_the_others() -> None:
     """Seven that never end leave a lane, and are asked more seldom from then on."""
     slow = [policy(f"slow{n}", f"slow{n}") for n in range(LANES - 1)]
-    with server() as url, Running(url, *slow, policy("login", "load")) as running:
+    server = Server()
+    with answering(server) as url, Running(url, *slow, policy("login", "load")) as running:
         wait_for(running.outbox.loads, within_s=4.0)
         time.sleep(6.0)
-        assert Answers.asked.count("load") >= 5
-        assert Answers.asked.count("slow0") <= 3
+        assert server.asked.count("load") >= 5
+        assert server.asked.count("slow0") <= 3
         assert not any(running.outbox.loads(f"slow{n}") for n in range(LANES - 1))
 
 
 @pytest.mark.parametrize("query", ["denied", "moved", "busy", "endless"])
 def test_no_answer_to_the_question_is_no_load(query: str) -> None:
     """It is the address or the token that is wrong, or the server is busy: nothing is said against the query."""
-    with server() as url, Running(url, policy("login", query)) as running:
+    server = Server()
+    with answering(server) as url, Running(url, policy("login", query)) as running:
         wait_for(lambda: running.source._away)
         assert running.outbox.entries == []
-        assert "/elsewhere" not in Answers.asked
+        assert "/elsewhere" not in server.asked
 
 
 def test_who_is_not_there_makes_this_not_ready_after_a_while() -> None:

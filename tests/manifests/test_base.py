@@ -16,6 +16,7 @@ from fuseboard.cli.serve import _GUNICORN
 from fuseboard.cli.up import names
 from fuseboard.local import TriggerSpec, read_triggers
 from fuseboard.policyfile import load
+from fuseboard.settings import from_environment
 from tests.manifests.reading import KNATIVE, ROOT, SERVING, documents, environment, folder, of_kind, pods
 
 if TYPE_CHECKING:
@@ -74,6 +75,20 @@ def test_the_sources_are_the_watchers_and_the_relay() -> None:
     assert len(set(served.values())) == len(served)
     for each in containers:
         assert each["args"][-1] == f"--port={each['ports'][0]['containerPort']}"
+
+
+def test_who_asks_is_told_where_and_nobody_has_to_be() -> None:
+    """Prometheus' and Alertmanager's addresses come from a ConfigMap that need not be there."""
+    containers = of_kind(BASE, "Deployment")["sources"]["spec"]["template"]["spec"]["containers"]
+    asked = {
+        each["name"]: [value["configMapKeyRef"] for value in environment(each).values() if "configMapKeyRef" in value]
+        for each in containers
+    }
+
+    for name, key in (("prometheus", "FUSEBOARD_PROMETHEUS_URL"), ("alerts", "FUSEBOARD_ALERTMANAGER_URL")):
+        assert asked.pop(name) == [{"name": "fuseboard-endpoints", "key": key, "optional": True}]
+        assert getattr(from_environment({key: "http://there:9090"}), key.removeprefix("FUSEBOARD_").lower())
+    assert not any(asked.values())
 
 
 def test_what_is_bound_to_the_broker_is_there() -> None:

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -128,6 +128,8 @@ class Alertmanager:
     max_alerts: int = 0
     bearer_token: str | None = None
     retention: str = "1h"
+    # Another than 0, to take the place of one that is gone.
+    port: int = 0
     # None: no cluster. Empty: the first of a cluster. Otherwise: whom to join.
     peers: Sequence[str] | None = None
     # How long a member waits for the one before it; Alertmanager's own default is 15 s.
@@ -184,6 +186,14 @@ class Alertmanager:
         now = ends_at or datetime.now(UTC)
         alerts = [Alert(labels=each) for each in labels]
         self._send([replace(self._firing.pop(alert.key, alert), ends_at=now) for alert in alerts])
+
+    def silence(self, **labels: str) -> None:
+        """Silence what has these labels, for an hour."""
+        now = datetime.now(UTC)
+        matchers = [{"name": name, "value": value, "isRegex": False, "isEqual": True} for name, value in labels.items()]
+        times = {"startsAt": now.isoformat(), "endsAt": (now + timedelta(hours=1)).isoformat()}
+        silence = {"matchers": matchers, **times, "createdBy": "a test", "comment": "quiet"}
+        self._request("POST", "/api/v2/silences", json=silence)
 
     def logs(self) -> str:
         """Return what it logged so far, at level debug."""
@@ -254,7 +264,7 @@ class Alertmanager:
 
     def _arguments(self) -> list[str]:
         return [
-            "--web.listen-address=127.0.0.1:0",
+            f"--web.listen-address=127.0.0.1:{self.port}",
             f"--web.external-url={EXTERNAL_URL}",
             f"--data.retention={self.retention}",
             "--log.level=debug",

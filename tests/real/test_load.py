@@ -24,20 +24,27 @@ def _prometheus_is_here() -> None:
     require_binary()
 
 
-@pytest.fixture
-def login() -> Iterator[Exporter]:
-    """Return a process that carries some load."""
-    with Exporter() as running:
-        running.carry(50)
-        yield running
+@pytest.fixture(scope="module")
+def scraped() -> Iterator[tuple[Exporter, Prometheus]]:
+    """Return a process that carries some load, and a Prometheus that knows it."""
+    with Exporter() as login, Prometheus(login.address) as prometheus:
+        yield login, prometheus
 
 
 @pytest.fixture
-def prometheus(login: Exporter) -> Iterator[Prometheus]:
+def login(scraped: tuple[Exporter, Prometheus]) -> Exporter:
+    """Return the process, with a load of 50."""
+    login, prometheus = scraped
+    login.carry(50)
+    prometheus.shows(QUERY, 50)
+    return login
+
+
+@pytest.fixture
+def prometheus(scraped: tuple[Exporter, Prometheus], login: Exporter) -> Prometheus:
     """Return a Prometheus that knows its load."""
-    with Prometheus(login.address) as running:
-        running.shows(QUERY, 50)
-        yield running
+    assert login
+    return scraped[1]
 
 
 def up(state: Path, prometheus: Prometheus, query: str = QUERY) -> Up:
@@ -96,10 +103,11 @@ def test_a_query_without_an_answer_opens_nothing_and_is_said_once(tmp_path: Path
         assert len(told(running)) == 1
 
 
-def test_a_prometheus_that_is_away_changes_nothing(tmp_path: Path, login: Exporter, prometheus: Prometheus) -> None:
+def test_a_prometheus_that_is_away_changes_nothing(tmp_path: Path, login: Exporter) -> None:
     """What is not known does not open; when it is back, its load counts."""
-    with up(tmp_path, prometheus) as running:
-        running.wait_for(lambda: told(running))
+    with Prometheus(login.address) as prometheus, up(tmp_path, prometheus) as running:
+        prometheus.shows(QUERY, 50)
+        running.wait_for(lambda: any("1 loads told" in each["reason"] for each in told(running)))
         prometheus.kill()
         login.carry(150)
         running.stays("CLOSED", 4.0)
