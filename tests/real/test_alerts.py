@@ -131,15 +131,15 @@ def test_a_silenced_alert_is_neither_renewed_nor_resolved(tmp_path: Path) -> Non
 
 def test_an_alertmanager_that_restarted_empty_resolves_nothing(up: Up) -> None:
     """It knows no alert yet, and is told again by Prometheus only later."""
-    port, patient = free_port(), Pace(every=0.2, known_for=6.0, absent_for=0.5)
+    port, patient = free_port(), Pace(every=0.2, known_for=3.0, absent_for=0.5)
     with alertmanager(up, port=port) as first:
         first.fire(CRITICAL)
         up.becomes("OPEN")
         with asking(up, first.url, pace=patient):
-            time.sleep(7.0)  # long enough to be trusted
+            time.sleep(3.5)  # long enough to be trusted
             first.__exit__()
             with alertmanager(up, port=port) as second:
-                up.stays("OPEN", 4.0)
+                up.stays("OPEN", 2.0)
                 second.fire(CRITICAL)
                 up.stays("OPEN", 4.0)
     assert verdicts(up, "resolved") == 0
@@ -153,7 +153,7 @@ def test_an_alertmanager_that_is_away_changes_nothing(up: Up) -> None:
         with asking(up, source.url) as alerts:
             time.sleep(2.0)
             source.__exit__()
-            up.stays("OPEN", 4.0)
+            up.stays("OPEN", 2.5)
             assert alerts._away
             alerts.check()
     assert verdicts(up, "resolved") == 0
@@ -168,7 +168,7 @@ def test_one_of_two_that_still_knows_it_keeps_it(up: Up) -> None:
         with asking(up, first.url, second.url, f"http://127.0.0.1:{free_port()}"):
             time.sleep(2.0)
             first.resolve(CRITICAL)
-            up.stays("OPEN", 4.0)
+            up.stays("OPEN", 2.5)
             second.resolve(CRITICAL)
             up.becomes("CLOSED")
 

@@ -70,7 +70,7 @@ def test_a_load_above_the_capacity_opens_and_one_below_lets_it_recover(
         opened = running.becomes("OPEN")
         assert "the load is 150, the target's capacity is 100" in opened["reason"]
         assert opened["placement"]["shares"] == {"target": 0, "standby": 100}
-        running.stays("OPEN", 5.0)  # the cool-down of 2 s is over, the load is not
+        running.stays("OPEN", 3.5)  # the cool-down of 2 s is over, the load is not
 
         login.carry(60)
         running.becomes("CLOSED")
@@ -110,7 +110,7 @@ def test_a_prometheus_that_is_away_changes_nothing(tmp_path: Path, login: Export
         running.wait_for(lambda: any("1 loads told" in each["reason"] for each in told(running)))
         prometheus.kill()
         login.carry(150)
-        running.stays("CLOSED", 4.0)
+        running.stays("CLOSED", 3.0)
         assert running.status("/readyz") == 200
 
         with Prometheus(login.address, port=prometheus.port):
