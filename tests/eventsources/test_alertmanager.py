@@ -212,7 +212,7 @@ class TestOneEventPerBreaker:
         assert (found.alerts, found.accepted, found.unmatched, found.quarantined) == (50, 50, 0, ())
 
     def test_five_thousand_alerts_are_some_twenty_events(self) -> None:
-        """A storm of 5,000 is an event per breaker and 60 KiB, translated before anybody waits (A16, fault 2)."""
+        """A storm of 5,000 is two events per breaker at most, of 60 KiB each, translated before anybody waits (A16, fault 2)."""
         table = Table([policy(f"t{n}") for n in range(20)])
         alerts = [alert(labels={"deployment": f"t{n % 20}", "reason": str(n)}) for n in range(5_000)]
         began = time.perf_counter()
@@ -717,7 +717,11 @@ class TestReason:
     def test_the_reason_is_the_alerts_name(self) -> None:
         """And without a label reason there is no chain."""
         failure = only(with_alerts([alert(labels={"alertname": "KubePodNotReady", "reason": None})]))
-        assert (failure.reason, failure.chain) == ("KubePodNotReady", ())
+        assert (failure.name, failure.chain) == ("KubePodNotReady", ())
+
+    def test_a_name_of_several_words_is_the_reason_as_a_whole(self) -> None:
+        """Only its first word would follow from the cause."""
+        assert only(with_alerts([alert(labels={"alertname": "Pod is slow"})])).name == "Pod is slow"
 
     def test_kube_state_metrics_reason_is_what_led_to_it(self) -> None:
         """KubePodCrashLooping and KubeContainerWaiting carry it."""
@@ -726,7 +730,7 @@ class TestReason:
 
     def test_an_alert_without_a_name_has_no_reason(self) -> None:
         """It counts, and no table knows it."""
-        assert only(with_alerts([alert(labels={"alertname": None})])).reason == ""
+        assert only(with_alerts([alert(labels={"alertname": None})])).name == "alert"
 
 
 class TestReceive:
