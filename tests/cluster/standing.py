@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 import urllib3
 
 from fuseboard.stores.redis import open_store
-from fuseboard.validation import parse
 from tests.cluster import manifests
-from tests.cluster.api import RefusedError, read_manifests
+from tests.cluster.api import RefusedError, has_condition, read_manifests
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -29,9 +28,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 FUSEBOARD = Path(sys.executable).parent / "fuseboard"
 SPACE = "fuseboard"
-FUNCTIONS = ("breaker", "failover", "journal", "deadletter")
-SOURCES = ("eventsources.alertmanager", "eventsources.clock", "eventsources.apiserver", "fuseboard.relay")
-ACCOUNTS = {"failover": "failover", "apiserver": "sources"}
+FUNCTIONS = ("breaker", "failover", "journal", "status", "deadletter")
+SOURCES = (
+    "eventsources.alertmanager", "eventsources.clock", "eventsources.apiserver", "eventsources.circuitbreakers",
+    "fuseboard.relay",
+)  # fmt: skip
+ACCOUNTS = {"failover": "failover", "status": "status", "apiserver": "sources", "circuitbreakers": "sources"}
+CLUSTER_WIDE = ("CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding")
 
 
 class Pod:
@@ -138,13 +141,10 @@ class Fuseboard:
 @contextmanager
 def standing(cluster: Cluster, folder: Path, redis_url: str, spaces: Sequence[str]) -> Iterator[Fuseboard]:
     """Run Fuseboard on a cluster, with a breaker ``login`` in each of these namespaces."""
-    cluster.api.apply(manifests.namespace(SPACE))
-    for manifest in _base():
-        if manifest["kind"] == "ServiceAccount":
-            cluster.api.apply(manifest)
+    let_in(cluster)
     for space in spaces:
         enrol(cluster, space)
-    open_store(redis_url).apply([parse(policy(space), space) for space in spaces])
+        cluster.api.apply(policy(space))
     with ExitStack() as stack:
         stack.callback(_remove, cluster, (SPACE, *spaces))
         pods = {pod.name: pod for pod in _pods(cluster, folder, redis_url)}
@@ -152,8 +152,20 @@ def standing(cluster: Cluster, folder: Path, redis_url: str, spaces: Sequence[st
             stack.enter_context(pod)
         for pod in pods.values():
             pod.wait_ready()
+        store = open_store(redis_url)
+        wait_for("the table is there", lambda: len(store.table()) == len(spaces), str)
         install(cluster, {name: pods[name].port for name in FUNCTIONS})
         yield Fuseboard(cluster, pods, redis_url)
+
+
+def let_in(cluster: Cluster) -> None:
+    """Make Fuseboard's namespace and accounts, the kind CircuitBreaker, and what is granted in the whole cluster."""
+    cluster.api.apply(manifests.namespace(SPACE))
+    for manifest in _base():
+        if manifest["kind"] in ("ServiceAccount", *CLUSTER_WIDE):
+            cluster.api.apply(manifest)
+    kind = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/circuitbreakers.fuseboard.dev"
+    cluster.api.wait(kind, "Established", lambda found: has_condition(found, "Established"))
 
 
 def install(cluster: Cluster, ports: Mapping[str, int]) -> None:
@@ -192,7 +204,8 @@ def _is_gone(cluster: Cluster, space: str) -> bool:
 def _base() -> Iterator[dict[str, Any]]:
     for manifest in read_manifests(sorted((ROOT / "knative" / "base").glob("*.yaml"))):
         if manifest["kind"] != "Kustomization":
-            manifest["metadata"]["namespace"] = SPACE
+            if manifest["kind"] not in CLUSTER_WIDE:
+                manifest["metadata"]["namespace"] = SPACE
             yield manifest
 
 
