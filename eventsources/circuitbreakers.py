@@ -201,7 +201,8 @@ class CircuitBreakers:
             if not verdict.is_accepted:
                 logs.logger().warning("circuitbreakers.not_accepted", breaker=resource.key, reason=verdict.message)
             cluster.apply(f"{resource.path}/status", body, MANAGER)
-        if verdict.is_accepted and "state" not in resource.status:
+        if verdict.is_accepted and "state" not in resource.status and resource.deleted_at is None:
+            self._departures.welcome(resource)
             StatusWriter(self._store, cluster).write(resource.key)
 
 

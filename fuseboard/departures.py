@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs, resources
 from fuseboard.errors import Conflict, NotEnrolled, NotFound, Refused
-from fuseboard.retiring import Parting, left_moved, parting, retirement
+from fuseboard.retiring import Parting, comeback, is_retired, left_moved, parting, retirement
 from fuseboard.stores import Entry
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from fuseboard.stores import Record, Store
 
 LOOK_EVERY_S: Final = 0.5
+ASK_AGAIN_S: Final = 10.0
+"""A request from before a breaker's last transition is stale: it is made again until the breaker is retired."""
 GONE_AFTER_S: Final = 2.0
 """A row without a resource is waited for so long: another watcher may have heard of the resource before this one."""
 
@@ -35,7 +37,8 @@ class Departures:
         self._outbox = outbox
         self._release_after_s = release_after_s
         self._clock = clock
-        self._asked: set[str] = set()
+        self._asked: dict[str, float] = {}
+        """Whose traffic was asked to come home, and when, by ``time.monotonic()``."""
         self._let_go: set[str] = set()
         self._gone_since: dict[str, float] = {}
         self._looked_at = float("-inf")
@@ -77,18 +80,28 @@ class Departures:
             record = self._store.read(key)
         except NotEnrolled:
             return True  # it never was accepted, or another watcher was quicker
-        name = uid or f"epoch {record.breaker.epoch}"
         found = self._found(record, waited_s)
         if found is Parting.WAIT and _ends(cluster, record.policy.namespace):
             found = Parting.LET_GO
-        if found is Parting.WAIT and key not in self._asked:
-            self._send(retirement(key, name))
-            self._asked.add(key)
+        name = uid or f"epoch {record.breaker.epoch}"
+        if found is Parting.WAIT:
+            self._ask(record, name)
+            return False
         if found is Parting.GIVE_UP:
             self._send(left_moved(key, name, record.placement, waited_s))
-        if found is not Parting.WAIT:
-            self._asked.discard(key)
-        return found is not Parting.WAIT
+        return True
+
+    def _ask(self, record: Record, name: str) -> None:
+        key, now = record.policy.key, time.monotonic()
+        if not is_retired(record.breaker) and now >= self._asked.get(key, float("-inf")) + ASK_AGAIN_S:
+            self._send(retirement(key, name))
+            self._asked[key] = now
+
+    def welcome(self, resource: Resource) -> None:
+        """Let a breaker work again that was retired, since there is a new resource of its name."""
+        asked = self._asked.pop(resource.key, None)
+        if asked is not None or is_retired(self._store.read(resource.key).breaker):
+            self._send(comeback(resource.key, resource.uid))
 
     def _found(self, record: Record, waited_s: float) -> Parting:
         is_over = waited_s >= self._release_after_s

@@ -13,9 +13,9 @@ from fuseboard.placement import Result, Shares, wanted
 from fuseboard.policy import OnDelete
 
 if TYPE_CHECKING:
-    from fuseboard.breaker import Breaker
     from fuseboard.placement import Placement
     from fuseboard.policy import Policy
+    from fuseboard.state import Breaker
 
 SOURCE: Final = "/circuitbreakers"
 WHY: Final = "its CircuitBreaker is being deleted"
@@ -44,14 +44,26 @@ def parting(policy: Policy, breaker: Breaker, placement: Placement, now: int, *,
 def at_home(policy: Policy, breaker: Breaker, placement: Placement, now: int) -> bool:
     """Say whether the target has all of its traffic, and nobody is about to change that."""
     is_worked_on = placement.claim is not None and placement.claim.until > now
-    is_asked_for = wanted(breaker) != Shares() and policy.spec.mode.acts
+    is_asked_for = wanted(breaker, policy) != Shares() and breaker.mode(policy).acts
     return placement.shares == Shares() and not is_worked_on and not is_asked_for
+
+
+def is_retired(breaker: Breaker) -> bool:
+    """Say whether a breaker is held because its CircuitBreaker was deleted."""
+    override = breaker.override
+    return override is not None and breaker.is_held and (override.operator, override.reason) == (OWN, WHY)
 
 
 def retirement(key: str, name: str) -> Event:
     """Return the signal that brings a breaker's traffic home for good; whoever sends it gives it the same id."""
     asked = OperatorRequested(action=Action.RETIRE, operator=OWN, reason=WHY)
     return Event(id=digest(key, name, Action.RETIRE), source=SOURCE, subject=key, data=asked)
+
+
+def comeback(key: str, name: str) -> Event:
+    """Return the signal that lets a retired breaker work again: there is a new CircuitBreaker of its name."""
+    asked = OperatorRequested(action=Action.RELEASE, operator=OWN, reason="its CircuitBreaker is there again")
+    return Event(id=digest(key, name, Action.RELEASE), source=SOURCE, subject=key, data=asked)
 
 
 def left_moved(key: str, name: str, placement: Placement, waited_s: float) -> Event:

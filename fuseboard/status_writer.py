@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fuseboard import resources, statuses
-from fuseboard.breaker import State
 from fuseboard.errors import ClusterUnavailable, Conflict, NotEnrolled, NotFound
 from fuseboard.placement import Shares
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from fuseboard.cluster import Writable
     from fuseboard.policy import Policy
     from fuseboard.resources import Resource
+    from fuseboard.state import State
     from fuseboard.stores import Record, Store
 
 MANAGER: Final = "fuseboard-status"
@@ -55,14 +55,14 @@ class StatusWriter:
         return patch is None
 
     def _say(self, record: Record, found: Resource) -> None:
-        opened = [name for name in record.policy.spec.depends_on if self._is_open(record.policy, name)]
-        status = statuses.status_of(record.policy, record.breaker, record.placement, found.status, opened, record.now)
+        depends = {name: self._state(record.policy, name) for name in record.policy.spec.depends_on}
+        status = statuses.status_of(record.policy, record.breaker, record.placement, found.status, depends, record.now)
         if statuses.renews(status, found.status):
             body = resources.said(found.key, status, found.version)
             self.cluster.apply(f"{found.path}/status", body, MANAGER)
 
-    def _is_open(self, policy: Policy, name: str) -> bool:
+    def _state(self, policy: Policy, name: str) -> State | None:
         try:
-            return self.store.read(f"{policy.namespace}/{name}").breaker.state is State.OPEN
+            return self.store.read(f"{policy.namespace}/{name}").breaker.state
         except NotEnrolled:
-            return False
+            return None

@@ -7,32 +7,37 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from fuseboard import placement as placements
-from fuseboard.breaker import State
-from fuseboard.events import BreakerLimited, BreakerOpened, digest
+from fuseboard.events import BreakerLimited, BreakerOpened, Role, digest
 from fuseboard.kubernetes_events import NORMAL, OWN
 from fuseboard.placement import wanted
 from fuseboard.resources import MESSAGE_LENGTH, condition, stamp
+from fuseboard.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
-    from fuseboard.breaker import Breaker
     from fuseboard.events import BreakerMoved
     from fuseboard.placement import Placement
     from fuseboard.policy import Policy
     from fuseboard.resources import Manifest
+    from fuseboard.state import Breaker
 
 WARNING: Final = "Warning"
 
 _MOVED_BY_US: Final = frozenset({
-    "state", "epoch", "since", "reason", "serving", "ready", "standby", "mode", "placement",
+    "state", "epoch", "since", "reason", "serving", "ready", "standby", "mode", "placement", "dependencies",
 })  # fmt: skip
 _OURS: Final = ("Ready", "Tripped", "DependencyOpen")
 _TITLES: Final = {State.CLOSED: "Closed", State.LIMITED: "Limited", State.OPEN: "Open", State.HALF_OPEN: "HalfOpen"}
 
 
 def status_of(
-    policy: Policy, breaker: Breaker, placement: Placement, before: Manifest, open_dependencies: Sequence[str], now: int
+    policy: Policy,
+    breaker: Breaker,
+    placement: Placement,
+    before: Manifest,
+    dependencies: Mapping[str, State | None],
+    now: int,
 ) -> Manifest:
     """Return the status of a breaker; ``before`` is what it said until now, for the times of its conditions."""
     said: dict[str, Any] = {
@@ -41,17 +46,18 @@ def status_of(
         "since": stamp(breaker.since) if breaker.since else None,
         "reason": breaker.reason[:MESSAGE_LENGTH],
         "serving": str(placement.shares),
-        "ready": "",
-        "standby": "",
-        "mode": policy.spec.mode.value,
+        "ready": _pods(breaker, Role.TARGET),
+        "standby": _pods(breaker, Role.STANDBY),
+        "mode": breaker.mode(policy).value,
         "placement": _placement(placement),
+        "dependencies": [_dependency(name, state) for name, state in sorted(dependencies.items())],
         "conditions": [
-            _ready(breaker, placement, before, now),
+            _ready(policy, breaker, placement, before, now),
             _tripped(breaker, before, now),
-            *_dependency_open(policy, before, open_dependencies, now),
+            *_dependency_open(before, dependencies, now),
         ],
     }
-    return {name: value for name, value in said.items() if value not in ("", None)}
+    return {name: value for name, value in said.items() if value not in ("", None, [])}
 
 
 def renews(status: Manifest, before: Manifest) -> bool:
@@ -103,10 +109,19 @@ def _placement(placement: Placement) -> Manifest:
     return {name: value for name, value in said.items() if value not in ("", None)}
 
 
-def _ready(breaker: Breaker, placement: Placement, before: Manifest, now: int) -> Manifest:
+def _pods(breaker: Breaker, role: Role) -> str:
+    known = breaker.capacity.get(role)
+    return f"{known.ready}/{known.desired}" if known is not None else ""
+
+
+def _dependency(name: str, state: State | None) -> Manifest:
+    return {"name": name} | ({"state": state.value} if state is not None else {})
+
+
+def _ready(policy: Policy, breaker: Breaker, placement: Placement, before: Manifest, now: int) -> Manifest:
     """Return whether the traffic is where the breaker wants it."""
-    if placement.epoch < breaker.epoch:
-        reason, message = "Owed", f"asked for {wanted(breaker)}; as yet {placement.shares}"
+    if placements.is_behind(placement, breaker):
+        reason, message = "Owed", f"asked for {wanted(breaker, policy)}; as yet {placement.shares}"
     else:
         reason, message = placement.result.value.capitalize(), placement.reason or str(placement.shares)
     so = not placements.owed(placement, breaker)
@@ -118,9 +133,10 @@ def _tripped(breaker: Breaker, before: Manifest, now: int) -> Manifest:
     return condition(before, "Tripped", so=so, reason=reason, message=breaker.reason, now=now)
 
 
-def _dependency_open(policy: Policy, before: Manifest, names: Sequence[str], now: int) -> list[Manifest]:
-    if not policy.spec.depends_on:
+def _dependency_open(before: Manifest, dependencies: Mapping[str, State | None], now: int) -> list[Manifest]:
+    if not dependencies:
         return []
+    names = sorted(name for name, state in dependencies.items() if state is State.OPEN)
     reason = "DependencyOpen" if names else "DependenciesServe"
     message = f"open: {', '.join(names)}" if names else "no breaker of spec.dependsOn is open"
     return [condition(before, "DependencyOpen", so=bool(names), reason=reason, message=message, now=now)]

@@ -418,7 +418,7 @@ class TestInstalled:
             cluster.api.wait(path, "ready", all_ready, timeout_s=60)
 
     def test_a_breaker_of_the_example_is_a_resource(self, cluster: Cluster) -> None:
-        """With the kind installed, the first example is applied as it stands, and kubectl shows it by its short name."""
+        """With the kind installed, the first example is applied as it stands, and kubectl knows its short name."""
         kubectl(cluster, "wait", "--for=condition=Established", "crd/circuitbreakers.fuseboard.dev", "--timeout=30s")
         kubectl(cluster, "apply", "-f", str(KNATIVE.parent / "examples" / "01-one-alert" / "breakers.yaml"))
 

@@ -232,7 +232,7 @@ def test_status_may_say_and_not_act() -> None:
 
 
 def test_for_the_whole_cluster_only_the_table_may_be_seen() -> None:
-    """There is one ClusterRole: who has written a CircuitBreaker, and whether a namespace is going. It is the sources'."""
+    """There is one ClusterRole, the sources': who has written a CircuitBreaker, and whether a namespace is going."""
     (role,), (binding,) = (of_kind(BASE, kind).values() for kind in ("ClusterRole", "ClusterRoleBinding"))
 
     assert granted(role) == {
