@@ -222,7 +222,7 @@ def enrol(cluster: Cluster, space: str) -> None:
         manifest["metadata"]["namespace"] = space
         cluster.api.apply(manifest)
     for name, role in (("login", "primary"), ("login-standby", "standby")):
-        cluster.api.apply(_deployment(space, name, role))
+        cluster.api.apply(deployment(space, name, role))
     cluster.api.apply(
         {
             "apiVersion": "v1",
@@ -252,14 +252,17 @@ def policy(space: str) -> dict[str, Any]:
     }
 
 
-def _deployment(space: str, name: str, role: str) -> dict[str, Any]:
+def deployment(space: str, name: str, role: str, replicas: int = 1) -> dict[str, Any]:
+    """Return a Deployment whose pods have a role."""
     labels = {"app": "login", "role": role}
-    pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "none"}]}}
+    containers = [{"name": "app", "image": "none"}]
+    spec = {"containers": containers, "terminationGracePeriodSeconds": 1}  # nobody waits for them to end
+    pod = {"metadata": {"labels": labels}, "spec": spec}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": name, "namespace": space},
-        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": pod},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": pod},
     }
 
 

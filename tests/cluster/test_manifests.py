@@ -58,8 +58,6 @@ MAY: Final = {
     ("sources", "", "events", "watch"),
     ("sources", "", "pods", "get"),
     ("sources", "apps", "replicasets", "get"),
-    ("sources", "fuseboard.dev", "circuitbreakers", "patch"),
-    ("sources", "fuseboard.dev", "circuitbreakers/status", "patch"),
     ("status", "fuseboard.dev", "circuitbreakers", "get"),
     ("status", "fuseboard.dev", "circuitbreakers", "patch"),
     ("status", "fuseboard.dev", "circuitbreakers/status", "patch"),
@@ -72,6 +70,8 @@ MAY_EVERYWHERE: Final = {
     ("sources", "fuseboard.dev", "circuitbreakers", "get"),
     ("sources", "fuseboard.dev", "circuitbreakers", "list"),
     ("sources", "fuseboard.dev", "circuitbreakers", "watch"),
+    ("sources", "fuseboard.dev", "circuitbreakers", "patch"),
+    ("sources", "fuseboard.dev", "circuitbreakers/status", "patch"),
     ("sources", "", "namespaces", "get"),
 }
 """All that anybody may anywhere."""
