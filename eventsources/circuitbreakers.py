@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from threading import Event as Flag
 
+    from fuseboard.cluster import Writable
     from fuseboard.policy import Policy
     from fuseboard.resources import Resource
     from fuseboard.settings import Settings
@@ -69,11 +70,12 @@ class CircuitBreakers:
         self._untold: dict[str, tuple[mirror.Verdict, float]] = {}
         """What is still to be said in a status, and from when on it may be tried, by ``time.monotonic()``."""
         self._table: Mapping[str, Policy] | None = None
-        self._is_listed = False
+        self._is_listed = self._is_due = False
         self._denied = ""
         self._watch: Watch | None = None
         self._complaint = ""
         self.pace = Pace()
+        self.look_every_s = LOOK_EVERY_S
 
     def run(self, stop: Flag) -> None:
         """See ``Watcher.run``."""
@@ -107,12 +109,12 @@ class CircuitBreakers:
         if silent > DEAF_S:
             raise Unavailable(f"no living watch of CircuitBreakers for {silent:.0f} s: is the API server there?")
 
-    def look(self, cluster: Kubernetes, stop: Flag) -> None:
+    def look(self, cluster: Writable, stop: Flag) -> None:
         """Take in what was heard and do what is due; what fails now is tried at the next look."""
         try:
-            has_changed = self._take_in()
+            self._is_due |= self._take_in()
             if self._is_listed:
-                self._keep(has_changed=has_changed)
+                self._keep()
                 self._departures.look(cluster, self._mirror, self._store.table())
                 self._tell(cluster)
             self._complaint = ""
@@ -134,7 +136,7 @@ class CircuitBreakers:
         """Take in what there is to hear, all of it; return whether that was anything."""
         has_changed = False
         with contextlib.suppress(queue.Empty):
-            heard = self._heard.get(timeout=LOOK_EVERY_S)
+            heard = self._heard.get(timeout=self.look_every_s)
             while True:
                 has_changed |= self._take(heard)
                 heard = self._heard.get_nowait()
@@ -157,23 +159,23 @@ class CircuitBreakers:
 
     # -- the table ---------------------------------------------------------------------------------------------------
 
-    def _keep(self, *, has_changed: bool) -> None:
+    def _keep(self) -> None:
         """Put into the table what is accepted and not there yet."""
         table = self._store.table()
-        if not has_changed and table is self._table:
+        if not self._is_due and table is self._table:
             return
         decision = self._mirror.decide(table)
         if decision.put:
             self._store.put(decision.put)
             logs.logger().info("circuitbreakers.mirrored", breakers=[policy.key for policy in decision.put[:100]])
         self._mirror.settle(decision)
-        self._table = table
+        self._table, self._is_due = table, False
         for key, verdict in decision.verdicts.items():
             self._untold[key] = verdict, 0.0
 
     # -- what is said ------------------------------------------------------------------------------------------------
 
-    def _tell(self, cluster: Kubernetes) -> None:
+    def _tell(self, cluster: Writable) -> None:
         """Write statuses for as long as nothing new is heard: ten thousand of them must not hold up an edit."""
         for key, (verdict, when) in list(self._untold.items()):
             if not self._heard.empty():
@@ -195,7 +197,7 @@ class CircuitBreakers:
                 self._untold[key] = verdict, 0.0
                 raise
 
-    def _say(self, cluster: Kubernetes, resource: Resource, verdict: mirror.Verdict) -> None:
+    def _say(self, cluster: Writable, resource: Resource, verdict: mirror.Verdict) -> None:
         body = mirror.told(resource, verdict, round(self._clock() * 1000))
         if body is not None:
             if not verdict.is_accepted:

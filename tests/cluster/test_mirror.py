@@ -17,6 +17,7 @@ from fuseboard.events import Action, FailoverFailed, OperatorRequested
 from fuseboard.kubernetes_events import OWN
 from fuseboard.settings import Settings
 from fuseboard.stores.memory import MemoryStore
+from tests.cli.running import Up, alert, notification
 from tests.cluster.api import RefusedError
 from tests.cluster.mirrored import HOME, SOON, Mirrored
 from tests.cluster.standing import deployment, wait_for
@@ -24,6 +25,7 @@ from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.cluster.cluster import Cluster
 
@@ -315,3 +317,18 @@ def test_edited_while_open_the_old_route_is_what_is_undone(board: Mirrored) -> N
 
         assert board.selector() == {"app": "login", "role": "primary"}
         assert board.selector("login-two") == {"app": "login", "role": "primary"}
+
+
+def test_up_without_a_file_follows_the_resources_of_its_cluster(board: Mirrored, tmp_path: Path) -> None:
+    """``fuseboard up --kubeconfig`` mirrors, acts and tells, as it does in a cluster."""
+    board.write()
+    with Up(tmp_path, options=("--kubeconfig", str(board.cluster.kubeconfig())), by_file=False) as up:
+        assert "kubectl get circuitbreakers" in up.console()
+        up.wait_for(lambda: board.condition("Accepted").get("status") == "True")
+        labels = {"alertname": "Down", "namespace": board.space, "deployment": "login", "severity": "critical"}
+        up.post("/alertmanager", notification({**alert("critical"), "labels": labels}))
+        up.wait_for(lambda: board.selector() == {"app": "login", "role": "standby"})
+        up.wait_for(lambda: board.status()["serving"] == "standby 100 %" and board.is_held())
+        board.delete()
+        up.wait_for(lambda: not board.resource())
+    assert board.selector() == {"app": "login", "role": "primary"}
