@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from fuseboard import validation
 from fuseboard.policy import Policy
 from fuseboard.resources import condition, said
 from fuseboard.validation import already, claims
@@ -181,10 +182,7 @@ def _refusal(resource: Resource, rows: _Rows) -> Verdict | None:
     if taken:
         return Verdict(TAKEN, taken)
     way = rows.way_back(resource.policy)
-    if way:
-        told = " → ".join((*way, way[0]))
-        return Verdict(CIRCULAR, f"spec.dependsOn leads back to itself ({told}): remove one of these dependencies")
-    return None
+    return Verdict(CIRCULAR, validation.told(way)) if way else None
 
 
 def told(resource: Resource, verdict: Verdict, now: int) -> Manifest | None:
