@@ -160,12 +160,20 @@ def standing(cluster: Cluster, folder: Path, redis_url: str, spaces: Sequence[st
 
 def let_in(cluster: Cluster) -> None:
     """Make Fuseboard's namespace and accounts, the kind CircuitBreaker, and what is granted in the whole cluster."""
+    kind = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/circuitbreakers.fuseboard.dev"
+    wait_for("no old kind is on its way out", lambda: not _is_leaving(cluster, kind), str)
     cluster.api.apply(manifests.namespace(SPACE))
     for manifest in _base():
         if manifest["kind"] in ("ServiceAccount", *CLUSTER_WIDE):
             cluster.api.apply(manifest)
-    kind = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/circuitbreakers.fuseboard.dev"
     cluster.api.wait(kind, "Established", lambda found: has_condition(found, "Established"))
+
+
+def _is_leaving(cluster: Cluster, path: str) -> bool:
+    try:
+        return "deletionTimestamp" in cluster.api.get(path)["metadata"]
+    except RefusedError:
+        return False
 
 
 def install(cluster: Cluster, ports: Mapping[str, int]) -> None:
