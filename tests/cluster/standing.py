@@ -34,6 +34,7 @@ SOURCES = (
     "fuseboard.relay",
 )  # fmt: skip
 ACCOUNTS = {"failover": "failover", "status": "status", "apiserver": "sources", "circuitbreakers": "sources"}
+MIRROR = "circuitbreakers"
 CLUSTER_WIDE = ("CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding")
 
 
@@ -139,21 +140,26 @@ class Fuseboard:
 
 
 @contextmanager
-def standing(cluster: Cluster, folder: Path, redis_url: str, spaces: Sequence[str]) -> Iterator[Fuseboard]:
-    """Run Fuseboard on a cluster, with a breaker ``login`` in each of these namespaces."""
+def standing(
+    cluster: Cluster, folder: Path, redis_url: str, spaces: Sequence[str], *, mirrored: bool = True
+) -> Iterator[Fuseboard]:
+    """Run Fuseboard on a cluster, with a breaker ``login`` in each of these namespaces.
+
+    Not ``mirrored``, its table is what is put into the store, as where it is a file.
+    """
     let_in(cluster)
     for space in spaces:
         enrol(cluster, space)
         cluster.api.apply(policy(space))
     with ExitStack() as stack:
         stack.callback(_remove, cluster, (SPACE, *spaces))
-        pods = {pod.name: pod for pod in _pods(cluster, folder, redis_url)}
+        pods = {pod.name: pod for pod in _pods(cluster, folder, redis_url) if mirrored or pod.name != MIRROR}
         for pod in pods.values():
             stack.enter_context(pod)
         for pod in pods.values():
             pod.wait_ready()
         store = open_store(redis_url)
-        wait_for("the table is there", lambda: len(store.table()) == len(spaces), str)
+        wait_for("the table is there", lambda: {f"{each}/login" for each in spaces} <= store.table().keys(), str)
         install(cluster, {name: pods[name].port for name in FUNCTIONS})
         yield Fuseboard(cluster, pods, redis_url)
 
