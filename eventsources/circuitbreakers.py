@@ -45,6 +45,8 @@ DEAF_S: Final = 150.0
 REFUSED_AGAIN_S: Final = 60.0
 """How long a status is not tried again that must not be written: its namespace may be enrolled later."""
 WAITING: Final = 2_000
+SHOWN: Final = 10
+"""Breakers that a line of the log names."""
 END_WITHIN_S: Final = 1.0
 
 
@@ -167,7 +169,8 @@ class CircuitBreakers:
         decision = self._mirror.decide(table)
         if decision.put:
             self._store.put(decision.put)
-            logs.logger().info("circuitbreakers.mirrored", breakers=[policy.key for policy in decision.put[:100]])
+            first = [policy.key for policy in decision.put[:SHOWN]]
+            logs.logger().info("circuitbreakers.mirrored", count=len(decision.put), breakers=first)
         self._mirror.settle(decision)
         self._table, self._is_due = table, False
         for key, verdict in decision.verdicts.items():

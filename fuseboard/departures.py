@@ -53,7 +53,7 @@ class Departures:
             self._see_off(cluster, resource)
         orphans = mirror.orphans(table)
         self._gone_since = {key: self._gone_since.get(key, now) for key in orphans}
-        self._let_go &= table.keys()
+        self._let_go = {key for key in self._let_go & table.keys() if not mirror.lives(key)}
         for key in sorted(orphans):
             self._clear(cluster, key, now - self._gone_since[key])
 

@@ -115,6 +115,11 @@ class Mirror:
         """Return resources that go when our finalizer has."""
         return [self.resources[key] for key in sorted(self._deleted)]
 
+    def lives(self, key: str) -> bool:
+        """Say whether there is a resource that nobody has deleted."""
+        found = self.resources.get(key)
+        return found is not None and found.deleted_at is None
+
     def orphans(self, table: Mapping[str, Policy]) -> set[str]:
         """Return rows of the table whose resource is gone."""
         return table.keys() - self.resources.keys()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from fuseboard.kubernetes_events import OWN, read
 from fuseboard.placement import PAID, Placement, Result, Shares
 from fuseboard.resources import MESSAGE_LENGTH
 from fuseboard.state import Breaker, Capacity, Override, State
+from fuseboard.status import Status
 from fuseboard.statuses import event_of, renews, status_of
 from tests.panel import policy
 
@@ -140,9 +142,10 @@ def test_it_never_goes_backwards(older: tuple[int, int, int], newer: tuple[int, 
 
 @given(st.sampled_from(State), st.sampled_from(Result), st.text(max_size=2_000), st.integers(0, 4))
 def test_whatever_is_said_kubernetes_takes_it(state: State, result: Result, text: str, epoch: int) -> None:
-    """Reasons are words for programs, messages and reasons for people are not too long, times are written."""
+    """It fits the schema of the CRD; reasons are words for programs, messages are not too long, times are written."""
     breaker = Breaker(state=state, epoch=epoch, since=NOW * (epoch > 0), reason=text)
     said = status(breaker, Placement(epoch=2, result=result, reason=text), db=state)
+    assert msgspec.to_builtins(msgspec.convert(said, Status)).items() >= {"state": state.value, "epoch": epoch}.items()
     assert len(said.get("reason", "")) <= MESSAGE_LENGTH
     assert len(said["placement"].get("reason", "")) <= MESSAGE_LENGTH
     for each in said["conditions"]:

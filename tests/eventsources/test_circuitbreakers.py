@@ -337,6 +337,19 @@ def test_what_nobody_waits_for_is_let_go_at_once(board: Board, how: str) -> None
     assert board.box.events == []
 
 
+def test_what_was_let_go_once_is_waited_for_the_next_time(board: Board) -> None:
+    """Written again before its row was cleared, it is a breaker like any other."""
+    leaving(board, onDelete="Leave")
+    board.write(spec={"target": {"name": "login"}, "mode": "Enforce"}, uid="another")
+    board.relist()
+    del board.shelf.objects[PATH]
+    board.relist()
+    board.gone_for(GONE_AFTER_S)
+    board.look()
+    assert KEY in board.store.table()
+    assert board.asked == [Action.RETIRE]
+
+
 def test_whether_a_namespace_goes_may_be_hidden(board: Board) -> None:
     """Who may not ask waits as long as for any other."""
 
