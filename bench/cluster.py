@@ -68,7 +68,7 @@ def run(plan: Plan) -> Iterator[Result]:
         yield from _cold_start(plan, cluster)
         for space in (*spaces, NAMESPACE):  # not by ``standing``: it would delete them at the end, and take its time
             enrol(cluster, space)
-        fuseboard = stack.enter_context(standing(cluster, _folder(plan, "pods"), url, ()))
+        fuseboard = stack.enter_context(standing(cluster, _folder(plan, "pods"), url, (), mirrored=False))
         observed = policies(workloads(ingress.ALERTS))
         open_store(url).apply([*(_patient(space) for space in spaces), *observed])
         wait_for("the namespaces are watched", lambda: all(open_checkpoints(url).read(each) for each in spaces), str)

@@ -1,7 +1,7 @@
 """Keep the breaker table as it is written down: in a file, or in a folder such as a mounted ConfigMap.
 
 It emits nothing: it looks at the files, and makes the store's table what they say. What cannot be used, or is empty,
-leaves the last table in force.
+leaves the last table in force. Where no file is named, the table is the cluster's (``circuitbreakers``).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LOOK_EVERY_S: Final = 1.0
 class Policies:
     """Applies what the files say, when they have changed or the store has lost it."""
 
-    path: Path
+    path: Path | None
     store: Store
     _texts: dict[Path, str] = field(default_factory=dict, init=False, repr=False)
     _due: bool = field(default=True, init=False, repr=False)
@@ -37,6 +37,9 @@ class Policies:
 
     def run(self, stop: Flag) -> None:
         """See ``Watcher.run``."""
+        if self.path is None:
+            stop.wait()
+            return
         while True:
             self.look()
             if stop.wait(LOOK_EVERY_S):
@@ -56,6 +59,8 @@ class Policies:
             self._complaint = str(error)
 
     def _look(self) -> None:
+        if self.path is None:
+            return
         texts = read(self.path)
         if texts != self._texts:
             self._texts, self._due = texts, True
@@ -71,5 +76,6 @@ class Policies:
 
 
 def new(settings: Settings, sink: Sink) -> Policies:  # noqa: ARG001  - by that parameter a watcher is known
-    """Return the source, connected."""
-    return Policies(settings.need_policies(), open_store(settings.need_redis()))
+    """Return the source, connected; it does nothing where the table is the cluster's."""
+    path = None if settings.kubeconfig and settings.policies is None else settings.need_policies()
+    return Policies(path, open_store(settings.need_redis()))

@@ -1,4 +1,4 @@
-"""The cluster: reads and patches of single objects, pages of lists, streams of changes, and nothing else.
+"""The cluster: reads and writes of single objects, pages of lists, streams of changes, and nothing else.
 
 The only user of the Kubernetes client, and only of its generic half: the typed API classes cost 0.4 s and 40 MB.
 Where there is no cluster, a rehearsal stands in.
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
-from fuseboard.errors import CannotStart, ClusterUnavailable, Conflict, Expired, Refused
+from fuseboard.errors import CannotStart, ClusterUnavailable, Conflict, Expired, NotFound, Refused
 from fuseboard.rehearsal import Rehearsal
 from fuseboard.settings import IN_CLUSTER
 from fuseboard.streams import Stream
@@ -32,7 +32,9 @@ FIELD_MANAGER: Final = "fuseboard"
 CALL_TIMEOUT_S: Final = 5.0
 CHECK_TIMEOUT_S: Final = 1.0
 PAGE_TIMEOUT_S: Final = 30.0
+JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
+APPLY_PATCH: Final = "application/apply-patch+yaml"
 REHEARSAL_FILE: Final = "rehearsal.json"
 
 _BAD_REQUEST: Final = 400
@@ -79,7 +81,30 @@ class Cluster(Protocol):
         """Do nothing if the cluster answers."""
 
 
-def open_cluster(settings: Settings) -> Cluster:
+class Writable(Cluster, Protocol):
+    """A cluster in which things are said as well: Events, and statuses."""
+
+    def within(self, seconds: float) -> Writable:
+        """See ``Cluster.within``."""
+
+    def create(self, path: str, body: Manifest) -> None:
+        """Create an object among those at a path.
+
+        Raises:
+            Conflict: there is one of this name.
+
+        """
+
+    def apply(self, path: str, body: Manifest, manager: str) -> None:
+        """Make what is said of an object so, and own it as ``manager``, whoever said otherwise (server-side apply).
+
+        Raises:
+            Conflict: the object has changed since the ``metadata.resourceVersion`` that it carries was read.
+
+        """
+
+
+def open_cluster(settings: Settings) -> Writable:
     """Return the cluster of a kubeconfig file, the one that this runs in, or a rehearsal.
 
     Raises:
@@ -123,6 +148,14 @@ class Kubernetes:
         """See ``Cluster.patch``."""
         self._call("PATCH", path, {"fieldManager": FIELD_MANAGER}, body)
 
+    def create(self, path: str, body: Manifest) -> None:
+        """See ``Writable.create``."""
+        self._call("POST", path, {"fieldManager": FIELD_MANAGER}, body, JSON)
+
+    def apply(self, path: str, body: Manifest, manager: str) -> None:
+        """See ``Writable.apply``."""
+        self._call("PATCH", path, {"fieldManager": manager, "force": "true"}, body, APPLY_PATCH)
+
     def check(self) -> None:
         """See ``Cluster.check``."""
         self.within(CHECK_TIMEOUT_S)._call("GET", "/version")  # noqa: SLF001  - of the same class
@@ -145,38 +178,40 @@ class Kubernetes:
         """
         what = f"GET {path}"
         with _errors_translated(what):
-            response = self._request(what, (self._call_timeout_s, silence_s), query, None)
+            response = self._request(what, (self._call_timeout_s, silence_s), query)
             if response.status == 200:  # noqa: PLR2004  - HTTP's own number
                 return Stream(what, response.response)
             content = response.read()
         raise told(what, response.status, response.headers, _decoded(content) or _quoted(content))
 
     def _call(
-        self, method: str, path: str, query: Mapping[str, str] | None = None, body: Manifest | None = None
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Manifest | None = None,
+        media: str = MERGE_PATCH,
     ) -> Manifest:
         what = f"{method} {path}"
-        status, headers, content = self._send(what, self._seconds_left(what), query, body)
+        timeout_s = self._seconds_left(what)
+        with _errors_translated(what):
+            response = self._request(what, timeout_s, query, None if body is None else (media, body))
+            status, headers, content = response.status, response.headers, response.read()
         answer = _decoded(content)
         if 200 <= status < 300 and answer is not None:  # noqa: PLR2004  - HTTP's successes
             return answer
         raise told(what, status, headers, answer or _quoted(content))
-
-    def _send(
-        self, what: str, timeout_s: float, query: Mapping[str, str] | None, body: Manifest | None
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        with _errors_translated(what):
-            response = self._request(what, timeout_s, query, body)
-            return response.status, response.headers, response.read()
 
     def _request(
         self,
         what: str,
         timeout_s: float | tuple[float, float],
         query: Mapping[str, str] | None,
-        body: Manifest | None,
+        sent: tuple[str, Manifest] | None = None,
     ) -> Any:  # noqa: ANN401  - the client's own response
         method, _, path = what.partition(" ")
-        header = {"Accept": "application/json"} | ({"Content-Type": MERGE_PATCH} if body is not None else {})
+        media, body = sent or ("", None)
+        header = {"Accept": JSON} | ({"Content-Type": media} if media else {})
         request = self._client.param_serialize(
             method, path, None, list((query or {}).items()), header, body, auth_settings=["BearerToken"]
         )
@@ -269,7 +304,8 @@ def told(
         return ClusterUnavailable(asked, wait_s=float(wait) if _SECONDS.fullmatch(wait) else 0.0)
     if not 400 <= status < _SERVER_ERROR:  # noqa: PLR2004  - HTTP's client errors
         return ClusterUnavailable(f"{said}: this is not an API server's answer: check the server in the kubeconfig")
-    return Refused(f"{said}: {_remedy(status, str(answer.get('message', '')))}")
+    kind = NotFound if status == _NOT_FOUND else Refused
+    return kind(f"{said}: {_remedy(status, str(answer.get('message', '')))}")
 
 
 def _remedy(status: int, message: str) -> str:

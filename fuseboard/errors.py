@@ -12,6 +12,7 @@ FuseboardError
 │       └── Stalled          a stream of the cluster has gone silent
 ├── Expired                  what is asked for is too old, or never was: read everything anew
 ├── Refused                  the cluster said no, for good: RBAC, admission, gone
+│   └── NotFound             it has no such object
 ├── Conflict                 somebody else changed the object in between: read it again
 ├── NotEnrolled              no breaker of that name in the table
 ├── RecordCorrupt            a record in the store cannot be read: a human must look
@@ -71,6 +72,10 @@ class Expired(FuseboardError):
 
 class Refused(FuseboardError):
     """The Kubernetes API server refused for good: RBAC, admission, or the object is gone."""
+
+
+class NotFound(Refused):
+    """The cluster has no such object, or no such kind of objects."""
 
 
 class Conflict(FuseboardError):

@@ -55,6 +55,25 @@ class Rehearsal:
             self._keep({**self._patched, path: after})
         logger().info("patch.rehearsed", path=path, patch=body)
 
+    def create(self, path: str, body: Manifest) -> None:
+        """See ``Writable.create``."""
+        where = f"{path}/{body['metadata']['name']}"
+        with self._lock:
+            if where in self._patched:
+                raise Conflict(f"{where} is there already")
+            self._keep({**self._patched, where: merged(body, {"metadata": {"resourceVersion": "1"}})})
+        logger().info("create.rehearsed", path=where, object=body)
+
+    def apply(self, path: str, body: Manifest, manager: str) -> None:
+        """See ``Writable.apply``."""
+        with self._lock:
+            before = self._patched.get(path, {})
+            version = str(int(before.get("metadata", {}).get("resourceVersion", "0")) + 1)
+            self._keep(
+                {**self._patched, path: merged(merged(before, body), {"metadata": {"resourceVersion": version}})}
+            )
+        logger().info("apply.rehearsed", path=path, object=body, manager=manager)
+
     def check(self) -> None:
         """See ``Cluster.check``."""
 

@@ -28,7 +28,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     state_dir: Path | None = None
     """Where dead letters and a rehearsed cluster are kept."""
     policies: Path | None = None
-    """The breaker table: a file of CircuitBreaker documents, or a folder of such files."""
+    """The breaker table: a file of CircuitBreaker documents, or a folder of such files.
+
+    Without one, it is the CircuitBreaker resources of the cluster.
+    """
     prometheus_url: str = ""
     """Where the load of targets is asked for; without, it is not known."""
     prometheus_token_file: Path | None = None

@@ -93,15 +93,30 @@ def conflicts(policies: Iterable[Policy]) -> Iterator[Conflict]:
     """Yield each policy that wants what is another's already."""
     taken: dict[tuple[str, str], Policy] = {}
     for policy in policies:
-        for what, which in _claims(policy):
+        for what, which in (("breaker", policy.key), *claims(policy)):
             owner = taken.setdefault((what, which), policy)
             if owner is policy:
                 continue
             if what == "breaker":
                 yield Conflict(policy, owner, "two documents have this name: remove one, or give it another")
                 break
-            problem = f"the {what} {which} already belongs to the breaker {owner.key}: "
-            yield Conflict(policy, owner, f"{problem}a {what} has one breaker; merge the two or remove one")
+            yield Conflict(policy, owner, already((what, which), owner.key))
+
+
+def claims(policy: Policy) -> tuple[tuple[str, str], ...]:
+    """Return what a breaker has for itself alone: its target, and its route."""
+    target, route = policy.spec.target, policy.spec.route
+    claim = "target", f"{policy.namespace}/{target.kind}/{target.name}"
+    return (claim,) if route is None else (claim, ("route", f"{policy.namespace}/{route.kind}/{route.name}"))
+
+
+def already(claim: tuple[str, str], owner: str) -> str:
+    """Say that what a breaker claims is another one's."""
+    what, which = claim
+    return (
+        f"the {what} {which} already belongs to the breaker {owner}: "
+        f"a {what} has one breaker; merge the two or remove one"
+    )
 
 
 def cycle(policies: Iterable[Policy]) -> tuple[str, ...]:
@@ -134,15 +149,6 @@ def _cycle(depends: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
         found: list[str] = error.args[1]
         return tuple(reversed(found[1:]))
     return ()
-
-
-def _claims(policy: Policy) -> Iterator[tuple[str, str]]:
-    """Yield what a breaker has for itself: what it is, and which one."""
-    target, route = policy.spec.target, policy.spec.route
-    yield "breaker", policy.key
-    yield "target", f"{policy.namespace}/{target.kind}/{target.name}"
-    if route is not None:
-        yield "route", f"{policy.namespace}/{route.kind}/{route.name}"
 
 
 def _check_kind(document: object) -> None:

@@ -120,6 +120,7 @@ class ApiServer:
         self._app = await KubernetesScaffold().__aenter__()
         self._app["get"] << self._get
         self._app["patch"] << self._patch
+        self._app["post"] << self._post
         self._server = await Server(self._app).__aenter__()
 
     async def _stop(self) -> None:
@@ -144,6 +145,16 @@ class ApiServer:
         answer = await self._fault(request)
         return answer if answer is not None else self.apply(request)
 
+    async def _post(self, request: Request) -> Payload:
+        answer = await self._fault(request)
+        if answer is not None:
+            return answer
+        path = f"{request.url.path}/{request.data['metadata']['name']}"
+        if path in self.objects:
+            raise KubernetesError(status=409, reason="AlreadyExists", message="it exists")
+        self.objects[path] = merged(request.data, {"metadata": {"resourceVersion": "1"}})
+        return deepcopy(self.objects[path])
+
     async def _fault(self, request: Request) -> Manifest | None:
         self.requests.append(request)
         faults = self.faults[request.method.value.upper()]
@@ -153,7 +164,7 @@ class ApiServer:
         """Apply a patch, as the real one does."""
         path, body = request.url.path, request.data
         before = self._object(path)
-        if body["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]:
+        if body["metadata"].get("resourceVersion", "") not in ("", before["metadata"]["resourceVersion"]):
             raise KubernetesError(status=409, reason="Conflict", message="the object has been modified")
         self.edit(path, body)
         self.applied.append(body)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuseboard.cluster import Kubernetes, open_cluster
-from fuseboard.errors import CannotStart, ClusterUnavailable, Conflict, Refused
+from fuseboard.errors import CannotStart, ClusterUnavailable, Conflict, NotFound, Refused
 from fuseboard.rehearsal import Rehearsal, merged
 from fuseboard.settings import IN_CLUSTER, Settings
 from tests.apiserver import PODS, SERVICE, ApiServer, answers, connect, is_slow, kubeconfig
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+EVENTS = "/api/v1/namespaces/shop/events"
 PATH = "/api/v1/namespaces/shop/services/login"
 ASSUMED = {"metadata": {"name": "login"}, "spec": {"selector": {"app": "login"}}}
 
@@ -58,6 +59,23 @@ class TestKubernetes:
         assert [pod["metadata"]["name"] for pod in found] == ["a"]
         assert server.requests[0].params["labelSelector"] == "app=login,x=1"
 
+    def test_creates_once(self, server: ApiServer, tmp_path: Path) -> None:
+        """A second object of the name is a conflict."""
+        cluster, event = connect(tmp_path, server), {"metadata": {"name": "e"}, "reason": "x"}
+        cluster.create(EVENTS, event)
+        assert server.objects[f"{EVENTS}/e"]["reason"] == "x"
+        assert server.requests[0].headers["Content-Type"] == "application/json"
+        with pytest.raises(Conflict):
+            cluster.create(EVENTS, event)
+
+    def test_applies_as_a_manager_of_its_own(self, server: ApiServer, tmp_path: Path) -> None:
+        """Server-side apply, by force, as JSON: which YAML is."""
+        connect(tmp_path, server).apply(PATH, {"metadata": {"name": "login"}, "status": {"a": 1}}, "somebody")
+        (request,) = server.requests
+        assert request.headers["Content-Type"] == "application/apply-patch+yaml"
+        assert (request.params["fieldManager"], request.params["force"]) == ("somebody", "true")
+        assert server.applied == [{"metadata": {"name": "login"}, "status": {"a": 1}}]
+
     @pytest.mark.parametrize(
         ("status", "message", "error", "told"),
         [
@@ -65,7 +83,7 @@ class TestKubernetes:
             (401, "Unauthorized", ClusterUnavailable, "renew the token"),
             (403, "forbidden", Refused, "Role of the ServiceAccount"),
             (403, 'admission webhook "w" denied the request', Refused, "admission rule"),
-            (404, "not found", Refused, "does not exist"),
+            (404, "not found", NotFound, "does not exist"),
             (408, "slow", ClusterUnavailable, "408"),
             (409, "modified", Conflict, "read it again"),
             (422, "invalid", Refused, "compare it with the policy"),
@@ -199,6 +217,17 @@ class TestRehearsal:
         cluster.patch(PATH, {"metadata": {"resourceVersion": "0"}})
         with pytest.raises(Conflict):
             cluster.patch(PATH, {"metadata": {"resourceVersion": "0"}})
+
+    def test_what_is_created_and_applied_is_there(self) -> None:
+        """Created once; applied on top of what is there."""
+        cluster = Rehearsal()
+        cluster.create(EVENTS, {"metadata": {"name": "e"}, "reason": "x"})
+        assert cluster.get(f"{EVENTS}/e", {"metadata": {}})["reason"] == "x"
+        with pytest.raises(Conflict):
+            cluster.create(EVENTS, {"metadata": {"name": "e"}})
+        for each in ({"status": {"a": 1}}, {"status": {"b": 2}}):
+            cluster.apply(PATH, {"metadata": {"name": "login"}, **each}, "somebody")
+        assert cluster.get(PATH, ASSUMED)["status"] == {"a": 1, "b": 2}
 
     def test_what_is_given_out_is_a_copy(self) -> None:
         """A caller that changes what it read has changed nothing."""

@@ -54,8 +54,7 @@ RELAY = "up"
     "--file",
     "path",
     type=click.Path(path_type=Path),
-    required=True,
-    help="File of CircuitBreaker documents: the breaker table.",
+    help="File of CircuitBreaker documents: the breaker table. Without it, the CircuitBreakers of the cluster are.",
 )
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535), help="Port on 127.0.0.1.")
 @click.option(
@@ -70,7 +69,7 @@ RELAY = "up"
     metavar="URL",
     help="Ask this Alertmanager (or several, with commas) whether alerts that hold still fire.",
 )
-def up(path: Path, port: int, kubeconfig: Path | None, prometheus: str, alertmanager: str) -> None:
+def up(path: Path | None, port: int, kubeconfig: Path | None, prometheus: str, alertmanager: str) -> None:
     """Run sources, functions, broker and store here, until Ctrl-C.
 
     State is kept in $XDG_STATE_HOME/fuseboard (~/.local/state/fuseboard) and survives a restart.
@@ -80,8 +79,14 @@ def up(path: Path, port: int, kubeconfig: Path | None, prometheus: str, alertman
       fuseboard up -f examples/01-one-alert/breakers.yaml
       fuseboard up -f breakers.yaml --port 9000 --kubeconfig ~/.kube/staging
       fuseboard up -f breakers.yaml --prometheus http://127.0.0.1:9090 --alertmanager http://127.0.0.1:9093
+      fuseboard up --kubeconfig ~/.kube/staging
     """
-    policies = load(path)
+    if path is None and kubeconfig is None:
+        raise CannotStart(
+            "no breaker table: give a file with -f, such as examples/01-one-alert/breakers.yaml, or --kubeconfig FILE "
+            "to use the CircuitBreakers of that cluster"
+        )
+    policies = load(path) if path is not None else ()
     with _state_dir() as state_dir, (state_dir / LOG).open("a", buffering=1, encoding="utf-8") as log:
         logs.configure(log)
         with _listening(port) as listen, embedded_valkey(state_dir) as redis_url:
@@ -98,7 +103,8 @@ def up(path: Path, port: int, kubeconfig: Path | None, prometheus: str, alertman
 
 def _run(settings: Settings, policies: tuple[Policy, ...], listen: Any, port: int) -> None:  # noqa: ANN401  - a socket
     store, outbox, stop = open_store(settings.redis_url), open_outbox(settings.redis_url), Flag()
-    for key in store.apply(policies):
+    # Without a file, whoever watches the cluster sees to the table.
+    for key in store.apply(policies) if settings.policies is not None else ():
         click.secho(
             f"{key} left the table while its traffic is moved: put it back, or move the traffic by hand", fg="red"
         )
@@ -141,6 +147,8 @@ def _greet(policies: tuple[Policy, ...], settings: Settings, port: int) -> None:
         f"acts on the cluster of {settings.kubeconfig}" if settings.kubeconfig else "rehearses: no cluster is touched"
     )
     click.secho(f"Fuseboard on http://{HOST}:{port}  ({acting})", bold=True)
+    if settings.policies is None:
+        click.echo("  The breaker table is the cluster's: kubectl get circuitbreakers -A")
     for policy in policies:
         standby = policy.spec.standby
         behind = f", standby {standby.name}" if standby else ", no standby"

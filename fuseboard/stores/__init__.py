@@ -123,6 +123,12 @@ class Store(Protocol):
         A breaker whose policy has changed is due at once: the new one may ask for something else.
         """
 
+    def put(self, policies: Sequence[Policy]) -> None:
+        """Add these to the table, or give them their new policies, as ``apply`` does; the others stay as they are."""
+
+    def remove(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Take breakers from the table; return the keys of those whose traffic is still moved."""
+
     def table(self) -> Mapping[str, Policy]:
         """Return the table by ``namespace/name``."""
 

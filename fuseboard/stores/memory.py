@@ -39,15 +39,34 @@ class MemoryStore:
     def apply(self, policies: Sequence[Policy]) -> tuple[str, ...]:
         """See ``Store.apply``."""
         with self._lock:
-            gone = self._policies.keys() - {policy.key for policy in policies}
-            changed = [policy.key for policy in policies if self._policies.get(policy.key) != policy]
-            self._policies = {policy.key: policy for policy in policies}
-            for key in changed:
-                self._look_again(key)
-            for key in gone:
-                self._due.pop((key, TIMER), None)
-                self._due.pop((key, DEBT), None)
-            return tuple(sorted(key for key in gone if self._rows[key][1].shares != Shares()))
+            moved = self._remove(self._policies.keys() - {policy.key for policy in policies})
+            self._put(policies)
+            return moved
+
+    def put(self, policies: Sequence[Policy]) -> None:
+        """See ``Store.put``."""
+        with self._lock:
+            self._put(policies)
+
+    def remove(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """See ``Store.remove``."""
+        with self._lock:
+            return self._remove(keys)
+
+    def _put(self, policies: Iterable[Policy]) -> None:
+        changed = {policy.key: policy for policy in policies if self._policies.get(policy.key) != policy}
+        if changed:
+            self._policies = {**self._policies, **changed}
+        for key in changed:
+            self._look_again(key)
+
+    def _remove(self, keys: Iterable[str]) -> tuple[str, ...]:
+        gone = self._policies.keys() & set(keys)
+        self._policies = {key: policy for key, policy in self._policies.items() if key not in gone}
+        for key in gone:
+            self._due.pop((key, TIMER), None)
+            self._due.pop((key, DEBT), None)
+        return tuple(sorted(key for key in gone if self._rows[key][1].shares != Shares()))
 
     def _look_again(self, key: str) -> None:
         """Begin a breaker's record, or have the clock look at it: its new policy may ask for something else."""
@@ -61,7 +80,7 @@ class MemoryStore:
 
     def table(self) -> Mapping[str, Policy]:
         """See ``Store.table``."""
-        return dict(self._policies)
+        return self._policies  # replaced, never changed
 
     def read(self, key: str) -> Record:
         """See ``Store.read``."""

@@ -136,9 +136,19 @@ class RedisStore:
 
     def apply(self, policies: Sequence[Policy]) -> tuple[str, ...]:
         """See ``Store.apply``."""
-        with errors_translated("writing the breaker table"):
-            now = _millis(self._client.time())
-        return self._table.write(policies, now)
+        return self._table.write(policies, self._time())
+
+    def put(self, policies: Sequence[Policy]) -> None:
+        """See ``Store.put``."""
+        self._table.put(policies, self._time())
+
+    def remove(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """See ``Store.remove``."""
+        return self._table.remove(keys)
+
+    def _time(self) -> int:
+        with errors_translated("asking the store for its time"):
+            return _millis(self._client.time())
 
     def table(self) -> Mapping[str, Policy]:
         """See ``Store.table``."""

@@ -68,6 +68,18 @@ redis.call('HSET', KEYS[1], 'policy', ARGV[1])
 return 1
 """
 
+# KEYS: table, namespaces, version of the table.  ARGV: keys of breakers.
+LEAVE: Final = """
+if redis.call('HDEL', KEYS[1], unpack(ARGV)) == 0 then return 0 end
+local left = {}
+for _, key in ipairs(redis.call('HKEYS', KEYS[1])) do left[string.match(key, '^[^/]*')] = true end
+for _, namespace in ipairs(redis.call('SMEMBERS', KEYS[2])) do
+  if not left[namespace] then redis.call('SREM', KEYS[2], namespace) end
+end
+redis.call('INCR', KEYS[3])
+return 1
+"""
+
 # KEYS: what is due, how often it has come.  ARGV: limit.
 # An attempt is kept with the moment that it was put off to: one that a change has set since is a first one again.
 TAKE_DUE: Final = f"""

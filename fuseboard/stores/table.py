@@ -11,10 +11,10 @@ from fuseboard.placement import Placement, Shares
 from fuseboard.policy import Policy
 from fuseboard.stores import Entry
 from fuseboard.stores.connection import errors_translated
-from fuseboard.stores.scripts import APPLY, NAMESPACES, TABLE, TABLE_VERSION, due_keys, keys_of, members_of
+from fuseboard.stores.scripts import APPLY, LEAVE, NAMESPACES, TABLE, TABLE_VERSION, due_keys, keys_of, members_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import redis
 
@@ -28,35 +28,64 @@ class Table:
         """Use this client; nothing is sent yet."""
         self._client = client
         self._apply = client.register_script(APPLY)
-        self._policies: Mapping[str, Policy] = {}
-        self._version = b""
+        self._leave = client.register_script(LEAVE)
+        # As one, since several threads read it: rows of one moment with policies of another would be mixed up.
+        self._seen: tuple[bytes, Mapping[bytes, bytes], Mapping[str, Policy]] = b"", {}, {}
 
     def read(self) -> Mapping[str, Policy]:
         """Return the table by ``namespace/name``; it is fetched when it has changed."""
+        seen, before, policies = self._seen
         with errors_translated("reading the breaker table"):
             version = cast("bytes | None", self._client.get(TABLE_VERSION)) or b"0"
-            if version != self._version:
-                rows = cast("dict[bytes, bytes]", self._client.hgetall(TABLE))
-                self._policies = {key.decode(): _policy(key.decode(), raw) for key, raw in rows.items()}
-                self._version = version
-        return self._policies
+            if version == seen:
+                return policies
+            rows = cast("dict[bytes, bytes]", self._client.hgetall(TABLE))
+        # Of ten thousand rows, one edit has changed one.
+        found = {
+            key.decode(): policies[key.decode()] if before.get(key) == raw else _policy(key.decode(), raw)
+            for key, raw in rows.items()
+        }
+        self._seen = version, rows, found
+        return found
 
     def write(self, policies: Sequence[Policy], now: int) -> tuple[str, ...]:
         """Make these the table; return the keys of breakers that have left it while their traffic was moved."""
-        wanted = {policy.key: msgspec.json.encode(policy) for policy in policies}
         with errors_translated("writing the breaker table"):
             known = {key.decode() for key in cast("list[bytes]", self._client.hkeys(TABLE))}
-            # First those that go: a crash in between leaves them in the table, and they go again.
-            moved = tuple(key for key in sorted(known - wanted.keys()) if self._retire(key))
+        # First those that go: a crash in between leaves them in the table, and they go again.
+        moved = self.remove(known - {policy.key for policy in policies})
+        self.put(policies, now)
+        return moved
+
+    def put(self, policies: Sequence[Policy], now: int) -> None:
+        """Add these to the table, or give them their new policies; the others stay as they are."""
+        wanted = {policy.key: msgspec.json.encode(policy) for policy in policies}
+        if not wanted:
+            return
+        with errors_translated("writing the breaker table"):
             self._write_policies(wanted, now)
+            found = cast("list[bytes | None]", self._client.hmget(TABLE, list(wanted)))
+            changed = {key: raw for (key, raw), row in zip(wanted.items(), found, strict=True) if raw != row}
+            if not changed:
+                return
             pipe = self._client.pipeline(transaction=True)
-            pipe.delete(TABLE, NAMESPACES)
-            if wanted:
-                pipe.hset(TABLE, mapping=wanted)  # type: ignore[arg-type]
-                pipe.sadd(NAMESPACES, *{policy.namespace for policy in policies})
+            pipe.hset(TABLE, mapping=changed)  # type: ignore[arg-type]
+            pipe.sadd(NAMESPACES, *{key.partition("/")[0] for key in changed})
             pipe.incr(TABLE_VERSION)
             pipe.execute()
+
+    def remove(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Take breakers from the table; return the keys of those whose traffic is still moved."""
+        with errors_translated("taking breakers from the table"):
+            names = self._there(sorted(keys))
+            moved = tuple(key for key in names if self._retire(key))
+            for start in range(0, len(names), CHUNK):
+                self._leave((TABLE, NAMESPACES, TABLE_VERSION), names[start : start + CHUNK])
         return moved
+
+    def _there(self, keys: list[str]) -> list[str]:
+        rows = cast("list[bytes | None]", self._client.hmget(TABLE, keys)) if keys else []
+        return [key for key, row in zip(keys, rows, strict=True) if row is not None]
 
     def _write_policies(self, wanted: Mapping[str, bytes], now: int) -> None:
         keys = list(wanted)

@@ -51,14 +51,16 @@ def policy(**parts: dict[str, Any]) -> dict[str, Any]:
 class Up:
     """Starts the program on a free port, and ends only what it started."""
 
-    def __init__(self, state: Path, *policies: dict[str, Any], options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, state: Path, *policies: dict[str, Any], options: tuple[str, ...] = (), by_file: bool = True
+    ) -> None:
         self.state = state
         self.file = state / "breakers.yaml"
         self.file.write_text("\n---\n".join(json.dumps(each) for each in policies or (POLICY,)), encoding="utf-8")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.output = state / "console"
-        self._options = options
+        self._options = ("-f", str(self.file), *options) if by_file else options
         self._http = urllib3.PoolManager(retries=False, timeout=10.0)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -79,7 +81,7 @@ class Up:
         """Start, and wait until it is ready."""
         with self.output.open("ab") as console:
             self._process = subprocess.Popen(  # noqa: S603  - the program under test
-                [FUSEBOARD, "up", "-f", self.file, "--port", str(self.port), *self._options],
+                [FUSEBOARD, "up", "--port", str(self.port), *self._options],
                 env={**os.environ, "XDG_STATE_HOME": str(self.state)},
                 stdout=console,
                 stderr=console,

@@ -44,6 +44,15 @@ def test_each_command_shows_an_example(command: str) -> None:
     assert f"fuseboard {command}" in found.stdout.partition("Example")[2]
 
 
+def test_without_a_table_up_says_what_to_give() -> None:
+    """A file, or a cluster whose CircuitBreakers are the table."""
+    found = run("up")
+
+    assert found.returncode == 1
+    assert "give a file with -f" in found.stderr
+    assert "--kubeconfig FILE" in found.stderr
+
+
 def test_version() -> None:
     """It is the package's own."""
     assert run("version").stdout.strip() == __version__

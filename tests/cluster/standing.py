@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 import urllib3
 
 from fuseboard.stores.redis import open_store
-from fuseboard.validation import parse
 from tests.cluster import manifests
-from tests.cluster.api import RefusedError, read_manifests
+from tests.cluster.api import RefusedError, has_condition, read_manifests
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -29,9 +28,14 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 FUSEBOARD = Path(sys.executable).parent / "fuseboard"
 SPACE = "fuseboard"
-FUNCTIONS = ("breaker", "failover", "journal", "deadletter")
-SOURCES = ("eventsources.alertmanager", "eventsources.clock", "eventsources.apiserver", "fuseboard.relay")
-ACCOUNTS = {"failover": "failover", "apiserver": "sources"}
+FUNCTIONS = ("breaker", "failover", "journal", "status", "deadletter")
+SOURCES = (
+    "eventsources.alertmanager", "eventsources.clock", "eventsources.apiserver", "eventsources.circuitbreakers",
+    "fuseboard.relay",
+)  # fmt: skip
+ACCOUNTS = {"failover": "failover", "status": "status", "apiserver": "sources", "circuitbreakers": "sources"}
+MIRROR = "circuitbreakers"
+CLUSTER_WIDE = ("CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding")
 
 
 class Pod:
@@ -136,24 +140,46 @@ class Fuseboard:
 
 
 @contextmanager
-def standing(cluster: Cluster, folder: Path, redis_url: str, spaces: Sequence[str]) -> Iterator[Fuseboard]:
-    """Run Fuseboard on a cluster, with a breaker ``login`` in each of these namespaces."""
-    cluster.api.apply(manifests.namespace(SPACE))
-    for manifest in _base():
-        if manifest["kind"] == "ServiceAccount":
-            cluster.api.apply(manifest)
+def standing(
+    cluster: Cluster, folder: Path, redis_url: str, spaces: Sequence[str], *, mirrored: bool = True
+) -> Iterator[Fuseboard]:
+    """Run Fuseboard on a cluster, with a breaker ``login`` in each of these namespaces.
+
+    Not ``mirrored``, its table is what is put into the store, as where it is a file.
+    """
+    let_in(cluster)
     for space in spaces:
         enrol(cluster, space)
-    open_store(redis_url).apply([parse(policy(space), space) for space in spaces])
+        cluster.api.apply(policy(space))
     with ExitStack() as stack:
         stack.callback(_remove, cluster, (SPACE, *spaces))
-        pods = {pod.name: pod for pod in _pods(cluster, folder, redis_url)}
+        pods = {pod.name: pod for pod in _pods(cluster, folder, redis_url) if mirrored or pod.name != MIRROR}
         for pod in pods.values():
             stack.enter_context(pod)
         for pod in pods.values():
             pod.wait_ready()
+        store = open_store(redis_url)
+        wait_for("the table is there", lambda: {f"{each}/login" for each in spaces} <= store.table().keys(), str)
         install(cluster, {name: pods[name].port for name in FUNCTIONS})
         yield Fuseboard(cluster, pods, redis_url)
+
+
+def let_in(cluster: Cluster) -> None:
+    """Make Fuseboard's namespace and accounts, the kind CircuitBreaker, and what is granted in the whole cluster."""
+    kind = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/circuitbreakers.fuseboard.dev"
+    wait_for("no old kind is on its way out", lambda: not _is_leaving(cluster, kind), str)
+    cluster.api.apply(manifests.namespace(SPACE))
+    for manifest in _base():
+        if manifest["kind"] in ("ServiceAccount", *CLUSTER_WIDE):
+            cluster.api.apply(manifest)
+    cluster.api.wait(kind, "Established", lambda found: has_condition(found, "Established"))
+
+
+def _is_leaving(cluster: Cluster, path: str) -> bool:
+    try:
+        return "deletionTimestamp" in cluster.api.get(path)["metadata"]
+    except RefusedError:
+        return False
 
 
 def install(cluster: Cluster, ports: Mapping[str, int]) -> None:
@@ -192,7 +218,8 @@ def _is_gone(cluster: Cluster, space: str) -> bool:
 def _base() -> Iterator[dict[str, Any]]:
     for manifest in read_manifests(sorted((ROOT / "knative" / "base").glob("*.yaml"))):
         if manifest["kind"] != "Kustomization":
-            manifest["metadata"]["namespace"] = SPACE
+            if manifest["kind"] not in CLUSTER_WIDE:
+                manifest["metadata"]["namespace"] = SPACE
             yield manifest
 
 
@@ -209,7 +236,7 @@ def enrol(cluster: Cluster, space: str) -> None:
         manifest["metadata"]["namespace"] = space
         cluster.api.apply(manifest)
     for name, role in (("login", "primary"), ("login-standby", "standby")):
-        cluster.api.apply(_deployment(space, name, role))
+        cluster.api.apply(deployment(space, name, role))
     cluster.api.apply(
         {
             "apiVersion": "v1",
@@ -239,14 +266,17 @@ def policy(space: str) -> dict[str, Any]:
     }
 
 
-def _deployment(space: str, name: str, role: str) -> dict[str, Any]:
+def deployment(space: str, name: str, role: str, replicas: int = 1) -> dict[str, Any]:
+    """Return a Deployment whose pods have a role."""
     labels = {"app": "login", "role": role}
-    pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "none"}]}}
+    containers = [{"name": "app", "image": "none"}]
+    spec = {"containers": containers, "terminationGracePeriodSeconds": 1}  # nobody waits for them to end
+    pod = {"metadata": {"labels": labels}, "spec": spec}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": name, "namespace": space},
-        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": pod},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": pod},
     }
 
 

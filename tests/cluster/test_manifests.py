@@ -34,7 +34,10 @@ pytestmark = pytest.mark.timeout(180)
 SERVING: Final = "serving.knative.dev/v1"
 ENROLLED: Final = "shop"
 ELSEWHERE: Final = "elsewhere"
-CLUSTER_WIDE: Final = {"CustomResourceDefinition", "Namespace", "PriorityClass"}
+SPACES: Final = (NAMESPACE, ENROLLED, ELSEWHERE, "")
+CLUSTER_WIDE: Final = {
+    "Namespace", "PriorityClass", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition",
+}  # fmt: skip
 MADE_BY_OTHERS: Final = {"kube-root-ca.crt"}
 COMBINATIONS: Final = tuple(all_combinations())
 ON_THE_SERVER: Final = (
@@ -44,7 +47,7 @@ ON_THE_SERVER: Final = (
     Combination(PRODUCTION, ("external-redis", "prometheus-operator", "functions-as-deployments")),
 )
 
-ACCOUNTS: Final = ("alertmanager", "breaker", "deadletter", "failover", "journal", "sources", "valkey")
+ACCOUNTS: Final = ("alertmanager", "breaker", "deadletter", "failover", "journal", "sources", "status", "valkey")
 MAY: Final = {
     ("failover", "", "services", "get"),
     ("failover", "", "services", "patch"),
@@ -55,8 +58,23 @@ MAY: Final = {
     ("sources", "", "events", "watch"),
     ("sources", "", "pods", "get"),
     ("sources", "apps", "replicasets", "get"),
+    ("status", "fuseboard.dev", "circuitbreakers", "get"),
+    ("status", "fuseboard.dev", "circuitbreakers", "patch"),
+    ("status", "fuseboard.dev", "circuitbreakers/status", "patch"),
+    ("status", "", "events", "create"),
+    ("status", "apps", "deployments", "get"),
+    ("status", "apps", "statefulsets", "get"),
 }
-"""All that anybody may, each in enrolled namespaces only: account, group, resource, verb."""
+"""All that anybody may in enrolled namespaces: account, group, resource, verb."""
+MAY_EVERYWHERE: Final = {
+    ("sources", "fuseboard.dev", "circuitbreakers", "get"),
+    ("sources", "fuseboard.dev", "circuitbreakers", "list"),
+    ("sources", "fuseboard.dev", "circuitbreakers", "watch"),
+    ("sources", "fuseboard.dev", "circuitbreakers", "patch"),
+    ("sources", "fuseboard.dev", "circuitbreakers/status", "patch"),
+    ("sources", "", "namespaces", "get"),
+}
+"""All that anybody may anywhere."""
 
 VERBS: Final = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 ASKED: Final = (
@@ -73,7 +91,9 @@ ASKED: Final = (
     ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
     ("coordination.k8s.io", "leases"),
     ("serving.knative.dev", "services"), ("eventing.knative.dev", "brokers"), ("eventing.knative.dev", "triggers"),
-    ("sources.knative.dev", "sinkbindings"), ("kustomize.toolkit.fluxcd.io", "kustomizations"),
+    ("sources.knative.dev", "sinkbindings"), ("fuseboard.dev", "circuitbreakers"),
+    ("fuseboard.dev", "circuitbreakers/status"), ("fuseboard.dev", "circuitbreakers/finalizers"),
+    ("kustomize.toolkit.fluxcd.io", "kustomizations"),
 )  # fmt: skip
 RISING: Final = (
     ("rbac.authorization.k8s.io", "roles", "escalate"),
@@ -245,7 +265,7 @@ class TestBuilding:
             for each in services
         }
 
-        assert scales == {"alertmanager": "2", "breaker": "2", "failover": "2", "journal": None}
+        assert scales == {"alertmanager": "2", "breaker": "2", "failover": "2", "journal": None, "status": None}
 
     def test_flux_waits_for_what_it_has_applied(self, kustomize: Kustomize) -> None:
         """The path of Fuseboard's Kustomization is here, and each health check is about an object of it."""
@@ -385,7 +405,7 @@ class TestInstalled:
 
         eventing = f"/apis/eventing.knative.dev/v1/namespaces/{NAMESPACE}"
         cluster.api.wait(f"{eventing}/brokers/fuseboard", "Ready", lambda it: has_condition(it, "Ready"), timeout_s=60)
-        for name in ("breaker", "failover", "journal"):
+        for name in ("breaker", "failover", "journal", "status"):
             trigger = cluster.api.wait(
                 f"{eventing}/triggers/{name}", "Ready", lambda it: has_condition(it, "Ready"), timeout_s=60
             )
@@ -397,12 +417,12 @@ class TestInstalled:
         for path in (f"{apps}/deployments/sources", f"{apps}/statefulsets/valkey"):
             cluster.api.wait(path, "ready", all_ready, timeout_s=60)
 
-    def test_a_change_of_the_table_restarts_nothing(self, cluster: Cluster, kustomize: Kustomize) -> None:
-        """The ConfigMap has the same name whatever is in it, so that no pod's template changes with it."""
-        (found_map,) = (each for each in kustomize.build(LOCAL) if each["kind"] == "ConfigMap")
+    def test_a_breaker_of_the_example_is_a_resource(self, cluster: Cluster) -> None:
+        """With the kind installed, the first example is applied as it stands, and kubectl knows its short name."""
+        kubectl(cluster, "wait", "--for=condition=Established", "crd/circuitbreakers.fuseboard.dev", "--timeout=30s")
+        kubectl(cluster, "apply", "-f", str(KNATIVE.parent / "examples" / "01-one-alert" / "breakers.yaml"))
 
-        assert found_map["metadata"]["name"] == "fuseboard-breakers"
-        assert cluster.api.get(cluster.api.path(found_map))["data"]["breakers.yaml"]
+        assert "login" in kubectl(cluster, "get", "cb", "-n", ENROLLED)
 
     @pytest.mark.parametrize("account", ACCOUNTS)
     def test_an_account_may_do_what_it_needs_where_it_is_enrolled_and_nothing_else(
@@ -411,14 +431,15 @@ class TestInstalled:
         """Every verb on everything worth having, in four places: the answers are the table, to the letter."""
         asked = [
             (space, group, resource, verb)
-            for space in (NAMESPACE, ENROLLED, ELSEWHERE, "")
+            for space in SPACES
             for group, resource, verb in [*((*each, verb) for each in ASKED for verb in VERBS), *RISING]
         ]
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda each: may(cluster, account, *each), asked))
 
         allowed = {each for each, yes in zip(asked, answers, strict=True) if yes}
-        assert allowed == {(ENROLLED, *rest) for who, *rest in MAY if who == account}
+        everywhere = {(space, *rest) for who, *rest in MAY_EVERYWHERE if who == account for space in SPACES}
+        assert allowed == {(ENROLLED, *rest) for who, *rest in MAY if who == account} | everywhere
 
     @pytest.mark.parametrize("account", ACCOUNTS)
     @pytest.mark.parametrize("space", [NAMESPACE, ENROLLED, ELSEWHERE])
@@ -441,7 +462,8 @@ class TestInstalled:
         }
 
         assert not status["incomplete"]
-        assert granted == ({each for each in MAY if each[0] == account} if space == ENROLLED else set())
+        expected = MAY_EVERYWHERE | (MAY if space == ENROLLED else set())
+        assert granted == {each for each in expected if each[0] == account}
 
     def test_failover_is_nobodys_deputy(self, cluster: Cluster) -> None:
         """By its own token it turns a Service of an enrolled namespace, and is refused whatever else is tried."""

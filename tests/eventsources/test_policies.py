@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eventsources.policies import LOOK_EVERY_S, Policies
-from fuseboard.errors import StoreUnavailable
+from eventsources.policies import LOOK_EVERY_S, Policies, new
+from fuseboard.errors import CannotStart, StoreUnavailable
 from fuseboard.placement import Placement, Shares
+from fuseboard.settings import Settings
 from fuseboard.state import Breaker, State
 from fuseboard.stores import Change, Record
 from fuseboard.stores.memory import MemoryStore
@@ -228,3 +229,18 @@ def _wait(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < give_up
         time.sleep(0.02)
+
+
+def test_where_the_cluster_has_the_table_no_file_is_looked_at(redis_url: str) -> None:
+    """With a cluster and no file it waits to be told to end, and is ready; without either it cannot start."""
+    policies = new(Settings(redis_url=redis_url, kubeconfig="in-cluster"), None)  # type: ignore[arg-type]
+    policies.check()
+    policies.look()
+    stop = Flag()
+    thread = Thread(target=policies.run, args=(stop,))
+    thread.start()
+    stop.set()
+    thread.join(5)
+    assert not thread.is_alive()
+    with pytest.raises(CannotStart, match="FUSEBOARD_POLICIES is not set"):
+        new(Settings(redis_url=redis_url), None)  # type: ignore[arg-type]

@@ -35,6 +35,7 @@ WATCHERS: Final = {
 RECEIVERS: Final = set(names(eventsources)) - WATCHERS
 FUNCTION_DEADLINE_S: Final = 8
 HANDED_ON: Final = {"secrets", "pods/exec", "pods/attach", "pods/portforward", "serviceaccounts/token", "nodes/proxy"}
+LOOKING: Final = {"get", "list", "watch"}
 RISING: Final = {"escalate", "bind", "impersonate", "*"}
 
 
@@ -67,11 +68,11 @@ def test_each_knative_service_serves_its_module() -> None:
 
 
 def test_the_sources_are_the_watchers_and_the_relay() -> None:
-    """Each watcher of the folder, and the relay, is one container, with a port of its own."""
+    """Each watcher of the folder, and the relay, is one container; but the table of a cluster is no file."""
     containers = of_kind(BASE, "Deployment")["sources"]["spec"]["template"]["spec"]["containers"]
     served = {each["args"][1]: each["args"][-1] for each in containers}
 
-    assert set(served) == {"fuseboard.relay", *(f"eventsources.{name}" for name in WATCHERS)}
+    assert set(served) == {"fuseboard.relay", *(f"eventsources.{name}" for name in WATCHERS - {"policies"})}
     assert len(set(served.values())) == len(served)
     for each in containers:
         assert each["args"][-1] == f"--port={each['ports'][0]['containerPort']}"
@@ -102,7 +103,7 @@ def test_what_is_bound_to_the_broker_is_there() -> None:
 def test_every_file_is_in_the_kustomization() -> None:
     """Nothing lies in the folder that is not applied."""
     listed = yaml.safe_load((KNATIVE / "base" / "kustomization.yaml").read_text(encoding="utf-8"))
-    files = {path.name for path in (KNATIVE / "base").glob("*.yaml")} - {"kustomization.yaml", "breakers.yaml"}
+    files = {path.name for path in (KNATIVE / "base").glob("*.yaml")} - {"kustomization.yaml"}
 
     assert set(listed["resources"]) == files
 
@@ -184,7 +185,7 @@ def test_every_container_is_confined() -> None:
 
 
 def test_only_who_asks_the_cluster_has_a_token() -> None:
-    """Failover and the watcher get one for an hour, in their container alone; nobody gets one by default."""
+    """Failover, status and the watchers get one for an hour, in their container alone; nobody gets one by default."""
     assert all(not each["automountServiceAccountToken"] for each in ACCOUNTS.values())
     holders = set()
     for _, spec in pods(BASE):
@@ -201,7 +202,7 @@ def test_only_who_asks_the_cluster_has_a_token() -> None:
                 holders.add(container["name"])
                 assert environment(container)["FUSEBOARD_KUBECONFIG"] == "in-cluster"
 
-    assert holders == {"failover", "apiserver"}
+    assert holders == {"failover", "status", "apiserver", "circuitbreakers"}
 
 
 def test_each_function_has_an_account_of_its_own() -> None:
@@ -225,22 +226,46 @@ def test_failover_may_do_what_its_route_drivers_need() -> None:
 
 
 def test_sources_may_only_look() -> None:
-    """The watcher changes nothing in anybody's namespace."""
+    """The watchers change nothing in anybody's namespace but CircuitBreakers."""
     role = of_kind(ENROLLED, "Role")["fuseboard-sources"]
 
-    assert {verb for _, _, verb in granted(role)} == {"get", "list", "watch"}
+    assert {verb for _, _, verb in granted(role)} == LOOKING
+
+
+def test_status_may_say_and_not_act() -> None:
+    """It writes what people read: a status, a finalizer, an Event; of what serves it changes nothing."""
+    changes = {each for each in granted(of_kind(ENROLLED, "Role")["fuseboard-status"]) if each[2] not in LOOKING}
+
+    assert changes == {
+        ("fuseboard.dev", "circuitbreakers", "patch"),
+        ("fuseboard.dev", "circuitbreakers/status", "patch"),
+        ("", "events", "create"),
+    }
+
+
+def test_for_the_whole_cluster_only_circuit_breakers_are_granted() -> None:
+    """There is one ClusterRole, the sources': our own kind, and whether a namespace is going."""
+    (role,), (binding,) = (of_kind(BASE, kind).values() for kind in ("ClusterRole", "ClusterRoleBinding"))
+
+    assert granted(role) == {
+        *(("fuseboard.dev", "circuitbreakers", verb) for verb in LOOKING | {"patch"}),
+        ("fuseboard.dev", "circuitbreakers/status", "patch"),
+        ("", "namespaces", "get"),
+    }
+    assert [each["name"] for each in binding["subjects"]] == ["sources"]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
 
 
 @pytest.mark.parametrize("path", sorted(KNATIVE.rglob("*.yaml")), ids=lambda path: str(path.relative_to(KNATIVE)))
 def test_no_role_hands_on_or_rises(path: Any) -> None:  # noqa: ANN401  - pytest's parameters
-    """No wildcard, no secrets, no way into a pod, no way to more rights, and nothing for the whole cluster."""
+    """No wildcard, no secrets, no way into a pod, no way to more rights."""
     for each in documents(path):
-        assert each["kind"] not in {"ClusterRole", "ClusterRoleBinding"}
-        if each["kind"] == "Role":
-            for _, resource, verb in granted(each):
-                assert resource not in HANDED_ON | {"*"}
-                assert verb not in RISING
-            assert all("*" not in rule["apiGroups"] for rule in each["rules"])
+        if each["kind"] not in {"Role", "ClusterRole"}:
+            continue
+        for _, resource, verb in granted(each):
+            assert resource not in HANDED_ON | {"*"}
+            assert verb not in RISING
+        assert all("*" not in rule["apiGroups"] for rule in each["rules"])
 
 
 def granted(role: Manifest) -> set[tuple[str, str, str]]:
@@ -317,11 +342,15 @@ def test_dead_letters_are_never_scaled_away() -> None:
     assert annotations["autoscaling.knative.dev/min-scale"] == annotations["autoscaling.knative.dev/max-scale"] == "1"
 
 
-def test_the_table_of_the_local_overlay_is_the_first_example() -> None:
-    """What the README shows on one machine is what the overlay puts on a cluster."""
-    local = load(KNATIVE / "overlays" / "local" / "fuseboard" / "breakers.yaml")
+def test_the_first_example_is_for_the_namespace_of_the_local_overlay() -> None:
+    """What the README shows on one machine is what it has applied to a cluster, where its namespace is enrolled."""
+    overlay = KNATIVE / "overlays" / "local" / "shop"
+    (namespace,) = documents(overlay / "namespace.yaml")
+    (kustomization,) = documents(overlay / "kustomization.yaml")
 
-    assert local == load(ROOT / "examples" / "01-one-alert" / "breakers.yaml")
+    assert "../../../enrolled" in kustomization["resources"]
+    for policy in load(ROOT / "examples" / "01-one-alert" / "breakers.yaml"):
+        assert policy.namespace == namespace["metadata"]["name"] == kustomization["namespace"]
 
 
 def test_the_local_broker_understands_every_trigger() -> None:

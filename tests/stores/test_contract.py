@@ -6,8 +6,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
+import hypothesis
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fuseboard.errors import Busy, NotEnrolled
@@ -255,6 +258,75 @@ def test_a_breaker_that_comes_back_is_where_it_was(store: Store) -> None:
     store.apply([policy()])
     assert store.read(KEY).breaker.state is State.OPEN
     assert due(store) == [(KEY, TIMER)]
+
+
+def test_put_adds_and_edits_and_leaves_the_others_alone(store: Store) -> None:
+    """One edit is one row: the others are as they were, and so is what they wait for."""
+    store.put([policy("cart")])
+    store.change("shop/cart", cooling(60_000))
+    edited = policy(trip={"limitAt": 5})
+    store.put([edited])
+    assert store.table() == {KEY: edited, "shop/cart": policy("cart")}
+    assert store.read(KEY).policy == edited
+    assert due(store) == [(KEY, TIMER)]
+    assert store.journal(["shop/cart"], 10) == []
+
+
+def test_put_of_what_is_there_changes_nothing(store: Store) -> None:
+    """Two watchers that see the same edit: the second leaves no trace, and nobody has to read the table again."""
+    store.change(KEY, cooling(60_000))
+    before = store.table()
+    store.put([policy()])
+    store.put([])
+    assert store.table() is before
+    assert store.journal([KEY], 10) == []
+    assert due(store) == []
+
+
+def test_remove_takes_these_and_no_others(store: Store) -> None:
+    """A breaker that is removed is neither read nor waited for; what is not there is removed already."""
+    store.put([policy("cart"), policy("login", "web")])
+    store.change(KEY, cooling(1))
+    assert store.remove([KEY, "shop/nobody"]) == (KEY,)
+    assert set(store.table()) == {"shop/cart", "web/login"}
+    with pytest.raises(NotEnrolled):
+        store.read(KEY)
+    assert due(store) == []
+    assert store.remove([KEY]) == store.remove([]) == ()
+
+
+def test_what_is_left_of_a_namespace_is_still_waited_for(store: Store) -> None:
+    """A namespace's last breaker goes, another namespace's stays; the first comes back and is waited for again."""
+    store.put([policy("login", "web")])
+    store.change("web/login", cooling(1))
+    store.remove([KEY])
+    assert due(store) == [("web/login", TIMER)]
+    store.put([policy()])
+    store.change(KEY, cooling(1))
+    assert due(store) == [(KEY, TIMER)]
+
+
+NAMES: Final = st.sampled_from(["a", "b", "c"])
+EDITS: Final = st.lists(st.tuples(NAMES, st.integers(1, 3)), max_size=3, unique_by=lambda each: each[0])
+
+
+@hypothesis.settings(max_examples=25, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from(["apply", "put", "remove"]), EDITS), max_size=6))
+def test_whatever_is_put_and_removed_the_table_is_a_dictionary(
+    empty: Store, doings: list[tuple[str, list[tuple[str, int]]]]
+) -> None:
+    """After any edits, table and records hold the same policies: those of a plain dictionary."""
+    empty.apply([])
+    wanted: dict[str, Policy] = {}
+    for verb, edits in doings:
+        policies = {f"shop/{name}": policy(name, trip={"limitAt": at}) for name, at in edits}
+        if verb == "remove":
+            empty.remove(policies)
+            wanted = {key: found for key, found in wanted.items() if key not in policies}
+        else:
+            getattr(empty, verb)(list(policies.values()))
+            wanted = (wanted if verb == "put" else {}) | policies
+        assert empty.table() == {key: empty.read(key).policy for key in wanted} == wanted
 
 
 # -- what is due -----------------------------------------------------------------------------------------------------

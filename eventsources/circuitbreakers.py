@@ -1,0 +1,233 @@
+"""Keep the breaker table as the cluster's CircuitBreaker resources say.
+
+It emits next to nothing: it follows the resources, and makes the store's table what they say. What is not accepted
+leaves the last policy in force, and its status says why. Where the table is a file (``policies``), it does nothing.
+
+One that is deleted while its traffic is moved is waited for: its breaker is asked to bring the traffic home, and the
+finalizer goes, or the row of one that is gone already, when that is done or has taken too long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import time
+from threading import Thread
+from typing import TYPE_CHECKING, Final
+
+from fuseboard import logs, mirror, resources
+from fuseboard.cluster import Kubernetes, open_cluster
+from fuseboard.departures import Departures
+from fuseboard.errors import ClusterUnavailable, FuseboardError, InvalidInput, NotFound, Refused, Unavailable
+from fuseboard.mirror import Mirror
+from fuseboard.status_writer import StatusWriter
+from fuseboard.stores.outbox import open_outbox
+from fuseboard.stores.redis import open_store
+from fuseboard.watching import Changed, Denied, Heard, Listed, Pace, Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from threading import Event as Flag
+
+    from fuseboard.cluster import Writable
+    from fuseboard.policy import Policy
+    from fuseboard.resources import Resource
+    from fuseboard.settings import Settings
+    from fuseboard.sinks import Sink
+    from fuseboard.source import Outbox
+    from fuseboard.stores import Store
+
+MANAGER: Final = "fuseboard-policy"
+LOOK_EVERY_S: Final = 0.5
+AGAIN_S: Final = 1.0
+DEAF_S: Final = 150.0
+"""Without a living watch for so long, this source is not ready."""
+REFUSED_AGAIN_S: Final = 60.0
+"""How long a status is not tried again that must not be written: its namespace may be enrolled later."""
+WAITING: Final = 2_000
+SHOWN: Final = 10
+"""Breakers that a line of the log names."""
+END_WITHIN_S: Final = 1.0
+
+
+class CircuitBreakers:
+    """Mirrors the resources into the store; without a cluster there are none."""
+
+    def __init__(
+        self,
+        store: Store,
+        outbox: Outbox,
+        cluster: Kubernetes | None,
+        *,
+        release_after_s: float = 120.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Connect nothing yet."""
+        self._store = store
+        self._cluster = cluster
+        self._clock = clock
+        self._heard: queue.Queue[Heard] = queue.Queue(WAITING)
+        self._mirror = Mirror()
+        self._departures = Departures(store, outbox, release_after_s, clock)
+        self._untold: dict[str, tuple[mirror.Verdict, float]] = {}
+        """What is still to be said in a status, and from when on it may be tried, by ``time.monotonic()``."""
+        self._table: Mapping[str, Policy] | None = None
+        self._is_listed = self._is_due = False
+        self._denied = ""
+        self._watch: Watch | None = None
+        self._complaint = ""
+        self.pace = Pace()
+        self.look_every_s = LOOK_EVERY_S
+
+    def run(self, stop: Flag) -> None:
+        """See ``Watcher.run``."""
+        if self._cluster is None:
+            stop.wait()
+            return
+        self._watch = watch = Watch(self._cluster, resources.EVERYWHERE, lambda heard: self._hear(heard, stop))
+        watch.pace = self.pace
+        thread = Thread(target=watch.run, args=(stop,), name="CircuitBreakers", daemon=True)
+        thread.start()
+        try:
+            while not stop.is_set() and thread.is_alive():
+                self.look(self._cluster, stop)
+        finally:
+            watch.end()
+            thread.join(END_WITHIN_S)
+
+    def check(self) -> None:
+        """Do nothing if the table follows the resources.
+
+        Raises:
+            Unavailable: the store does not answer, or the resources cannot be watched.
+
+        """
+        if self._cluster is None:
+            return
+        self._store.check()
+        if self._denied:
+            raise Unavailable(self._denied)
+        silent = time.monotonic() - self._watch.heard_at if self._watch is not None else 0.0
+        if silent > DEAF_S:
+            raise Unavailable(f"no living watch of CircuitBreakers for {silent:.0f} s: is the API server there?")
+
+    def look(self, cluster: Writable, stop: Flag) -> None:
+        """Take in what was heard and do what is due; what fails now is tried at the next look."""
+        try:
+            self._is_due |= self._take_in()
+            if self._is_listed:
+                self._keep()
+                self._departures.look(cluster, self._mirror, self._store.table())
+                self._tell(cluster)
+            self._complaint = ""
+        except FuseboardError as error:
+            if str(error) != self._complaint:
+                logs.logger().error("circuitbreakers.waiting", error=str(error))
+            self._complaint = str(error)
+            stop.wait(AGAIN_S)
+
+    # -- what is heard -----------------------------------------------------------------------------------------------
+
+    def _hear(self, heard: Heard, stop: Flag) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(queue.Full):
+                self._heard.put(heard, timeout=AGAIN_S)
+                return
+
+    def _take_in(self) -> bool:
+        """Take in what there is to hear, all of it; return whether that was anything."""
+        has_changed = False
+        with contextlib.suppress(queue.Empty):
+            heard = self._heard.get(timeout=self.look_every_s)
+            while True:
+                has_changed |= self._take(heard)
+                heard = self._heard.get_nowait()
+        return has_changed
+
+    def _take(self, heard: Heard) -> bool:
+        self._denied = _denied(heard.reason) if isinstance(heard, Denied) else ""
+        if self._denied:
+            logs.logger().error("circuitbreakers.denied", error=self._denied)
+        if isinstance(heard, Listed):
+            self._mirror.listed(_read(heard.objects))
+            self._is_listed = True
+        elif isinstance(heard, Changed):
+            for resource in _read((heard.object,)):
+                if heard.kind == "DELETED":
+                    self._mirror.gone(resource.key)
+                else:
+                    self._mirror.changed(resource)
+        return isinstance(heard, Listed | Changed)
+
+    # -- the table ---------------------------------------------------------------------------------------------------
+
+    def _keep(self) -> None:
+        """Put into the table what is accepted and not there yet."""
+        table = self._store.table()
+        if not self._is_due and table is self._table:
+            return
+        decision = self._mirror.decide(table)
+        if decision.put:
+            self._store.put(decision.put)
+            first = [policy.key for policy in decision.put[:SHOWN]]
+            logs.logger().info("circuitbreakers.mirrored", count=len(decision.put), breakers=first)
+        self._mirror.settle(decision)
+        self._table, self._is_due = table, False
+        for key, verdict in decision.verdicts.items():
+            self._untold[key] = verdict, 0.0
+
+    # -- what is said ------------------------------------------------------------------------------------------------
+
+    def _tell(self, cluster: Writable) -> None:
+        """Write statuses for as long as nothing new is heard: ten thousand of them must not hold up an edit."""
+        for key, (verdict, when) in list(self._untold.items()):
+            if not self._heard.empty():
+                return
+            if when > time.monotonic():
+                continue
+            del self._untold[key]
+            resource = self._mirror.resources.get(key)
+            if resource is None:
+                continue
+            try:
+                self._say(cluster, resource, verdict)
+            except NotFound:
+                continue
+            except Refused as error:
+                logs.logger().error("circuitbreakers.status_refused", breaker=key, error=str(error))
+                self._untold[key] = verdict, time.monotonic() + REFUSED_AGAIN_S
+            except ClusterUnavailable:
+                self._untold[key] = verdict, 0.0
+                raise
+
+    def _say(self, cluster: Writable, resource: Resource, verdict: mirror.Verdict) -> None:
+        body = mirror.told(resource, verdict, round(self._clock() * 1000))
+        if body is not None:
+            if not verdict.is_accepted:
+                logs.logger().warning("circuitbreakers.not_accepted", breaker=resource.key, reason=verdict.message)
+            cluster.apply(f"{resource.path}/status", body, MANAGER)
+        if verdict.is_accepted and "state" not in resource.status and resource.deleted_at is None:
+            self._departures.welcome(resource)
+            StatusWriter(self._store, cluster).write(resource.key)
+
+
+def new(settings: Settings, sink: Sink) -> CircuitBreakers:  # noqa: ARG001  - by that parameter a watcher is known
+    """Return the source, connected; it watches nothing where the table is a file, or there is no cluster."""
+    url = settings.need_redis()
+    cluster = None if settings.policies else open_cluster(settings)
+    return CircuitBreakers(open_store(url), open_outbox(url), cluster if isinstance(cluster, Kubernetes) else None)
+
+
+def _read(objects: tuple[object, ...]) -> Iterator[Resource]:
+    for found in objects:
+        try:
+            yield resources.read(found if isinstance(found, dict) else {})
+        except InvalidInput as error:
+            logs.logger().error("circuitbreakers.unreadable", error=str(error))
+
+
+def _denied(reason: str) -> str:
+    return (
+        f"the CircuitBreakers of the cluster cannot be watched ({reason}): apply knative/base, which has their CRD and "
+        "the ClusterRole fuseboard-circuitbreakers; a Role in one namespace is not enough"
+    )

@@ -1,0 +1,97 @@
+"""Say on a CircuitBreaker, and by an Event on its target, what has become of its breaker.
+
+Runs as one Knative Service. The event that wakes it is a hint: the record is read again, and what is said is what is
+there. Without a cluster, or where the table is a file, there is nobody to say it to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from fuseboard import logs, statuses
+from fuseboard.cluster import open_cluster
+from fuseboard.errors import Conflict, NotFound, Refused
+from fuseboard.events import BREAKER_EVENTS, FAILOVER_EVENTS, BreakerMoved
+from fuseboard.status_writer import StatusWriter
+from fuseboard.stores.redis import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fuseboard.cluster import Cluster, Writable
+    from fuseboard.events import Event, EventTypes
+    from fuseboard.policy import Policy
+    from fuseboard.settings import Settings
+    from fuseboard.stores import Store
+
+CLUSTER_DEADLINE_S: Final = 7.0
+_PLURALS: Final = {"Deployment": "deployments", "StatefulSet": "statefulsets"}
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Writes statuses and Events."""
+
+    consumes: ClassVar[EventTypes] = BREAKER_EVENTS | FAILOVER_EVENTS
+    emits: ClassVar[EventTypes] = frozenset()
+    store: Store
+    cluster: Writable
+
+    def handle(self, event: Event) -> None:
+        """Say what there is to say."""
+        if self.cluster.rehearses:
+            return
+        cluster = self.cluster.within(CLUSTER_DEADLINE_S)
+        policy = self.store.read(event.subject).policy
+        if isinstance(event.data, BreakerMoved):
+            self._tell(cluster, policy, event.data)
+        for key in (event.subject, *self._dependents(policy, event)):
+            with _refusals_logged(key):
+                StatusWriter(self.store, cluster).write(key)
+
+    def check(self) -> None:
+        """Do nothing if store and cluster answer."""
+        self.store.check()
+        self.cluster.check()
+
+    def _tell(self, cluster: Writable, policy: Policy, moved: BreakerMoved) -> None:
+        """Create the Event of a transition that has been; the one of a duplicate is there already."""
+        if self.store.read(policy.key).breaker.epoch < moved.epoch:
+            return
+        with _refusals_logged(policy.key), contextlib.suppress(Conflict):
+            told = statuses.event_of(policy, moved, _uid(cluster, policy))
+            cluster.create(f"/api/v1/namespaces/{policy.namespace}/events", told)
+
+    def _dependents(self, policy: Policy, event: Event) -> Iterator[str]:
+        """Yield the breakers that depend on one that has moved: whether it is open is in their status."""
+        if not isinstance(event.data, BreakerMoved):
+            return
+        for key, other in self.store.table().items():
+            if other.namespace == policy.namespace and policy.metadata.name in other.spec.depends_on:
+                yield key
+
+
+@contextlib.contextmanager
+def _refusals_logged(key: str) -> Iterator[None]:
+    """Leave at that what the cluster refuses: asked again, it would say the same."""
+    try:
+        yield
+    except Refused as error:
+        logs.logger().error("status.refused", breaker=key, error=str(error))
+
+
+def new(settings: Settings) -> Status:
+    """Return the function, connected."""
+    return Status(open_store(settings.need_redis()), open_cluster(settings))
+
+
+def _uid(cluster: Cluster, policy: Policy) -> str:
+    """Return the target's uid, by which ``kubectl describe`` finds its Events; nothing for one that is gone."""
+    target = policy.spec.target
+    path = f"/apis/apps/v1/namespaces/{policy.namespace}/{_PLURALS[target.kind]}/{target.name}"
+    try:
+        return str(cluster.get(path, {})["metadata"]["uid"])
+    except NotFound:
+        return ""

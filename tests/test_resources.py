@@ -1,0 +1,125 @@
+"""What is read of a CircuitBreaker, and what is written to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fuseboard.errors import InvalidInput
+from fuseboard.resources import FINALIZER, MESSAGE_LENGTH, condition, held, moment, path_of, read, said, stamp
+
+SPEC = {"target": {"name": "login"}}
+
+
+def resource(spec: object = SPEC, *, status: object = None, **metadata: Any) -> dict[str, Any]:  # noqa: ANN401  - any field
+    """Return a CircuitBreaker as the API server sends it."""
+    meta = {"name": "login", "namespace": "shop", "uid": "u", "resourceVersion": "7", "generation": 1, **metadata}
+    found = {"apiVersion": "fuseboard.dev/v1alpha1", "kind": "CircuitBreaker", "metadata": meta, "spec": spec}
+    return found | ({"status": status} if status is not None else {})
+
+
+def test_a_resource_is_a_policy_with_a_life_of_its_own() -> None:
+    """Metadata that are Kubernetes' own, and the status, are no part of the policy."""
+    found = read(
+        resource(
+            status={"state": "OPEN"},
+            labels={"a": "b"},
+            managedFields=[{}],
+            finalizers=["x"],
+            creationTimestamp="2026-01-01T00:00:00Z",
+            deletionTimestamp="2026-01-01T00:00:01Z",
+        )
+    )
+    assert found.policy is not None
+    assert found.policy.key == found.key == "shop/login"
+    assert found.path == path_of("shop/login") == "/apis/fuseboard.dev/v1alpha1/namespaces/shop/circuitbreakers/login"
+    assert (found.uid, found.version, found.generation) == ("u", "7", 1)
+    assert (found.status, found.finalizers) == ({"state": "OPEN"}, ("x",))
+    assert found.deleted_at == moment("2026-01-01T00:00:01Z")
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        (None, "spec"),
+        ({}, "spec"),
+        ({"target": {"name": "login"}, "trip": {"limitAt": 12}}, "spec.trip.limitAt is 12"),
+        ({"target": {"name": "login"}, "colour": "red"}, "colour"),
+        ({"target": {"name": "login"}, "signals": {"match": ['severity=~"("']}}, "spec.signals.match[0]"),
+    ],
+)
+def test_one_that_is_no_policy_says_why(spec: object, told: str) -> None:
+    """It is a resource all the same: its status can say what is wrong with it."""
+    found = read(resource(spec))
+    assert found.policy is None
+    assert found.key == "shop/login"
+    assert told in found.problem
+
+
+@pytest.mark.parametrize("found", [{}, {"metadata": None}, {"metadata": {"name": 1}}, {"metadata": {"name": "a"}}])
+def test_what_is_no_object_is_refused(found: dict[str, Any]) -> None:
+    """Without a name and a namespace there is nobody to tell."""
+    with pytest.raises(InvalidInput):
+        read(found)
+
+
+def test_a_status_of_another_shape_is_none() -> None:
+    """Whatever somebody has written there is not read."""
+    assert read(resource(status=["x"])).status == {}
+
+
+def test_the_finalizer_is_put_on_and_taken_off_beside_those_of_others() -> None:
+    """Others' finalizers stay, and what is so already is not patched."""
+    bare, ours = read(resource(finalizers=["other/one"])), read(resource(finalizers=["other/one", FINALIZER]))
+    on, off = held(bare, hold=True), held(ours, hold=False)
+    assert on == {"metadata": {"resourceVersion": "7", "finalizers": ["other/one", FINALIZER]}}
+    assert off == {"metadata": {"resourceVersion": "7", "finalizers": ["other/one"]}}
+    assert held(bare, hold=False) is held(ours, hold=True) is None
+
+
+def test_no_finalizer_is_put_on_what_is_being_deleted() -> None:
+    """Kubernetes would refuse it."""
+    leaving = read(resource(deletionTimestamp="2026-01-01T00:00:00Z"))
+    assert held(leaving, hold=True) is None
+
+
+def test_a_condition_keeps_its_time_until_it_flips() -> None:
+    """Another reason is no other time; another status is."""
+    first = condition({}, "Ready", so=True, reason="A", message="a", now=1_000)
+    same = condition({"conditions": [first]}, "Ready", so=True, reason="B", message="b", now=9_000)
+    flipped = condition({"conditions": [first]}, "Ready", so=False, reason="C", message="c", now=9_000)
+    assert first["lastTransitionTime"] == same["lastTransitionTime"] == "1970-01-01T00:00:01Z"
+    assert (same["reason"], same["message"]) == ("B", "b")
+    assert flipped["lastTransitionTime"] == "1970-01-01T00:00:09Z"
+
+
+def test_a_condition_of_another_type_lends_no_time() -> None:
+    """Each type has its own."""
+    other = condition({}, "Tripped", so=True, reason="A", message="", now=1_000)
+    assert condition({"conditions": [other]}, "Ready", so=True, reason="A", message="", now=2_000) != other
+
+
+@given(st.text(min_size=MESSAGE_LENGTH, max_size=MESSAGE_LENGTH + 10))
+def test_no_message_is_longer_than_may_be_written(text: str) -> None:
+    """What is too long is cut."""
+    assert len(condition({}, "Ready", so=True, reason="A", message=text, now=0)["message"]) <= MESSAGE_LENGTH
+
+
+@given(st.integers(0, 4_000_000_000))
+def test_times_are_read_as_they_are_written(seconds: int) -> None:
+    """To the second."""
+    assert moment(stamp(seconds * 1000)) == seconds * 1000
+
+
+def test_no_time_is_no_time() -> None:
+    """What is none reads as none."""
+    assert moment("soon") == 0
+
+
+def test_a_status_may_be_for_one_version_only() -> None:
+    """With a version, it is applied to that one alone."""
+    assert "resourceVersion" not in said("shop/login", {})["metadata"]
+    assert said("shop/login", {}, "7")["metadata"] == {"name": "login", "namespace": "shop", "resourceVersion": "7"}
