@@ -191,7 +191,7 @@ class TestAgain:
         world.moment = 2 * 3_600 - 60
         assert world.ask(alert(), after=0.0).detected == {}
         (failure,) = world.ask(alert(), after=60.0).detected["shop/login"]
-        assert (failure.condition, failure.severity, failure.reason) == (NAME, "critical", "HighErrorRate")
+        assert (failure.condition, failure.severity, failure.name) == (NAME, "critical", "HighErrorRate")
 
     def test_what_was_seen_is_not_told_again(self) -> None:
         """The webhook or another replica has told of it."""

@@ -189,7 +189,7 @@ def test_fuseboard_up_asks_the_alertmanager_that_it_is_given(tmp_path: Path) -> 
     """At its start at once: nobody knows how long nobody asked."""
     up = Up(tmp_path, policy(signals={"repeatInterval": "6s"}))
     with alertmanager(up) as source:
-        up._options = ("--alertmanager", f"{source.url},http://127.0.0.1:{free_port()}")
+        up._options += ("--alertmanager", f"{source.url},http://127.0.0.1:{free_port()}")
         with up:
             source.fire(CRITICAL)
             up.becomes("OPEN")
