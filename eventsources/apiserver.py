@@ -1,11 +1,13 @@
-"""Watch the Events of a cluster: what Kubernetes itself says goes wrong with a target.
+"""Watch a cluster: what Kubernetes itself says goes wrong with a target, and how many of its pods are ready.
 
-``core/v1`` is watched and ``events.k8s.io/v1`` is not: they are the same objects. There is one watch per namespace of
-the breaker table, so that it needs no more than a Role in each. Each watch has a thread that only listens; one thread
-takes in what they hear, a batch at a time: first into the outbox, then the checkpoints move.
+``core/v1`` Events are watched and ``events.k8s.io/v1`` is not: they are the same objects. There is one watch per kind
+and namespace of the breaker table, so that it needs no more than a Role in each: Events, Pods, and those of Deployments
+and StatefulSets that the table has. Each watch has a thread that only listens; one thread takes in what they hear, a
+batch at a time: first into the outbox, then the checkpoints move. Only Events have one: of pods and workloads it counts
+what is so, and that is listed anew after a restart.
 
 Silence is no health: Kubernetes throttles, folds and drops Events, and deletes them after an hour. None of that is read
-as a recovery. A silent Event may still be going on; whether a pod is ready is for others to ask.
+as a recovery. A silent Event may still be going on: the status of the pods tells.
 """
 
 from __future__ import annotations
@@ -16,21 +18,26 @@ import time
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
-from fuseboard import logs, metrics
+from fuseboard import logs, metrics, phases, pods
 from fuseboard.cluster import Kubernetes, open_cluster
-from fuseboard.errors import FuseboardError, RecordCorrupt, Unavailable
-from fuseboard.intake import Batch, Followed, Intake
+from fuseboard.errors import FuseboardError, InvalidInput, RecordCorrupt, Unavailable
+from fuseboard.intake import EVENT, Batch, Followed, Intake
 from fuseboard.kubernetes_events import Ledger
 from fuseboard.owners import Resolver
+from fuseboard.probing import Prober
+from fuseboard.rounds import Rounds
 from fuseboard.stores.checkpoints import open_checkpoints
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
+from fuseboard.targets import DEPLOYMENT, POD, STATEFUL_SET
 from fuseboard.watching import Heard, Pace, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from collections.abc import Set as AbstractSet
     from threading import Event as Flag
 
+    from fuseboard.cluster import Manifest
     from fuseboard.kubernetes_events import Known
     from fuseboard.settings import Settings
     from fuseboard.sinks import Sink
@@ -49,6 +56,13 @@ AGAIN_S: Final = 0.5
 OWNER_WITHIN_S: Final = 2.0
 END_WITHIN_S: Final = 1.0
 
+_PATHS: Final[Mapping[str, str]] = {
+    EVENT: "/api/v1/namespaces/{}/events",
+    POD: "/api/v1/namespaces/{}/pods",
+    DEPLOYMENT: "/apis/apps/v1/namespaces/{}/deployments",
+    STATEFUL_SET: "/apis/apps/v1/namespaces/{}/statefulsets",
+}
+
 
 class ApiServer:
     """Turns the Events of a cluster into signals; without a cluster there are none."""
@@ -60,6 +74,8 @@ class ApiServer:
         checkpoints: Checkpoints,
         cluster: Kubernetes | None,
         clock: Callable[[], float] = time.time,
+        *,
+        prober: Prober | None = None,
     ) -> None:
         """Connect nothing yet."""
         self._store = store
@@ -68,7 +84,9 @@ class ApiServer:
         self._cluster = cluster
         self._intake = Intake(Resolver(self._read_object), clock)
         self._heard: queue.Queue[tuple[Followed, Heard]] = queue.Queue(WAITING)
-        self._watches: dict[str, tuple[Followed, Watch, Thread]] = {}
+        self._rounds = Rounds(store, self._intake.capacity, prober or Prober())
+        self._watches: dict[tuple[str, str], tuple[Followed, Watch, Thread]] = {}
+        self._names: Mapping[tuple[str, str], AbstractSet[str]] = {}
         self._looked_at = float("-inf")
         self.pace = Pace()
 
@@ -80,8 +98,10 @@ class ApiServer:
         try:
             while not stop.is_set():
                 self._look(stop)
+                self._rounds.look(self._intake.policies)
                 self._hand_over(self._intake.take_in(self._next()), stop)
         finally:
+            self._rounds.end()
             self._end(list(self._watches))
 
     def check(self) -> None:
@@ -108,35 +128,51 @@ class ApiServer:
         self._looked_at = time.monotonic()
         try:
             self._intake.know(self._store.table())
-            wanted = {policy.namespace for policy in self._intake.policies.values()}
-            self._end([name for name, (_, _, thread) in self._watches.items() if name not in wanted or _died(thread)])
-            for namespace in sorted(wanted - self._watches.keys()):
-                self._begin(namespace)
+            wanted = self._wanted()
+            self._end([each for each, (_, _, thread) in self._watches.items() if each not in wanted or _died(thread)])
+            for namespace, kind in sorted(wanted - self._watches.keys()):
+                self._begin(namespace, kind)
         except FuseboardError as error:
             logs.logger().warning("apiserver.waiting", error=str(error))
             stop.wait(AGAIN_S)
-        for namespace, (_, watch, _) in self._watches.items():
-            metrics.watch_silent(namespace, time.monotonic() - watch.heard_at)
+        silent: dict[str, float] = {}
+        for (namespace, _), (_, watch, _) in self._watches.items():
+            silent[namespace] = max(silent.get(namespace, 0.0), time.monotonic() - watch.heard_at)
+        for namespace, seconds in silent.items():
+            metrics.watch_silent(namespace, seconds)
 
-    def _begin(self, namespace: str) -> None:
+    def _wanted(self) -> set[tuple[str, str]]:
+        """Return what is to be watched; end what was begun for fewer workloads, and has left out what now counts."""
+        names = self._intake.capacity.wanted
+        if names is not self._names:
+            grown = {which[0] for which, some in names.items() if not some <= self._names.get(which, frozenset())}
+            self._end([each for each in self._watches if each[0] in grown and each[1] != EVENT])
+            self._intake.capacity.unlist(grown)
+            self._names = names
+        spaces = {space for space, _ in names}
+        return names.keys() | {(space, kind) for space in spaces for kind in (EVENT, POD)}
+
+    def _begin(self, namespace: str, kind: str) -> None:
         if self._cluster is None:
             return
-        known = self._checkpoints.read(namespace)
-        followed = Followed(namespace, Ledger(known.known if known else {}), known.known_until if known else None)
+        known = self._checkpoints.read(namespace) if kind == EVENT else None
+        ledger = Ledger(known.known if known else {})
+        followed = Followed(namespace, ledger, known.known_until if known else None, kind)
         watch = Watch(
             self._cluster,
-            f"/api/v1/namespaces/{namespace}/events",
+            _PATHS[kind].format(namespace),
             lambda heard: self._hear(followed, heard),
             version=known.version if known else "",
             lost="the checkpoint could not be read" if known and not known.version else "",
+            keep=_KEPT[kind],
         )
         watch.pace = self.pace
-        thread = Thread(target=watch.run, args=(followed.stop,), name=f"events of {namespace}", daemon=True)
-        self._watches[namespace] = followed, watch, thread
+        thread = Thread(target=watch.run, args=(followed.stop,), name=f"{kind} of {namespace}", daemon=True)
+        self._watches[namespace, kind] = followed, watch, thread
         thread.start()
 
-    def _end(self, namespaces: list[str]) -> None:
-        ended = [self._watches.pop(namespace) for namespace in namespaces]
+    def _end(self, watches: list[tuple[str, str]]) -> None:
+        ended = [self._watches.pop(which) for which in watches]
         for followed, watch, _ in ended:
             followed.stop.set()
             watch.end()
@@ -215,3 +251,31 @@ def _until_done(act: Callable[[], None], stop: Flag) -> None:
 def _died(thread: Thread) -> bool:
     """Say whether a watch has ended without being told to: a bug, and the next one may get further."""
     return thread.ident is not None and not thread.is_alive()
+
+
+def _pod(found: Manifest) -> pods.Pod | None:
+    try:
+        return pods.read(found)
+    except InvalidInput as error:
+        logs.logger().warning("apiserver.unreadable", error=str(error))
+        return None
+
+
+def _status(kind: str) -> Callable[[Manifest], phases.Status | None]:
+    def read(found: Manifest) -> phases.Status | None:
+        try:
+            return phases.read(kind, found)
+        except InvalidInput as error:
+            logs.logger().warning("apiserver.unreadable", error=str(error))
+            return None
+
+    return read
+
+
+_KEPT: Final[Mapping[str, Callable[[Manifest], object]]] = {
+    EVENT: lambda found: found,
+    POD: _pod,
+    DEPLOYMENT: _status(DEPLOYMENT),
+    STATEFUL_SET: _status(STATEFUL_SET),
+}
+"""What is heard of an object: of pods and workloads, no more than is needed."""

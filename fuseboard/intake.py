@@ -1,4 +1,8 @@
-"""Take in what watches of Events have heard: a batch at a time, by breaker, without counting anything twice."""
+"""Take in what watches have heard: a batch at a time, by breaker, without counting anything twice.
+
+Events, pods and workloads are heard each by a watch of its own. What pods say comes first in a batch: whether an Event
+is about planned work is told by them.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +12,23 @@ from threading import Event as Flag
 from typing import TYPE_CHECKING, Final
 
 from fuseboard import kubernetes_events, logs, metrics
+from fuseboard.capacity import Capacity
 from fuseboard.errors import InvalidInput
 from fuseboard.events import Event, FailureDetected, IngestGapFound, digest
+from fuseboard.kubernetes_events import Ledger
+from fuseboard.phases import Status
+from fuseboard.pods import Pod
 from fuseboard.policy import millis
 from fuseboard.signals import folded
 from fuseboard.stores import Entry
-from fuseboard.targets import Table
+from fuseboard.targets import POD, Table
 from fuseboard.watching import Alive, Changed, Denied, Heard, Listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from fuseboard.events import Failure
-    from fuseboard.kubernetes_events import Ledger, Report
+    from fuseboard.kubernetes_events import Report
     from fuseboard.owners import Resolver
     from fuseboard.policy import Policy
 
@@ -30,13 +38,22 @@ _SHOWN_EVENTS: Final = 100
 _SHOWN_NOTES: Final = 20
 
 
-class Followed:
-    """One namespace: what is known of its Events, and how far that goes."""
+EVENT: Final = "Event"
 
-    def __init__(self, namespace: str, ledger: Ledger, known_until: int | None) -> None:
+_SLOW: Final = ("Readiness probe", "Startup probe")
+"""How a kubelet's note begins when a pod is not ready yet, or no longer."""
+
+
+class Followed:
+    """One kind in one namespace; of Events, what is known of them and how far that goes."""
+
+    def __init__(
+        self, namespace: str, ledger: Ledger | None = None, known_until: int | None = None, kind: str = EVENT
+    ) -> None:
         """Begin with what an earlier run knew; ``known_until`` is None before the first list ever."""
         self.namespace = namespace
-        self.ledger = ledger
+        self.kind = kind
+        self.ledger = ledger or Ledger()
         self.known_until = known_until
         """Until then all was seen, in milliseconds since 1970."""
         self.version = ""
@@ -49,6 +66,7 @@ class Batch:
 
     told: dict[str, dict[str, Failure]] = field(default_factory=dict)
     gaps: list[Event] = field(default_factory=list)
+    facts: list[Event] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     moved: dict[str, Followed] = field(default_factory=dict)
@@ -60,11 +78,11 @@ class Batch:
 
     @property
     def events(self) -> list[Event]:
-        """What goes to the broker: gaps first, then one event per breaker, or as few as will carry it."""
+        """What goes to the broker: gaps, one event of failures per breaker or as few as will carry it, capacities."""
         found = list(self.gaps)
         for breaker in sorted(self.told):
             found += folded(SOURCE, breaker, FailureDetected, self.told[breaker].values())
-        return found
+        return found + self.facts
 
     def entry(self, events: Iterable[Event]) -> Entry:
         """Return what goes on the record."""
@@ -82,6 +100,7 @@ class Intake:
         """``clock`` is held against the API server's stamps only: when a signal was taken in, the outbox says."""
         self._owners = owners
         self._clock = clock
+        self.capacity = Capacity(owners)
         self.policies: Mapping[str, Policy] = {}
         self._table = Table(())
 
@@ -94,26 +113,54 @@ class Intake:
             if warning and self.policies.get(key) != policy:
                 logs.logger().warning("policy.out_of_reach", breaker=key, warning=warning)
         self.policies, self._table = policies, Table(policies.values())
+        self.capacity.know(policies)
 
     def take_in(self, heard: Iterable[tuple[Followed, Heard]]) -> Batch:
         """Return what is new in what was heard."""
         batch = Batch()
-        for followed, each in heard:
+        for followed, each in sorted(heard, key=lambda pair: pair[0].kind == EVENT):
             if followed.stop.is_set():
                 continue
-            match each:
-                case Listed():
-                    self._listed(batch, followed, each)
-                case Changed():
-                    self._changed(batch, followed, each)
-                case Alive():
-                    followed.known_until = self._now()
-                case Denied():
-                    batch.notes.append(f"{followed.namespace}: {each.reason}")
-                    continue
-            followed.version = each.version
-            batch.moved[followed.namespace] = followed
+            if isinstance(each, Denied):
+                batch.notes.append(f"{followed.namespace}: {each.reason}")
+            elif followed.kind == EVENT:
+                self._events(batch, followed, each)
+            else:
+                self._objects(batch, followed, each)
+        batch.facts += self.capacity.facts(SOURCE, self._now())
+        if batch.facts:
+            batch.counts["capacity"] = len(batch.facts)
         return batch
+
+    def _events(self, batch: Batch, followed: Followed, heard: Listed | Changed | Alive) -> None:
+        match heard:
+            case Listed():
+                self._listed(batch, followed, heard)
+            case Changed():
+                self._changed(batch, followed, heard)
+            case Alive():
+                followed.known_until = self._now()
+        followed.version = heard.version
+        batch.moved[followed.namespace] = followed
+
+    def _objects(self, batch: Batch, followed: Followed, heard: Listed | Changed | Alive) -> None:
+        """Take in pods or workloads; what could not be read is None."""
+        namespace, kind, now = followed.namespace, followed.kind, self._now()
+        died: Iterable[tuple[str, Failure]] = ()
+        match heard:
+            case Listed() if kind == POD:
+                died = self.capacity.all_pods(namespace, filter(None, heard.objects), now)
+            case Listed():
+                self.capacity.statuses(namespace, kind, filter(None, heard.objects))
+            case Changed(kind="DELETED", object=Pod(uid=uid)):
+                self.capacity.forget(uid)
+            case Changed(object=Pod() as pod):
+                died = self.capacity.pod(pod, now)
+            case Changed(kind=change, object=Status() as status):
+                self.capacity.status(namespace, status, is_gone=change == "DELETED")
+        for breaker, failure in died:
+            batch.counts["died"] += 1
+            batch.told.setdefault(breaker, {})[failure.key] = failure
 
     def _listed(self, batch: Batch, followed: Followed, listed: Listed) -> None:
         """Take in all there is: what is above the counts that were known, or without those, what is of just now."""
@@ -161,9 +208,22 @@ class Intake:
         )
         metrics.events_lag(self._clock() - report.written_at / 1000)
         new = [each for each in breakers if report.written_at > window_ends - self._window(each)]
-        batch.counts["counted" if new else "old" if breakers else "unmatched"] += len(keys)
-        for breaker in new:
-            batch.told.setdefault(breaker, {}).update((key, report.failure(key)) for key in keys)
+        is_planned = bool(new) and self._is_planned(report)
+        name = "planned" if is_planned else "counted" if new else "old" if breakers else "unmatched"
+        batch.counts[name] += len(keys)
+        for breaker in () if is_planned else new:
+            batch.told.setdefault(breaker, {}).update((key, self._failure(report, key)) for key in keys)
+
+    def _is_planned(self, report: Report) -> bool:
+        """Say whether this is what a rollout, a drain or an eviction brings."""
+        slow = report.reason == "Unhealthy" and report.note.startswith(_SLOW)
+        return report.about.kind == POD and self.capacity.is_planned(report.about_uid, self._now(), slow=slow)
+
+    def _failure(self, report: Report, key: str) -> Failure:
+        """Return an occurrence, with what the pod says that led to it: an Event seldom does."""
+        pod = self.capacity.find(report.about_uid)
+        cause = pod.cause(report.container) if pod is not None else ""
+        return report.failure(key, (cause,) if cause else ())
 
     def _window(self, breaker: str) -> int:
         return millis(self.policies[breaker].spec.trip.window)

@@ -11,7 +11,6 @@ that whoever sees the object, and whenever, names the same occurrences.
 from __future__ import annotations
 
 from collections import OrderedDict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -21,6 +20,7 @@ from fuseboard.errors import InvalidInput
 from fuseboard.events import Failure, digest
 from fuseboard.policy import OCCURRENCE, millis
 from fuseboard.targets import Involved
+from fuseboard.texts import moment, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +65,6 @@ NOTE_LENGTH: Final = 256
 _COMBINED: Final = "(combined from similar events): "
 _SAME_TIME_MS: Final = 10 * 60_000
 _THROTTLED_MS: Final = 5 * 60_000
-_LATEST_MS: Final = 253_402_300_799_999
 _REST_OF_SECOND_MS: Final = 999
 
 
@@ -99,8 +98,8 @@ class Report(Struct, frozen=True):
         needed = NORMAL_FAILURES.get(self.reason)
         return needed is not None and needed in self.note
 
-    def failure(self, key: str) -> Failure:
-        """Return one of its occurrences as a failure."""
+    def failure(self, key: str, chain: tuple[str, ...] = ()) -> Failure:
+        """Return one of its occurrences as a failure; ``chain`` is what led to it, where that is known."""
         # Emitters' clocks may be wrong, and a throttled one tells late: the API server was told when it says it was.
         began = self.written_at or self.emitted_at
         # Kubernetes writes whole seconds: it was by the end of that one. Else a transition in the same second, a moment
@@ -111,6 +110,8 @@ class Report(Struct, frozen=True):
             cause=f"{self.reason} {self.about.kind}/{self.about.name}"[:320],
             started_at=began,
             emitted_at=self.emitted_at if self.emitted_at != (self.written_at or self.emitted_at) else 0,
+            reason=self.reason,
+            chain=tuple([each for each in chain if each != self.reason]),
             container=self.container,
             summary=self.note[:NOTE_LENGTH] if self.reason in SHOWN_NOTES else "",
         )
@@ -252,21 +253,21 @@ def read(found: Mapping[str, Any]) -> Report:
         raise InvalidInput(f"this is no Event: {error}") from error
     about = event.regarding or event.involved_object or _Reference()
     meta = event.metadata
-    created = _moment(meta.creation_timestamp)
-    written = [_moment(each.time) for each in meta.managed_fields or ()]
+    created = moment(meta.creation_timestamp)
+    written = [moment(each.time) for each in meta.managed_fields or ()]
     return Report(
         uid=_short(meta.uid),
         version=meta.resource_version[:32],
         # Not the Event's own namespace: that of an Event about a Node is "default".
-        about=Involved(about.namespace or "", _plain(about.kind, 63), _plain(about.name, 253)),
+        about=Involved(about.namespace or "", plain(about.kind, 63), plain(about.name, 253)),
         about_uid=about.uid or "",
         type=event.type or "",
-        reason=_plain(event.reason, 128) or "Event",
+        reason=plain(event.reason, 128) or "Event",
         count=max(1, next((count for count in event.counts if count and count > 0), 1)),
         container=_container(about.field_path or ""),
-        note=_plain((event.note or event.message or "").removeprefix(_COMBINED), 1_024),
+        note=plain((event.note or event.message or "").removeprefix(_COMBINED), 1_024),
         reporter=event.reporting_controller or event.reporting_component or "",
-        emitted_at=next(filter(None, map(_moment, event.times)), created),
+        emitted_at=next(filter(None, map(moment, event.times)), created),
         written_at=max([*written, created]),
         created_at=created,
     )
@@ -289,31 +290,11 @@ def out_of_reach(policy: Policy) -> str:
     return ""
 
 
-def _moment(text: str | None) -> int:
-    """Return a timestamp in milliseconds since 1970; 0 where there is none, or none that can be."""
-    try:
-        moment = datetime.fromisoformat(text or "")
-    except ValueError:
-        return 0
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    found = round(moment.timestamp() * 1000)
-    return found if 0 < found <= _LATEST_MS else 0
-
-
 def _container(path: str) -> str:
     """Return ``app`` of ``spec.containers{app}``, with its list where that is another: ``initContainers/app``."""
     group, _, name = path.removeprefix("spec.").partition("{")
-    name = _plain(name.removesuffix("}"), 48)
-    return name if group == "containers" or not name else f"{_plain(group, 15)}/{name}"
-
-
-def _plain(text: str | None, length: int) -> str:
-    """Return text that others wrote fit to be shown: short, without control or formatting characters."""
-    text = (text or "")[:length]
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    name = plain(name.removesuffix("}"), 48)
+    return name if group == "containers" or not name else f"{plain(group, 15)}/{name}"
 
 
 def _short(uid: str) -> str:

@@ -98,14 +98,25 @@ class Watch:
     """Follows one path, in one thread, until it is told to stop."""
 
     def __init__(
-        self, cluster: Followed, path: str, hear: Callable[[Heard], None], *, version: str = "", lost: str = ""
+        self,
+        cluster: Followed,
+        path: str,
+        hear: Callable[[Heard], None],
+        *,
+        version: str = "",
+        lost: str = "",
+        keep: Callable[[Manifest], Any] = lambda found: found,
     ) -> None:
-        """Go on from ``version``; without one, list first, and say that something may have been ``lost``."""
+        """Go on from ``version``; without one, list first, and say that something may have been ``lost``.
+
+        ``keep`` makes of each object what is heard of it, before the next one is read: whole ones are big.
+        """
         self._cluster = cluster
         self._path = path
         self._hear = hear
         self._version = version
         self._lost = lost
+        self._keep = keep
         self._page = PAGE
         self._stream: Stream | None = None
         self._is_denied = False
@@ -183,7 +194,7 @@ class Watch:
             meta, items = page.get("metadata"), page.get("items") or []
             if not isinstance(meta, dict) or not isinstance(items, list) or not meta.get("resourceVersion"):
                 raise ClusterUnavailable(f"GET {self._path}: the answer is no list: what answers here?")
-            objects += items
+            objects += map(self._keep, items)
             # The first page's: what came between two pages is then seen twice, and not never.
             version, token = version or str(meta["resourceVersion"]), str(meta.get("continue") or "")
             self.heard_at = time.monotonic()
@@ -247,7 +258,7 @@ class Watch:
             self._all_known_at = time.monotonic()
             self._hear(Alive(version))
         else:
-            self._hear(Changed(kind, found, version))
+            self._hear(Changed(kind, self._keep(found), version))
         self._version = version
 
     def _spoils(self, error: FuseboardError) -> FuseboardError:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EVENTS = "/api/v1/namespaces/shop/events"
+OTHERS = ("pods", "deployments", "statefulsets")
+"""What else is watched; by their scripts there are none, unless a test says otherwise."""
 
 
 @dataclass
@@ -32,12 +34,13 @@ class Asked:
 
     @property
     def verb(self) -> str:
-        """What of: ``list``, ``probe``, ``watch`` or ``get``."""
-        if self.path != EVENTS:
+        """What of: ``list``, ``probe``, ``watch`` or ``get``; of others than Events, ``pods_list`` and so on."""
+        plural = self.path.rpartition("/")[2]
+        if self.path != EVENTS and plural not in OTHERS:
             return "get"
-        if "watch" in self.query:
-            return "watch"
-        return "probe" if "resourceVersionMatch" in self.query else "list"
+        verb = "probe" if "resourceVersionMatch" in self.query else "list"
+        verb = "watch" if "watch" in self.query else verb
+        return verb if self.path == EVENTS else f"{plural}_{verb}"
 
 
 @dataclass
@@ -61,7 +64,11 @@ class Scripted:
 
     def __init__(self, **scripts: list[Answer]) -> None:
         """Begin with ``list=[…], watch=[…], probe=[…], get=[…]``."""
-        self.scripts = {"list": [listed()], "watch": [Answer(stays=True)], "probe": [listed()], **scripts}
+        self.scripts = {"list": [listed()], "watch": [Answer(stays=True)], "probe": [listed()]}
+        for plural in OTHERS:
+            self.scripts |= {f"{plural}_list": [listed()], f"{plural}_watch": [Answer(stays=True)]}
+            self.scripts[f"{plural}_probe"] = [listed()]
+        self.scripts |= scripts
         self.asked: list[Asked] = []
         self.over = Flag()
         self._lock = Lock()

@@ -306,7 +306,7 @@ def test_a_namespace_without_permission_is_on_record_once_and_holds_up_no_other(
 
 
 def test_namespaces_are_watched_as_long_as_they_have_breakers(tmp_path: Path) -> None:
-    """One watch per namespace of the table, no other, and none without a breaker: K29."""
+    """One watch per kind and namespace of the table, no other, and none without a breaker: K29."""
     breakers, box = store(), Box()
     with Scripted() as server, watching(server, tmp_path, box, breakers=breakers) as source:
         until(lambda: server.of("watch"))
@@ -316,16 +316,18 @@ def test_namespaces_are_watched_as_long_as_they_have_breakers(tmp_path: Path) ->
         breakers.apply([policy("login")])
         until(lambda: len(server.of("watch")) == 2)
 
-    assert {each.path for each in server.asked} == {"/api/v1/namespaces/shop/events"}
+    core, apps = "/api/v1/namespaces/shop", "/apis/apps/v1/namespaces/shop"
+    assert {each.path for each in server.asked} == {f"{core}/events", f"{core}/pods", f"{apps}/deployments"}
 
 
 def test_it_is_not_ready_without_a_living_watch(tmp_path: Path) -> None:
     """Nothing heard for 150 s, from any watch: P10, fault 9."""
-    with Scripted(list=[refusal(503)]) as server, watching(server, tmp_path, Box()) as source:
-        until(lambda: source._watches)
+    deaf = {name: [refusal(503)] for name in ("list", "pods_list", "deployments_list")}
+    with Scripted(**deaf) as server, watching(server, tmp_path, Box()) as source:
+        until(lambda: len(source._watches) == 3)
         source.check()
-        (_, watch, _) = source._watches["shop"]
-        watch.heard_at -= DEAF_S + 1
+        for _, watch, _ in source._watches.values():
+            watch.heard_at -= DEAF_S + 1
 
         with pytest.raises(Unavailable, match="no living watch"):
             source.check()
