@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     """Namespace, kind and name of a workload."""
 
 TOLD_AGAIN_MS: Final = 30_000
-"""What a probe says is told again after so long, for as long as it is probed."""
+"""What a probe says, and that ready pods are lacking, is told again after so long: a breaker forgets it in time."""
 _PASSING: Final = frozenset({Phase.FRESH, Phase.DISRUPTION})
 """Phases that end by time alone."""
 GONE: Final = 4_096
@@ -100,7 +100,7 @@ class Capacity:
         self._gone: OrderedDict[str, None] = OrderedDict()
         self._told: dict[tuple[str, Role], Fact] = {}
         self._probes: dict[str, str] = {}
-        self._windows: dict[str, int] = {}
+        self._policies: Mapping[str, Policy] = {}
         self._stale: set[Key] = set()
         """Workloads of which something may be so that was not told."""
         self.wanted: Mapping[tuple[str, str], frozenset[str]] = {}
@@ -124,7 +124,7 @@ class Capacity:
         every = {each for some in roles.values() for each in some}
         self._told = {each: fact for each, fact in self._told.items() if each in every}
         self._probes = {breaker: result for breaker, result in self._probes.items() if breaker in policies}
-        self._windows = {breaker: millis(policy.spec.trip.window) for breaker, policy in policies.items()}
+        self._policies = policies
 
     def unlist(self, namespaces: AbstractSet[str]) -> None:
         """Tell nothing of these until all is listed again: what was left out before may count now."""
@@ -174,7 +174,8 @@ class Capacity:
         known = self._known[key]
         known.pods[pod.uid] = pod
         for breaker in (breaker for breaker, role in known.roles if role is Role.TARGET):
-            for failure in pods.deaths(before, pod, now - self._windows[breaker]):
+            window = millis(self._policies[breaker].spec.trip.window)
+            for failure in pods.deaths(before, pod, now - window):
                 yield breaker, failure
 
     def forget(self, uid: str) -> None:
@@ -224,6 +225,10 @@ class Capacity:
         """Return a pod of the table's workloads."""
         return self._pods[uid][0] if uid in self._pods else None
 
+    def owners(self, uid: str) -> tuple[tuple[str, str], ...]:
+        """Return kind and name of the table's workload that a pod belongs to; nothing where it is nobody's."""
+        return (self._pods[uid][1][1:],) if uid in self._pods else ()
+
     def is_planned(self, uid: str, now: int, *, slow: bool) -> bool:
         """Say whether what is said of a pod is what planned work brings: it leaves, or is gone.
 
@@ -249,12 +254,17 @@ class Capacity:
             seen = self._seen(known, now)
             if seen is None:
                 continue
-            for which in known.roles:
-                event = self._tell(source, which, *seen, now)
-                if event is not None:
-                    yield event
-            if seen[0].phase in _PASSING or any(self._probes.get(breaker) for breaker, _ in known.roles):
+            if seen[0].phase in _PASSING:
                 self._stale.add(key)
+            for which in known.roles:
+                data = self._data(which, seen[0])
+                matters = self._matters(data, which[0])
+                if matters:
+                    self._stale.add(key)
+                told = self._told.get(which)
+                if told is not None and told.data == data and not (matters and now >= told.told_at + TOLD_AGAIN_MS):
+                    continue
+                yield self._tell(source, which, data, seen[1], now)
 
     def _seen(self, known: _Known, now: int) -> tuple[CapacityChanged, str] | None:
         """Return what is so, whosever role it is, and the stamps that make it this fact; None where it is not known."""
@@ -269,15 +279,22 @@ class Capacity:
         stamps = (status.uid, str(status.generation), status.stamp, str(view.disrupted_at), *serving)
         return CapacityChanged(Role.TARGET, view.ready, status.desired, phases.phase(view)), digest(*stamps)
 
-    def _tell(self, source: str, which: tuple[str, Role], seen: CapacityChanged, stamps: str, now: int) -> Event | None:
+    def _data(self, which: tuple[str, Role], seen: CapacityChanged) -> CapacityChanged:
         breaker, role = which
         probe = self._probes.get(breaker, "") if role is Role.TARGET else ""
-        data = CapacityChanged(role, seen.ready, seen.desired, seen.phase, probe)
-        told = self._told.get(which)
-        if told is not None and told.data == data and not (probe and now >= told.told_at + TOLD_AGAIN_MS):
-            return None
-        said = (str(data.ready), str(data.desired), data.phase.value, probe)
-        name = digest("capacity", breaker, role.value, *said, stamps, told.id if told is not None else "")
+        return CapacityChanged(role, seen.ready, seen.desired, seen.phase, probe)
+
+    def _matters(self, data: CapacityChanged, breaker: str) -> bool:
+        """Say whether a breaker must hear this again: it forgets what it is not told for some minutes."""
+        spec = self._policies[breaker].spec
+        workload = spec.target if data.role is Role.TARGET else spec.standby
+        return bool(data.probe) or (workload is not None and data.ready < min(workload.min_ready, data.desired))
+
+    def _tell(self, source: str, which: tuple[str, Role], data: CapacityChanged, stamps: str, now: int) -> Event:
+        breaker, role = which
+        before = self._told.get(which)
+        said = (role.value, str(data.ready), str(data.desired), data.phase.value, data.probe)
+        name = digest("capacity", breaker, *said, stamps, before.id if before is not None else "")
         self._told[which] = Fact(data, name, now)
         return Event(id=name, source=source, subject=breaker, data=data)
 

@@ -203,9 +203,8 @@ class Intake:
         if not keys:
             return
         about = report.about
-        breakers = self._table.by_object(
-            about.namespace, about.kind, about.name, self._owners.owners(about, report.about_uid)
-        )
+        owners = self.capacity.owners(report.about_uid) or self._owners.owners(about, report.about_uid)
+        breakers = self._table.by_object(about.namespace, about.kind, about.name, owners)
         metrics.events_lag(self._clock() - report.written_at / 1000)
         new = [each for each in breakers if report.written_at > window_ends - self._window(each)]
         is_planned = bool(new) and self._is_planned(report)

@@ -7,8 +7,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs
-from fuseboard.breaker import State
 from fuseboard.errors import NotEnrolled, RecordCorrupt, StoreUnavailable
+from fuseboard.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

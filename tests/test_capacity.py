@@ -41,10 +41,15 @@ class Told:
     def __init__(self, *policies: Policy, owner: Callable[[str], Mapping[str, Any]] = lambda _: SET) -> None:
         self.asked: list[str] = []
         self.now = LATER
-        self.capacity = Capacity(Resolver(lambda path: self.asked.append(path) or owner(path)))
+        self._owner = owner
+        self.capacity = Capacity(Resolver(self._read))
         self.policies = {each.key: each for each in policies or (policy(),)}
         self.capacity.know(self.policies)
         self.events: list[Event] = []
+
+    def _read(self, path: str) -> Mapping[str, Any]:
+        self.asked.append(path)
+        return self._owner(path)
 
     def begin(self, found: Manifest | None = None, *some: Manifest, kind: str = "Deployment") -> Told:
         """Both lists are there."""
@@ -333,6 +338,34 @@ class TestProbe:
 
         told.change(deployment(0))
         assert told.capacity.serving(self.PROBED) is None
+
+
+class TestLack:
+    """Fewer are ready than must be."""
+
+    def test_it_is_told_again_while_it_lasts(self) -> None:
+        """A breaker forgets what it is not told for some minutes; each repeat is a fact of its own."""
+        told = Told(policy(target="login")).begin(deployment(), *(pod(name, ready=False) for name in "abc"))
+        for _ in range(4):
+            told.now += TOLD_AGAIN_MS // 2
+            told.look()
+        told.see(pod("a"))
+        told.now += TOLD_AGAIN_MS
+        told.look()
+
+        assert len({each.id for each in told.events}) == 4
+        assert told.again() == [fact(0), fact(0), fact(0), fact(1)]
+
+    def test_one_of_a_standby_is_told_again_too(self) -> None:
+        """Where it can take nothing, nobody should forget it; and of one that has enough nothing is repeated."""
+        told = Told(policy(standby={"name": "spare", "minReady": 2}, route={"name": "login"}))
+        statuses = [phases.read("Deployment", deployment(name=name)) for name in ("login", "spare")]
+        told.capacity.statuses("shop", "Deployment", statuses)
+        told.died(*UP)
+        told.look().again()
+        told.now += TOLD_AGAIN_MS
+
+        assert told.look().again() == [fact(0, role=Role.STANDBY)]
 
 
 class TestDied:

@@ -168,10 +168,8 @@ class TestDisrupted:
 
     def test_until_ready_is_back(self) -> None:
         """A drain, an eviction, a preemption: the missing pods are on their way to another node."""
-        disrupted = {"disrupted_at": LATER - 60_000}
-
-        assert of(deployment(), *UP[:2], **disrupted) is Phase.DISRUPTION
-        assert of(deployment(), *UP, **disrupted) is Phase.STEADY
+        assert of(deployment(), *UP[:2], disrupted_at=LATER - 60_000) is Phase.DISRUPTION
+        assert of(deployment(), *UP, disrupted_at=LATER - 60_000) is Phase.STEADY
 
     def test_it_is_an_excuse_for_ten_minutes(self) -> None:
         """A pod that found no place by then is missing."""
