@@ -82,7 +82,8 @@ class _Known:
         """Return what its phase follows from; one that is complete again is disrupted no longer."""
         own = [pod for pod in self.pods.values() if pod.owner[0] != STATEFUL_SET or pod.owner[2] == status.uid]
         self.disrupted_at = max([self.disrupted_at, *(pod.disrupted_at for pod in own)])
-        if sum(pod.is_ready for pod in own) >= status.desired:
+        # One that was told to leave is ready until it is deleted, and is not back.
+        if sum(pod.is_ready and not pod.disrupted_at for pod in own) >= status.desired:
             self.recovered_at = self.disrupted_at
         disrupted_at = self.disrupted_at if self.disrupted_at > self.recovered_at else 0
         return phases.View(status, own, now, self.template, self.was_available, disrupted_at)

@@ -143,7 +143,8 @@ def _deployment(found: _Workload) -> Status:
     progress, available = conditions.get("Progressing", _NONE), conditions.get("Available", _NONE)
     desired = 1 if spec.replicas is None else spec.replicas
     old = status.replicas - status.updated_replicas
-    done = progress.reason == COMPLETE and not old
+    # With the strategy Recreate it still says that it is complete while the last old pods take their time to go.
+    done = progress.reason == COMPLETE and not old and (status.updated_replicas > 0 or not desired)
     has_deadline = progress.reason is not None
     short = status.updated_replicas < desired or (has_deadline and status.available_replicas < status.updated_replicas)
     created = moment(found.metadata.creation_timestamp)

@@ -223,7 +223,7 @@ def test_an_eviction_is_a_disruption_until_the_pods_are_back() -> None:
     """Remembered when the pod itself is gone; and the next failure is one again."""
     told = Told().begin(deployment(), *UP)
     told.now = MADE + 100_000
-    told.see(pod("a", leaving=True, disrupted_s=99))
+    told.see(pod("a", disrupted_s=99)).see(pod("a", leaving=True, disrupted_s=99))
     told.capacity.forget("uid-a")
     told.see(starting("d")).see(pod("d")).see(pod("d", ready=False, turned_s=90))
 

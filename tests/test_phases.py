@@ -56,6 +56,10 @@ def of(found: Manifest, *some: Manifest, kind: str = "Deployment", **known: Any)
         pytest.param(
             deployment(conditions=(SINCE_LONG, GOING), availableReplicas=0), (), Phase.ROLLOUT, id="recreated",
         ),
+        pytest.param(
+            deployment(conditions=(SINCE_LONG, DONE), replicas=0, updatedReplicas=0, availableReplicas=0),
+            (pod("a", leaving=True),), Phase.ROLLOUT, id="recreated, its old pods take their time",
+        ),
         pytest.param(deployment(replicas=4), UP, Phase.ROLLOUT, id="rolled back to a ReplicaSet that is there"),
         pytest.param(deployment(conditions=(AVAILABLE, LATE), updatedReplicas=1), UP, Phase.STEADY, id="late"),
         pytest.param(

@@ -10,7 +10,11 @@ from tests.cluster.access import User, service_account
 from tests.cluster.cluster import Cluster, running_cluster
 from tests.cluster.programs import say
 
-USERS = (User("nobody-in-particular"), service_account("fuseboard", "failover"))
+USERS = (
+    User("nobody-in-particular"),
+    service_account("fuseboard", "failover"),
+    service_account("fuseboard", "sources"),
+)
 
 
 @pytest.fixture(scope="session")

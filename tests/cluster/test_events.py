@@ -298,7 +298,7 @@ def test_a_namespace_without_permission_does_not_hold_up_another(cluster: Cluste
         event = kubelet_says(cluster, pod)
         until(lambda: box.keys)
         time.sleep(3 * SOON.denied_wait)
-        denied = [each.reason for each in box.entries if "forbidden" in each.reason]
+        denied = [each.reason for each in box.entries if "events is forbidden" in each.reason]
         allow(cluster, other, user)
         listed(box, 2)
     cluster.api.delete(f"/api/v1/namespaces/{other}")
