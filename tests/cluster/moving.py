@@ -82,6 +82,14 @@ class Moving:
         items: list[dict[str, Any]] = self.api.get(self.pods)["items"]
         return [each for each in items if not each["metadata"].get("deletionTimestamp")]
 
+    def ready(self, count: int = 3) -> None:
+        """Wait until so many of the pods that stay are ready."""
+
+        def is_so(_: dict[str, Any]) -> bool:
+            return sum(map(_is_ready, self.living())) == count
+
+        self.api.wait(self.pods, f"{count} ready", is_so, timeout_s=60)
+
     def evict(self, count: int) -> None:
         """As a drain, a cluster autoscaler or an operator of spot nodes does it."""
         for each in self.living()[:count]:

@@ -11,6 +11,7 @@ import yaml
 
 import eventsources
 import functions
+from eventsources.apiserver import _PATHS as WATCHED
 from functions.failover import ROUTES
 from fuseboard.cli.serve import _GUNICORN
 from fuseboard.cli.up import names
@@ -254,6 +255,33 @@ def test_for_the_whole_cluster_only_circuit_breakers_are_granted() -> None:
     }
     assert [each["name"] for each in binding["subjects"]] == ["sources"]
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
+
+
+def test_sources_may_watch_what_they_watch() -> None:
+    """Each kind that is listed and watched, and the ReplicaSets and pods that are read one by one; no more."""
+    role = of_kind(ENROLLED, "Role")["fuseboard-sources"]
+    core, apps = (
+        {path.rpartition("/")[2] for path in WATCHED.values() if path.startswith(root)}
+        for root in ("/api/", "/apis/apps/")
+    )
+    watched = {
+        (group, each, verb)
+        for group, some in (("", core), ("apps", apps))
+        for each in some
+        for verb in ("list", "watch")
+    }
+
+    assert len(core | apps) == len(WATCHED)
+    assert granted(role) == watched | {("", "pods", "get"), ("apps", "replicasets", "get")}
+
+
+def test_a_probe_reaches_pods_and_nothing_else() -> None:
+    """No address is opened for it: metadata services are no pods."""
+    probed = of_kind(BASE, "NetworkPolicy")["fuseboard-to-probed"]["spec"]
+    (rule,) = probed["egress"]
+
+    assert probed["podSelector"]["matchLabels"]["app.kubernetes.io/name"] == "sources"
+    assert [set(each) for each in rule["to"]] == [{"namespaceSelector"}]
 
 
 @pytest.mark.parametrize("path", sorted(KNATIVE.rglob("*.yaml")), ids=lambda path: str(path.relative_to(KNATIVE)))
