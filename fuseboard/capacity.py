@@ -213,12 +213,19 @@ class Capacity:
         self._probes[policy.key] = result
         self._stale.add(_target(policy))
 
-    def serving(self, policy: Policy) -> list[Pod] | None:
-        """Return the ready pods of a breaker's target; None where they are not known, or none are desired."""
-        known = self._known.get(_target(policy))
-        if known is None or known.status is None or not known.status.desired:
+    def desired(self, policy: Policy) -> int | None:
+        """Return how many pods of a breaker's target are wanted; None where it is not known."""
+        key = _target(policy)
+        known = self._known.get(key)
+        if known is None or not self._is_listed(key):
             return None
-        return sorted((pod for pod in known.pods.values() if pod.is_ready), key=lambda pod: pod.uid)
+        return known.status.desired if known.status is not None else 0
+
+    def serving(self, policy: Policy) -> list[Pod]:
+        """Return the ready pods of a breaker's target."""
+        known = self._known.get(_target(policy))
+        found = known.pods.values() if known is not None else ()
+        return sorted((pod for pod in found if pod.is_ready), key=lambda pod: pod.uid)
 
     # -- what is asked of it -----------------------------------------------------------------------------------------
 
@@ -258,6 +265,9 @@ class Capacity:
             if seen[0].phase in _PASSING:
                 self._stale.add(key)
             for which in known.roles:
+                if self._is_to_be_probed(*which):
+                    self._stale.add(key)
+                    continue
                 data = self._data(which, seen[0])
                 matters = self._matters(data, which[0])
                 if matters:
@@ -267,10 +277,13 @@ class Capacity:
                     continue
                 yield self._tell(source, which, data, seen[1], now)
 
+    def _is_listed(self, key: Key) -> bool:
+        namespace, kind, _ = key
+        return {(namespace, kind), (namespace, POD)} <= self._listed
+
     def _seen(self, known: _Known, now: int) -> tuple[CapacityChanged, str] | None:
         """Return what is so, whosever role it is, and the stamps that make it this fact; None where it is not known."""
-        namespace, kind, _ = known.key
-        if not {(namespace, kind), (namespace, POD)} <= self._listed:
+        if not self._is_listed(known.key):
             return None
         if known.status is None:
             return (CapacityChanged(Role.TARGET, 0, 0), known.gone) if known.gone else None
@@ -279,6 +292,11 @@ class Capacity:
         status = known.status
         stamps = (status.uid, str(status.generation), status.stamp, str(view.disrupted_at), *serving)
         return CapacityChanged(Role.TARGET, view.ready, status.desired, phases.phase(view)), digest(*stamps)
+
+    def _is_to_be_probed(self, breaker: str, role: Role) -> bool:
+        """Say whether it is not known yet whether a probe says anything: without, it would seem that none does."""
+        has_probe = self._policies[breaker].spec.recover.probe is not None
+        return has_probe and role is Role.TARGET and breaker not in self._probes
 
     def _data(self, which: tuple[str, Role], seen: CapacityChanged) -> CapacityChanged:
         breaker, role = which

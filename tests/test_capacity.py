@@ -304,7 +304,9 @@ class TestProbe:
 
     def test_it_is_told_with_the_targets_capacity(self) -> None:
         """On change, and again while it is asked; never with the standby's."""
-        told = Told(self.PROBED).begin(deployment(), *UP)
+        told = Told(self.PROBED)
+        told.capacity.probed(self.PROBED, "")
+        told.begin(deployment(), *UP)
         told.capacity.probed(self.PROBED, "a: it answers 503")
         told.look().look()
         told.now += TOLD_AGAIN_MS
@@ -326,18 +328,27 @@ class TestProbe:
             told.now += TOLD_AGAIN_MS
             told.look()
 
-        assert len({each.id for each in told.events}) == 4
+        assert len({each.id for each in told.events}) == 3
 
     def test_only_the_targets_ready_pods_are_asked(self) -> None:
         """None where none are desired, or where it is not known."""
         told = Told(self.PROBED)
-        assert told.capacity.serving(self.PROBED) is None
+        assert told.capacity.desired(self.PROBED) is None
 
         told.begin(deployment(), pod("a"), pod("b", ready=False), pod("x", owner=("ReplicaSet", "spare-5d", "u")))
-        assert [each.name for each in told.capacity.serving(self.PROBED) or ()] == ["a"]
+        assert [each.name for each in told.capacity.serving(self.PROBED)] == ["a"]
+        assert told.capacity.desired(self.PROBED) == 3
 
         told.change(deployment(0))
-        assert told.capacity.serving(self.PROBED) is None
+        assert told.capacity.desired(self.PROBED) == 0
+
+    def test_before_it_is_known_what_a_probe_says_nothing_is_told(self) -> None:
+        """That nothing was probed would let an open breaker try its target, after each restart of the watcher."""
+        told = Told(self.PROBED).begin(deployment(), *UP)
+        assert [each.role for each in told.again()] == []
+
+        told.capacity.probed(self.PROBED, "a: it answers 503")
+        assert [each.probe for each in told.look().again()] == ["a: it answers 503"]
 
 
 class TestLack:

@@ -35,6 +35,10 @@ class Listening:
         self.port: int = self._socket.getsockname()[1]
         Thread(target=self._serve, daemon=True).start()
 
+    def answers(self, *pieces: bytes) -> None:
+        """Answer with something else from now on."""
+        self._pieces = pieces
+
     def close(self) -> None:
         """Listen no longer."""
         self._socket.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from threading import Event as Flag
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eventsources.apiserver import ApiServer
-from fuseboard.events import CapacityChanged, Failure, FailureDetected, Phase, Role
+from functions.breaker import Breaker
+from fuseboard.events import CapacityChanged, Event, Failure, FailureDetected, Phase, Role, TimerElapsed
 from fuseboard.policy import Policy, Workload
 from fuseboard.probing import Prober
+from fuseboard.state import Breaker as BreakerState
+from fuseboard.state import State
 from fuseboard.stores import Change
 from fuseboard.stores.checkpoints import MemoryCheckpoints
 from fuseboard.stores.memory import MemoryStore
@@ -25,9 +29,10 @@ from tests.test_capacity import SET, policy
 from tests.test_probing import HERE, listening
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from fuseboard.stores import Entry, Record
     from tests.objects import Manifest
 
 GOING = (condition("Available"), condition("Progressing", reason="ReplicaSetUpdated"))
@@ -304,6 +309,65 @@ class TestProbe:
                     until(lambda: [each.probe for each in facts(box)][-1:] == ["ok"])
                     store.change(KEY, lambda record: Change(before, record.placement))
                     until(lambda: [each.probe for each in facts(box)][-1:] == [""])
+
+
+@dataclass
+class Wired(Box):
+    """An outbox whose events are the breaker function's at once."""
+
+    store: MemoryStore = field(default_factory=lambda: MemoryStore(lambda: round(time.time() * 1000)))
+
+    def append(self, events: Sequence[Event], entry: Entry) -> None:
+        super().append(events, entry)
+        for each in events:
+            Breaker(self.store).handle(each.at(round(time.time() * 1000)))
+
+    @property
+    def state(self) -> State:
+        """The state of the breaker."""
+        return self.store.read(KEY).breaker.state
+
+
+class TestToTheBreaker:
+    """Through the breaker function, as it is deployed."""
+
+    def test_a_probe_that_fails_keeps_it_open_and_one_that_passes_lets_it_try(self, tmp_path: Path) -> None:
+        """The cool-down is over in both cases."""
+        box = Wired()
+        with listening(b"HTTP/1.1 503 No\r\n\r\n") as serving:
+            probe = {"http": "/healthz", "port": serving.port}
+            found = policy(recover={"probe": probe, "coolDown": "1s"})
+            box.store.apply([found])
+            box.store.change(KEY, cooled)
+            with scripted(deployment(1), pod("a", podIP=HERE)) as server:  # noqa: SIM117
+                with watching(server, tmp_path, box, found, store=box.store):
+                    until(lambda: len(serving.asked) > 3)
+                    assert box.state is State.OPEN
+                    serving.answers(b"HTTP/1.1 200 OK\r\n\r\n")
+                    until(lambda: box.state is State.HALF_OPEN)
+
+    def test_pods_that_lack_open_it_and_a_slow_start_does_not(self, tmp_path: Path) -> None:
+        """By what is told alone; the clock tells the time."""
+        for found, some, expected in (
+            (deployment(2), (pod("a", ready=False, turned_s=90), pod("b", ready=False, turned_s=90)), State.OPEN),
+            (ROLLING, (starting("a"), starting("b")), State.CLOSED),
+        ):
+            box = Wired()
+            box.store.apply([policy(trip={"readyFor": "1s", "rolloutFor": "1h"})])
+            with scripted(found, *some) as server:  # noqa: SIM117
+                with watching(server, tmp_path, box, *box.store.table().values(), store=box.store):
+                    until(lambda box=box: facts(box))  # type: ignore[misc]
+                    time.sleep(1.2)
+                    tick = Event(id="tick", source="/clock", subject=KEY, data=TimerElapsed(due_at=0))
+                    box.append([tick], box.entries[0])
+            assert box.state is expected
+
+
+def cooled(record: Record) -> Change:
+    """Open a breaker whose cool-down is over."""
+    now = round(time.time() * 1000)
+    breaker = BreakerState(state=State.OPEN, epoch=1, since=now - 5_000, clock=now, watermark=now, cool_down=1_000)
+    return Change(breaker, record.placement)
 
 
 def test_a_phase_is_told_with_it(tmp_path: Path) -> None:
