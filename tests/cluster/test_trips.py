@@ -99,7 +99,7 @@ def test_what_must_trip(cluster: Cluster, up: Up, name: str) -> None:
     up.wait_for(lambda: found(up, name)["state"] == "OPEN", after_s + 15)
 
     assert time.monotonic() - began >= after_s
-    assert "pods ready" in found(up, name)["reason"]
+    assert "minReady is 2" in found(up, name)["reason"]
 
 
 @pytest.mark.parametrize("name", MUST_NOT)
