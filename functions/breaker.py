@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from fuseboard.breaker import step
 from fuseboard.errors import FuseboardError, NotEnrolled, RecordCorrupt
 from fuseboard.events import BREAKER_EVENTS, SIGNALS, Event, Foreign, TimerElapsed
+from fuseboard.placement import Result
 from fuseboard.state import Dependency, verified
 from fuseboard.stores import Change, Entry
 from fuseboard.stores.redis import open_store
@@ -50,7 +51,9 @@ class Breaker:
         for name in names:
             with suppress(NotEnrolled, RecordCorrupt):
                 record = self.store.read(f"{key.partition('/')[0]}/{name}")
-                since = verified(record.breaker, record.placement)
+                # Only a standby that serves in its place: a debt that is paid otherwise has helped nobody.
+                serves = record.placement.result is Result.VERIFIED
+                since = verified(record.breaker, record.placement) if serves else 0
                 found.append(Dependency(name, record.breaker.state, since))
         return tuple(found)
 

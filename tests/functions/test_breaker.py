@@ -28,7 +28,7 @@ from fuseboard.events import (
     decode,
     encode,
 )
-from fuseboard.placement import Placement
+from fuseboard.placement import Placement, Result
 from fuseboard.settings import Settings
 from fuseboard.state import State
 from fuseboard.stores import Change
@@ -247,6 +247,19 @@ def test_a_failure_is_its_own_once_the_dependencys_standby_serves() -> None:
 
     house.store.change("shop/db", placed)
     assert house.handle(fires(), "2") is not None
+
+
+def test_a_dependency_without_a_standby_stays_the_excuse() -> None:
+    """Its debt is paid, since nothing can be moved; nobody serves in its place for that."""
+    house = depending()
+    house.handle(fires(), subject="shop/db")
+
+    def paid(record: Record) -> Change:
+        found = Placement(epoch=record.breaker.epoch, result=Result.INEXPRESSIBLE, verified_at=record.now)
+        return Change(record.breaker, found)
+
+    house.store.change("shop/db", paid)
+    assert house.handle(fires(), "2") is None
 
 
 def test_a_dependency_that_is_closed_or_unknown_is_no_excuse() -> None:

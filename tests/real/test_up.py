@@ -97,6 +97,37 @@ def test_a_second_alertmanager_changes_nothing(up: Up) -> None:
         assert (found["epoch"], found["weight"], len(found["causes"])) == (1, 3, 1)
 
 
+def test_a_late_duplicate_does_not_trip_again_and_a_new_episode_does(up: Up) -> None:
+    """Another Alertmanager that slept through the resolve tells of the old episode; then the alert fires anew."""
+    began = datetime.now(UTC)
+    with alertmanager(up) as source, alertmanager(up) as late:
+        source.fire(CRITICAL, starts_at=began)
+        up.becomes("OPEN")
+        source.resolve(CRITICAL)
+        before = up.becomes("CLOSED")
+        late.fire(CRITICAL, starts_at=began)
+        up.wait_for(lambda: "stale" in json.dumps([each.get("weighed") for each in up.journal()]))
+        up.stays("CLOSED", 1.0)
+        assert up.breaker()["epoch"] == before["epoch"]
+
+        told = _notifications(up)
+        late.resolve(CRITICAL)
+        up.wait_for(lambda: _notifications(up) > told)  # else Alertmanager takes the next one for the same episode
+        late.fire(CRITICAL, starts_at=datetime.now(UTC))
+        up.becomes("OPEN")
+
+
+def test_a_silenced_alert_does_not_trip_and_one_beside_it_does(up: Up) -> None:
+    """Somebody is at work on it and has said so: Alertmanager tells nobody. Of what is not silenced it tells."""
+    with alertmanager(up) as source:
+        source.silence(alertname="HighErrorRate")
+        source.fire(CRITICAL)
+        up.stays("CLOSED", 2.0)
+        source.fire({**CRITICAL, "alertname": "Down"})
+        up.becomes("OPEN")
+        assert up.breaker()["causes"] == ["Down Deployment/login"]
+
+
 def test_a_truncated_group_is_on_the_record_and_nothing_is_inferred(up: Up) -> None:
     """With max_alerts the rest is missing: that is journaled, and what is missing does not count as resolved."""
     with alertmanager(up, max_alerts=2) as source:
