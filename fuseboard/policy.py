@@ -11,10 +11,13 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Final
 
-from msgspec import Meta, Struct, field
+from msgspec import NODEFAULT, Meta, Struct, field
+from msgspec.structs import fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from msgspec.structs import FieldInfo
 
 API_VERSION: Final = "fuseboard.dev/v1alpha1"
 KIND: Final = "CircuitBreaker"
@@ -144,6 +147,25 @@ class OnDelete(StrEnum):
 
 class _Document(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """A part of the document: immutable, camelCase on the wire, unknown fields refused."""
+
+    def brief(self) -> dict[str, object]:
+        """Return the document without what is as it would be anyway: as it is kept, ten thousand times over."""
+        values = ((told, getattr(self, told.name)) for told in fields(self))
+        return {told.encode_name: _brief(value) for told, value in values if value != _default(told)}
+
+
+def _default(told: FieldInfo) -> object:
+    return told.default if told.default_factory is NODEFAULT else told.default_factory()
+
+
+def _brief(value: object) -> object:
+    if isinstance(value, _Document):
+        return value.brief()
+    if isinstance(value, tuple):
+        return [_brief(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _brief(each) for name, each in value.items()}
+    return value
 
 
 class Workload(_Document, frozen=True):

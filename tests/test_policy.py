@@ -45,6 +45,14 @@ def test_everything_but_the_target_has_a_default() -> None:
     assert spec.signals.lease_ms == 3 * 4 * 3_600_000
 
 
+def test_defaults_are_left_out_where_it_is_kept() -> None:
+    """What is written as it would be anyway is not kept, and what was kept reads as the same policy."""
+    policy = parse(document(target(trip={"limitAt": 3, "openAt": 12}, recover={}, dependsOn=["db"])), "")
+    kept = policy.brief()
+    assert kept["spec"] == {"target": {"name": "login"}, "trip": {"openAt": 12}, "dependsOn": ["db"]}
+    assert parse(msgspec.json.decode(msgspec.json.encode(kept)), "") == policy
+
+
 def test_a_whole_policy_is_read() -> None:
     """Every field that is written is in force."""
     selectors = {"target": {"app": "login"}, "standby": {"app": "login-standby"}}

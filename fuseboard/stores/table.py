@@ -59,7 +59,7 @@ class Table:
 
     def put(self, policies: Sequence[Policy], now: int) -> None:
         """Add these to the table, or give them their new policies; the others stay as they are."""
-        wanted = {policy.key: msgspec.json.encode(policy) for policy in policies}
+        wanted = {policy.key: msgspec.json.encode(policy.brief()) for policy in policies}
         if not wanted:
             return
         with errors_translated("writing the breaker table"):
