@@ -57,7 +57,13 @@ MAY: Final = {
     ("sources", "", "events", "list"),
     ("sources", "", "events", "watch"),
     ("sources", "", "pods", "get"),
+    ("sources", "", "pods", "list"),
+    ("sources", "", "pods", "watch"),
+    ("sources", "apps", "deployments", "list"),
+    ("sources", "apps", "deployments", "watch"),
     ("sources", "apps", "replicasets", "get"),
+    ("sources", "apps", "statefulsets", "list"),
+    ("sources", "apps", "statefulsets", "watch"),
     ("status", "fuseboard.dev", "circuitbreakers", "get"),
     ("status", "fuseboard.dev", "circuitbreakers", "patch"),
     ("status", "fuseboard.dev", "circuitbreakers/status", "patch"),
@@ -503,7 +509,8 @@ class TestInstalled:
             for path in (
                 f"/api/v1/namespaces/{ELSEWHERE}/events",
                 "/api/v1/events",
-                f"/api/v1/namespaces/{ENROLLED}/pods",
+                f"/api/v1/namespaces/{ELSEWHERE}/pods",
+                f"/api/v1/namespaces/{ENROLLED}/services",
             ):
                 with pytest.raises(RefusedError, match="cannot list"):
                     api.get(path)
