@@ -14,9 +14,26 @@ from tests.ports import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+STEPS = 8_000
+"""Of the store and its twin, in the fast suite."""
+
 # A machine that is busy with other tests makes one example slow now and then: that is no finding.
 settings.register_profile("busy", deadline=None)
 settings.load_profile("busy")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the long form of a proof take more steps than the fast one."""
+    parser.addoption("--steps", type=int, default=STEPS, help="steps of the store and its twin")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how much was proved, where a test counts it."""
+    for name in ("steps", "states"):
+        reports = terminalreporter.stats.get("passed", [])
+        counted = [value for each in reports for key, value in each.user_properties if key == name]
+        if counted:
+            terminalreporter.write_line(f"{name}: {sum(counted):,}")
 
 
 @pytest.fixture(scope="session")
