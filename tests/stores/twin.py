@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from fuseboard.breaker import MAX_REMEMBERED, MAX_REPLIES, Breaker, State
+from fuseboard.breaker import MAX_REMEMBERED, MAX_REPLIES
+from fuseboard.events import OperatorRequested
 from fuseboard.evidence import MAX_CONDITIONS, MAX_OCCURRENCES
 from fuseboard.placement import Fence, Placement
 from fuseboard.policy import millis
+from fuseboard.state import Breaker, State
 from fuseboard.stores import Change, Record
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ LEGAL: Final = {
     (State.HALF_OPEN, State.CLOSED),
     (State.HALF_OPEN, State.OPEN),
 }
+ASKED: Final = {(before, after) for before in State for after in (State.CLOSED, State.OPEN)}
+"""What an operator may ask for."""
 
 
 class Row:
@@ -125,13 +129,15 @@ def check_edges(record: Record, change: Change) -> None:
     """I6 and I8: an edge of the table at a time, each with an epoch of its own, and no trial is cut short."""
     before, after = record.breaker, change.breaker
     edges = {(before.state, after.state)} - {(state, state) for state in State}
-    assert edges <= LEGAL, "I6: no such edge"
+    asked = any(isinstance(entry.signal, OperatorRequested) for entry in change.entries)
+    assert edges <= (LEGAL | ASKED if asked else LEGAL), "I6: no such edge"
     if any(entry.kind == "memory" for entry in change.entries):
         return
     assert after.epoch - before.epoch == len(edges), "I6: an epoch for every edge, and no other"
-    if edges == {(State.HALF_OPEN, State.CLOSED)}:
+    if edges == {(State.HALF_OPEN, State.CLOSED)} and not asked:
         placement, healthy_for = record.placement, millis(record.policy.spec.recover.healthy_for)
-        assert placement.epoch == before.epoch, "I8: the trial's placement is not verified"
+        current = (placement.epoch, placement.trial) == (before.epoch, before.trial)
+        assert current, "I8: the trial's placement is not verified"
         assert placement.verified_at, "I8: the trial's placement is not verified"
         begun = min(placement.verified_at, max(before.held_until, before.since))
         assert record.now - begun >= healthy_for, "I8: the trial was too short"
