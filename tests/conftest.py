@@ -25,6 +25,18 @@ settings.load_profile("busy")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the long form of a proof take more steps than the fast one."""
     parser.addoption("--steps", type=int, default=STEPS, help="steps of the store and its twin")
+    parser.addoption("--long", action="store_true", help="the long forms as well")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave the long forms out where nobody asks for them."""
+    config.addinivalue_line("markers", "long: takes minutes; only with --long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take out what takes long."""
+    if not config.getoption("--long"):
+        items[:] = [item for item in items if item.get_closest_marker("long") is None]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

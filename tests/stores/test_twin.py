@@ -28,7 +28,7 @@ from functions.failover import LEASE_MS, Failover
 from fuseboard.breaker import MAX_REMEMBERED
 from fuseboard.errors import FuseboardError, Refused
 from fuseboard.events import Event, Failure, FailureDetected, FailureResolved, OperatorRequested, StepDue, TimerElapsed
-from fuseboard.placement import Fence, Placement, Result, Shares, debt_due, owed, wanted
+from fuseboard.placement import Fence, Placement, Result, Shares, debt_due, owed
 from fuseboard.policy import Policy
 from fuseboard.rehearsal import Rehearsal
 from fuseboard.state import Breaker
@@ -325,7 +325,6 @@ class Table(RuleBasedStateMachine):
         """Take note that what was remembered is not known any more."""
         self.answers = {}
         self.twin.quiet_until = {}
-        self.processes = [self.process() for _ in range(PROCESSES)]  # TEMP
 
     # -- what holds --------------------------------------------------------------------------------------------------
 
@@ -375,9 +374,10 @@ class Table(RuleBasedStateMachine):
             self.pay(0, {})
         assert not owed(self.row.placement, self.row.breaker), "I19: a debt is never paid"
         served, before = self.cluster.served(f"/api/v1/namespaces/{self.namespace}/services/login"), self.row.placement
-        # What was observed only, and what was forgotten, stays as it is until the breaker asks for something.
+        # What was observed only, what was forgotten, and what the policy asked for before an edit, stays as it is until the breaker asks for something.
         if before.result is Result.VERIFIED and self.cluster.fences[-1:] == [Fence(before.epoch, before.step)]:
-            assert served == before.shares == wanted(self.row.breaker, self.twin.policies[self.key]), "I19: not as asked for"
+            asked = self.twin.intents[self.key, before.epoch, before.step].shares
+            assert served == before.shares == Shares(**asked), "I19: not as asked for"
         fences = len(self.cluster.fences)
         self.pay(1, {})
         assert (len(self.cluster.fences), self.row.placement) == (fences, before), "I19: something more happened"
