@@ -27,7 +27,7 @@ class Limits(NamedTuple):
 class World(NamedTuple):
     """A state of the model; its parts are numbers of what they stand for."""
 
-    targets: tuple[int, int]
+    targets: tuple[int, ...]
     workers: tuple[tuple[int, int], ...]
     """Of each: what it holds, and which target that is about."""
     left: Limits
@@ -56,7 +56,7 @@ class Exploration:
 
     def run(self) -> Found:
         """Explore to the fixpoint, or to the first state in which something does not hold."""
-        first = World((self._number(Target()),) * self._count, ((IDLE, 0),) * 2, self._limits)  # type: ignore[arg-type]
+        first = World((self._number(Target()),) * self._count, ((IDLE, 0),) * 2, self._limits)
         came: dict[World, tuple[World | None, str]] = {first: (None, "")}
         front, depth, steps = deque([(first, 0)]), 0, 0
         while front:
@@ -97,13 +97,17 @@ class Exploration:
                 first = not self._parts[target].told & 1 << number
                 for each in self._once(("deliver", target, number), lambda t=target, n=number: self._delivered(t, n)):
                     if each != target:
-                        yield f"target {index}: event {number} {'comes' if first else 'comes again'}", _put(
-                            world, index, each
-                        ), first
+                        yield (
+                            f"target {index}: event {number} {'comes' if first else 'comes again'}",
+                            _put(world, index, each),
+                            first,
+                        )
             for each in self._once(("wake", target), lambda t=target: self._woken(t)):
                 yield f"target {index}: the clock looks", _put(world, index, each), True
             if world.left.losses:
-                for each in self._once(("lose", target), lambda t=target: [self._number(self._model.lose(self._parts[t]))]):
+                for each in self._once(
+                    ("lose", target), lambda t=target: [self._number(self._model.lose(self._parts[t]))]
+                ):
                     left = world.left._replace(losses=world.left.losses - 1)
                     yield f"target {index}: memory is lost", _put(world, index, each)._replace(left=left), False
 
@@ -145,7 +149,9 @@ class Exploration:
         return [(self._number(after), self._number(holds))]
 
     def _ticks(self, world: World) -> Iterator[tuple[str, World, bool]]:
-        if not any(self._once(("waits", each), lambda e=each: self._model.waits(self._parts[e])) for each in world.targets):
+        if not any(
+            self._once(("waits", each), lambda e=each: self._model.waits(self._parts[e])) for each in world.targets
+        ):
             return
         hurry = any(work != IDLE for work, _ in world.workers) or self._can_begin(world)
         if hurry and not world.left.delays:

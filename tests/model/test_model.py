@@ -10,18 +10,24 @@ from msgspec.structs import replace
 from functions import failover
 from fuseboard.attempt import Attempt
 from fuseboard.placement import Fence, Result, wanted
-from fuseboard.stores import Change
 
 from .explore import Exploration, Limits
-from .world import HINT, NOW, Wiring
+from .world import NOW, Wiring
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fuseboard.stores import Decide, Record
+    from fuseboard.events import Event
+    from fuseboard.stores import Change, Decide, Record
 
 FAST: Final = [(2, Limits(0, 0, 0)), (1, Limits(1, 0, 1)), (1, Limits(0, 1, 0)), (1, Limits(1, 1, 0))]
-LONG: Final = [(2, Limits(1, 0, 0)), (2, Limits(0, 0, 1)), (2, Limits(0, 1, 0)), (1, Limits(1, 1, 1)), (1, Limits(2, 0, 2))]
+LONG: Final = [
+    (2, Limits(1, 0, 0)),
+    (2, Limits(0, 0, 1)),
+    (2, Limits(0, 1, 0)),
+    (1, Limits(1, 1, 1)),
+    (1, Limits(2, 0, 2)),
+]
 
 
 def explores(targets: int, limits: Limits, record_property: Callable[[str, object], None]) -> None:
@@ -50,15 +56,15 @@ def test_every_state_holds_in_the_long_form(
 # -- seeded bugs -----------------------------------------------------------------------------------------------------
 
 
-def _lease_without_end(record: Record, event: object, owner: str) -> Change:
+def _lease_without_end(record: Record, event: Event, owner: str) -> Change:
     claim = record.placement.claim
     if claim is not None:
         record = replace(record, placement=replace(record.placement, claim=replace(claim, until=NOW + 1)))
-    return failover._begin(record, HINT, owner)
+    return failover._begin(record, event, owner)
 
 
-def _paid_when_claimed(record: Record, event: object, owner: str) -> Change:
-    change = failover._begin(record, HINT, owner)
+def _paid_when_claimed(record: Record, event: Event, owner: str) -> Change:
+    change = failover._begin(record, event, owner)
     asked = wanted(record.breaker, record.policy)
     paid = replace(change.placement, epoch=record.breaker.epoch, shares=asked, result=Result.VERIFIED)
     return replace(change, placement=paid)

@@ -7,6 +7,7 @@ row is kept as it is seen from now, so that two rows that differ by their age al
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -23,14 +24,14 @@ from fuseboard.events import Event, Failure, FailureDetected, FailureResolved, S
 from fuseboard.placement import Claim, Fence, Move, Observed, Placement, Shares, Stay, wanted
 from fuseboard.routes import Seen
 from fuseboard.state import Breaker, State
-from fuseboard.stores import Record
+from fuseboard.stores import Change, Record
 from tests.signals import policy_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from fuseboard.cluster import Manifest
-    from fuseboard.stores import Change, Decide
+    from fuseboard.stores import Decide
 
 NOW: Final = 1_700_000_000_000
 TICK_MS: Final = 15_000

@@ -6,19 +6,27 @@ import sys
 import time
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from .mutants import Mutant
 from .running import all_mutants, survivors
 
-BREAKER: Final = ("tests/test_breaker.py", "tests/test_breaker_always.py", "tests/test_evidence.py")
+if TYPE_CHECKING:
+    from .mutants import Mutant
+
+BREAKER: Final = tuple(
+    f"tests/test_{name}.py" for name in ("breaker", "edges", "operators", "evidence", "criticality", "breaker_always")
+)
 TESTS: Final[dict[str, tuple[str, ...]]] = {
     "fuseboard/breaker.py": BREAKER,
     "fuseboard/edges.py": BREAKER,
     "fuseboard/state.py": (*BREAKER, "tests/test_placement.py"),
     "fuseboard/evidence.py": BREAKER,
     "fuseboard/criticality.py": BREAKER,
-    "fuseboard/placement.py": ("tests/test_placement.py", "tests/functions/test_failover_interleaved.py"),
+    "fuseboard/placement.py": (
+        "tests/test_placement.py",
+        "tests/functions/test_failover.py",
+        "tests/functions/test_failover_interleaved.py",
+    ),
     "fuseboard/stores/scripts.py": ("tests/stores/test_contract.py", "tests/stores/test_redis.py"),
 }
 LISTED: Final = Path(__file__).with_name("survivors.txt")
@@ -52,6 +60,7 @@ def main(files: list[str]) -> int:
     with get_context("fork").Pool(CORES, maxtasksperchild=1) as pool:
         for file, found in pool.imap_unordered(_part, [(file, number) for file in files for number in range(PARTS)]):
             alive[file] += found
+            print(f"{time.monotonic() - begin:.0f} s: {file}, {len(found)} alive in this part", flush=True)
     wrong = 0
     for file, found in alive.items():
         total = len(all_mutants(file))

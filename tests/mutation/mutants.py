@@ -36,6 +36,8 @@ COMPUTED: Final[dict[type[ast.operator], type[ast.operator]]] = {
     ast.BitAnd: ast.BitOr,
 }
 _AROUND: Final = (ast.Compare, ast.BinOp, ast.Assign, ast.AnnAssign, ast.keyword, ast.Return, ast.Call, ast.Subscript)
+MANY: Final = 1_000
+"""More changes than there are of one node."""
 SWAPPED: Final = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
 
@@ -67,30 +69,28 @@ def mutants(file: str, source: str) -> list[Mutant]:
     """Return the mutants of a module, each with a name of its own."""
     found: list[Mutant] = []
     seen: dict[str, int] = {}
-    module = ast.parse(source)
-    for number, (site, change, _) in enumerate(_changes(module)):
-        name = f"{site.where} | {change}"
-        seen[name] = seen.get(name, 0) + 1
-        again = f" #{seen[name]}" if seen[name] > 1 else ""
-        found.append(Mutant(file, site.where, site.line, change + again, number))
+    for number, site in enumerate(_sites_of(ast.parse(source))):
+        around = f" in {_text(site.around)}" if isinstance(site.node, ast.Constant) else ""
+        for index, (told, _) in enumerate(_of(site.node)):
+            name = f"{site.where} | {told}{around}"
+            seen[name] = seen.get(name, 0) + 1
+            again = f" #{seen[name]}" if seen[name] > 1 else ""
+            found.append(Mutant(file, site.where, site.line, f"{told}{around}{again}", MANY * number + index))
     return found
 
 
 def tree(source: str, mutant: Mutant) -> ast.Module:
     """Return the module with the change made."""
     module = ast.parse(source)
-    for number, (_, _, apply) in enumerate(_changes(module)):
-        if number == mutant.number:
-            apply()
-            break
+    if mutant.number >= 0:
+        number, index = divmod(mutant.number, MANY)
+        _, change = list(_of(_sites_of(module)[number].node))[index]
+        change()
     return ast.fix_missing_locations(module)
 
 
-def _changes(module: ast.Module) -> Iterator[tuple[_Site, str, Callable[[], None]]]:
-    for site in list(_sites(module, "", 0, module)):
-        around = f" in {_text(site.around)}" if isinstance(site.node, ast.Constant) else ""
-        for change, apply in _of(site.node):
-            yield site, change + around, apply
+def _sites_of(module: ast.Module) -> list[_Site]:
+    return list(_sites(module, "", 0, module))
 
 
 def _sites(node: ast.AST, where: str, line: int, around: ast.AST) -> Iterator[_Site]:
@@ -169,8 +169,8 @@ def _constant(node: ast.Constant) -> Iterator[tuple[str, Callable[[], None]]]:
 
 
 def _return(node: ast.Return) -> Iterator[tuple[str, Callable[[], None]]]:
-    is_none = isinstance(node.value, ast.Constant) and node.value.value is None
-    if node.value is not None and not is_none:
+    # Of a constant another value is returned: None is as good as False and as nothing.
+    if node.value is not None and not isinstance(node.value, ast.Constant):
         yield _set(node, "value", ast.Constant(None))
 
 
@@ -181,7 +181,9 @@ def _test(node: ast.If | ast.IfExp) -> Iterator[tuple[str, Callable[[], None]]]:
 
 def _conditions(node: ast.comprehension) -> Iterator[tuple[str, Callable[[], None]]]:
     for index, each in enumerate(node.ifs):
-        yield _set(node, "ifs", [*node.ifs[:index], *node.ifs[index + 1 :]], f"for {_text(node.target)} if {_text(each)} → ∅")
+        yield _set(
+            node, "ifs", [*node.ifs[:index], *node.ifs[index + 1 :]], f"for {_text(node.target)} if {_text(each)} → ∅"
+        )
 
 
 def _call(node: ast.Call) -> Iterator[tuple[str, Callable[[], None]]]:

@@ -210,9 +210,9 @@ def _put_in_place(module: types.ModuleType, changed: types.CodeType) -> None:
         codes.update({each.co_qualname: each for each in inside})
         waiting += inside
     for function in _functions(vars(module)):
-        code = codes.get(function.__code__.co_qualname)
-        if code is not None and function.__module__ == module.__name__:
-            function.__code__ = code
+        same = codes.get(function.__code__.co_qualname)
+        if same is not None and function.__module__ == module.__name__:
+            function.__code__ = same
 
 
 def _functions(names: Mapping[str, Any]) -> Iterator[types.FunctionType]:

@@ -97,7 +97,7 @@ class Process:
         """Let the twin do what the script has done."""
         self._twin.change(*cast("tuple[str, Decide, int, int, Change]", self._decided))
 
-    # -- a store, as the functions see it ----------------------------------------------------------------------------
+    # -- a store, as far as the functions need one -------------------------------------------------------------------
 
     def read(self, key: str) -> Record:
         record = self.store.read(key)
@@ -111,7 +111,7 @@ class Process:
 
         return self.store.change(key, at_our_time)
 
-    # -- a cluster, as the functions see it --------------------------------------------------------------------------
+    # -- a cluster, as far as failover needs one ---------------------------------------------------------------------
 
     def within(self, seconds: float) -> Process:
         del seconds

@@ -109,6 +109,20 @@ def test_a_stale_copy_is_refused(redis_url: str, store: RedisStore) -> None:
     assert seen == [0, 1, 2]
 
 
+def test_a_copy_from_before_a_loss_of_memory_is_stale(redis_url: str, store: RedisStore, client: redis.Redis) -> None:
+    """A process that has a copy of a record that is lost does not write it over the one that came after it."""
+    other = open_store(redis_url)
+    for _ in range(2):
+        store.change(KEY, one_more)
+    client.flushall()
+    other.apply([policy()])
+    other.change(KEY, becomes(Breaker(reason="new")))
+    other.change(KEY, becomes())
+    store.change(KEY, one_more)
+    found = other.read(KEY).breaker
+    assert (found.epoch, found.reason) == (1, "new")
+
+
 def test_a_refused_decision_writes_nothing(store: RedisStore, client: redis.Redis) -> None:
     """A script that finds another version leaves every key as it was."""
     store.change(KEY, cooling(60_000))

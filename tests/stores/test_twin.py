@@ -42,8 +42,9 @@ from .twin import Row, Twin
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from fuseboard.cluster import Manifest
+    from fuseboard.cluster import Cluster, Manifest
     from fuseboard.events import BreakerMoved, Data
+    from fuseboard.stores import Store
 
 SHARDS: Final = 8
 LENGTH: Final = 50
@@ -71,7 +72,10 @@ class Fenced(Rehearsal):
 
     def list(self, path: str, label_selector: Mapping[str, str]) -> list[Manifest] | None:
         del path
-        pod = {"metadata": {"name": "p", "labels": label_selector}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+        pod = {
+            "metadata": {"name": "p", "labels": label_selector},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+        }
         return None if self.ready is None else [pod] * self.ready
 
     def patch(self, path: str, body: Manifest) -> None:
@@ -226,7 +230,7 @@ class Table(RuleBasedStateMachine):
     @rule()
     def a_copy_is_made(self) -> None:
         """The server's state is kept, as by a replica that will lag."""
-        dumped = {key: cast("bytes | None", self.client.dump(key)) for key in self.keys}
+        dumped = {key: self.client.dump(key) for key in self.keys}
         self.memory = dumped, self.row.copy(), self.twin.policies[self.key]
 
     @rule()
@@ -259,7 +263,7 @@ class Table(RuleBasedStateMachine):
         """Let a process decide on an event; check I3 and I4 where nobody else came in between."""
         before, entries, answer = self.row.breaker, len(self.row.journal), Answer(self.lived)
         with self.acting(number, faults) as (process, plan):
-            answer = replace(answer, reply=BreakerFunction(process).handle(event), known=True)
+            answer = replace(answer, reply=BreakerFunction(cast("Store", process)).handle(event), known=True)
         steps = [each for each in self.row.journal[entries:] if each.kind == "step"]
         counted = any(each.weighed or each.previous or isinstance(each.signal, OperatorRequested) for each in steps)
         if plan.overtaken:
@@ -288,7 +292,7 @@ class Table(RuleBasedStateMachine):
     def pay(self, number: int, faults: Mapping[int, str]) -> None:
         """Let a process do the step that is owed."""
         with self.acting(number, faults) as (process, _):
-            Failover(process, process).handle(self.said(StepDue(due_at=0), 0))
+            Failover(cast("Store", process), cast("Cluster", process)).handle(self.said(StepDue(due_at=0), 0))
 
     @contextmanager
     def acting(self, number: int, faults: Mapping[int, str]) -> Iterator[tuple[Process, Plan]]:
@@ -374,14 +378,17 @@ class Table(RuleBasedStateMachine):
             self.pay(0, {})
         assert not owed(self.row.placement, self.row.breaker), "I19: a debt is never paid"
         served, before = self.cluster.served(f"/api/v1/namespaces/{self.namespace}/services/login"), self.row.placement
-        # What was observed only, what was forgotten, and what the policy asked for before an edit, stays as it is until the breaker asks for something.
+        # What was observed only, what was forgotten, and what was asked for before an edit stays as it is until the
+        # breaker asks for something.
         if before.result is Result.VERIFIED and self.cluster.fences[-1:] == [Fence(before.epoch, before.step)]:
             asked = self.twin.intents[self.key, before.epoch, before.step].shares
             assert served == before.shares == Shares(**asked), "I19: not as asked for"
         fences = len(self.cluster.fences)
         self.pay(1, {})
         assert (len(self.cluster.fences), self.row.placement) == (fences, before), "I19: something more happened"
-        kept = [(each.kind, each.event, each.epoch, each.step) for each in self.processes[0].store.journal([self.key], 999)]
+        kept = [
+            (each.kind, each.event, each.epoch, each.step) for each in self.processes[0].store.journal([self.key], 999)
+        ]
         told = [(each.kind, each.event, each.epoch, each.step) for each in reversed(self.row.journal)]
         assert [each for each in kept if each[0] != "policy"] == told, "I4: the journal"
 

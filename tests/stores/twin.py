@@ -141,4 +141,3 @@ def check_edges(record: Record, change: Change) -> None:
         assert placement.verified_at, "I8: the trial's placement is not verified"
         begun = min(placement.verified_at, max(before.held_until, before.since))
         assert record.now - begun >= healthy_for, "I8: the trial was too short"
-
