@@ -100,6 +100,7 @@ SPECS: Final[tuple[dict[str, Any], ...]] = (
         "trip": {"classes": {"configuration": "Limit", "node": "Journal"}, "tripOnCritical": False},
         "recover": {"trialShares": [50, 100], "maxTrial": "2m"},
     },
+    {"dependsOn": ["db"]},
     {"recover": {"mode": "Manual", "probe": {"http": "/healthz"}}},
 )
 """Parts of policies that differ in what they make of the same signals."""

@@ -162,7 +162,9 @@ def test_a_trial_is_not_cut_short_by_a_clock_that_ran_back_a_little() -> None:
     record = Record(panel.policy, panel.breaker, Placement(), behind)
     assert record.moment == panel.breaker.clock
     assert replace(record, now=panel.breaker.clock - CLOCK_STEP_MS).moment == panel.breaker.clock
-    assert replace(record, now=panel.breaker.clock - CLOCK_STEP_MS - 1).moment == panel.breaker.clock - CLOCK_STEP_MS - 1
+    assert (
+        replace(record, now=panel.breaker.clock - CLOCK_STEP_MS - 1).moment == panel.breaker.clock - CLOCK_STEP_MS - 1
+    )
     assert replace(record, now=panel.breaker.clock + 1).moment == panel.breaker.clock + 1
 
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from .mutants import Mutant
 
 BREAKER: Final = tuple(
-    f"tests/test_{name}.py" for name in ("breaker", "edges", "operators", "evidence", "criticality", "breaker_always")
+    f"tests/test_{name}.py"
+    for name in ("exact", "breaker", "edges", "operators", "evidence", "criticality", "breaker_always")
 )
 TESTS: Final[dict[str, tuple[str, ...]]] = {
     "fuseboard/breaker.py": BREAKER,
@@ -54,22 +55,21 @@ def _part(part: tuple[str, int]) -> tuple[str, list[Mutant]]:
 
 def main(files: list[str]) -> int:
     """Run; 1 where a mutant lives that is not listed, or one is listed without a reason, or needlessly."""
-    known, begin = listed(), time.monotonic()
+    known, begin, wrong = listed(), time.monotonic(), 0
     alive: dict[str, list[Mutant]] = {file: [] for file in files}
     # A fork of this process for every part: pytest and what it needs are loaded, nothing of Fuseboard is.
     with get_context("fork").Pool(CORES, maxtasksperchild=1) as pool:
         for file, found in pool.imap_unordered(_part, [(file, number) for file in files for number in range(PARTS)]):
             alive[file] += found
-            print(f"{time.monotonic() - begin:.0f} s: {file}, {len(found)} alive in this part", flush=True)
-    wrong = 0
+            unlisted = sorted((each.line, each.name) for each in found if not known.get(each.name))
+            print(f"{time.monotonic() - begin:.0f} s: a part of {file}, {len(found)} alive", flush=True)
+            for line, name in unlisted:
+                print(f"  alive, line {line}: {name}", flush=True)
+            wrong += len(unlisted)
     for file, found in alive.items():
         total = len(all_mutants(file))
         names = {each.name for each in found}
         print(f"{file}: {total - len(names)} of {total} killed ({100 * (1 - len(names) / total):.1f} %)")
-        for each in sorted(found, key=lambda each: each.line):
-            if not known.get(each.name):
-                print(f"  alive, line {each.line}: {each.name}")
-                wrong += 1
         for name in sorted(name for name in known if name.startswith(f"{file} |") and name not in names):
             print(f"  listed, but killed or gone: {name}")
             wrong += 1

@@ -7,6 +7,7 @@ first; one of a module or a class is there before anything is imported, and runs
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import gc
 import json
@@ -253,6 +254,8 @@ def _lives(run: Callable[[], int]) -> bool:
         finally:
             os._exit(code)
     _, status = os.waitpid(child, 0)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)  # what it had started, if it hung
     return os.waitstatus_to_exitcode(status) == 0
 
 
