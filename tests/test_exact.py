@@ -1,4 +1,4 @@
-"""What is exact: numbers that the design names, what a record is without anything known, and a clock that is set back."""
+"""What is exact: the numbers that the design names, a record without anything known, and a clock that is set back."""
 
 from __future__ import annotations
 

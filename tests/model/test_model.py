@@ -78,21 +78,21 @@ class _Late(Attempt):
 
 
 BUGS: Final = {
-    "an event is marked before it has its effect": (Wiring(marks_first=True), "I4"),
-    "the fence is compared with > for >=": (Wiring(overtaken=Fence.__gt__), "I1"),
-    "what was read is not read again at the claim": (Wiring(reads_again=False), "I16"),
-    "a lease never ends": (Wiring(begin=_lease_without_end), "I19"),
-    "a debt is cleared before it is verified": (Wiring(begin=_paid_when_claimed), "I19"),
-    "a late result is taken": (Wiring(attempt=_Late), "I8"),
-    "a patch does not say what it was made for": (Wiring(checks_version=False), "I2"),
+    "an event is marked before it has its effect": (Wiring(marks_first=True), Limits(0, 0, 0), "I4"),
+    "the fence is compared with > for >=": (Wiring(overtaken=Fence.__gt__), Limits(0, 1, 0), "I1"),
+    "what was read is not read again at the claim": (Wiring(reads_again=False), Limits(0, 0, 1), "I16"),
+    "a lease never ends": (Wiring(begin=_lease_without_end), Limits(1, 0, 0), "I19"),
+    "a debt is cleared before it is verified": (Wiring(begin=_paid_when_claimed), Limits(1, 0, 0), "I19"),
+    "a late result is taken": (Wiring(attempt=_Late), Limits(0, 0, 1), "I8"),
+    "a patch does not say what it was made for": (Wiring(checks_version=False), Limits(0, 0, 1), "I2"),
 }
 
 
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_seeded_bug_has_a_counterexample(bug: str) -> None:
     """Each of these bugs is found, by the invariant that it breaks and a way that leads to it."""
-    wiring, invariant = BUGS[bug]
-    found = Exploration(wiring, Limits(1, 1, 1)).run()
+    wiring, limits, invariant = BUGS[bug]
+    found = Exploration(wiring, limits).run()
     print(f"{bug}: after {found.states} states", *found.trace, sep="\n  ")  # noqa: T201  - it is what one wants to see
     assert found.trace, "not found"
     assert found.trace[-1].startswith(f"{invariant}:")
