@@ -13,7 +13,7 @@ from fuseboard import attempt, breaker, criticality, edges, evidence, placement,
 from fuseboard.breaker import Transition, step
 from fuseboard.criticality import Past
 from fuseboard.edges import CLOCK_STEP_MS
-from fuseboard.events import Action, Event, Phase, Role, TimerElapsed
+from fuseboard.events import Action, Event, Failure, Phase, Role, TimerElapsed
 from fuseboard.evidence import Condition, Occurrence, Resolved
 from fuseboard.placement import Fence, Placement, Result, Shares
 from fuseboard.state import Breaker, Capacity, Dependency, Load, Override, Remembered, State
@@ -177,3 +177,43 @@ def test_a_minute_back_is_ignored_and_more_is_not() -> None:
         panel.tick()
         assert (panel.breaker.held_until > 0) is held
         assert panel.breaker.clock == (panel.now if held else START)
+
+
+# -- the past --------------------------------------------------------------------------------------------------------
+
+
+def test_the_past_fades_from_its_own_moment() -> None:
+    """At its moment nothing has faded, nor before it; after one half-life half of it has."""
+    assert [Past(1.0, START).faded(START + after, 1) for after in (-5, 0, 1, 2)] == [1.0, 1.0, 0.5, 0.25]
+
+
+def test_what_is_left_of_the_past_by_a_quarter_is_kept() -> None:
+    """After exactly two half-lives one time is still remembered, a millisecond later it is not."""
+    chosen = policy_of(criticality={"halfLife": "1h"})
+    past = {"old": Past(1.0, START)}
+    assert criticality.remember(past, "new", chosen, START + 2 * HOUR).keys() == {"old", "new"}
+    assert criticality.remember(past, "new", chosen, START + 2 * HOUR + 1).keys() == {"new"}
+
+
+def test_of_the_past_the_oldest_goes_first() -> None:
+    """As many reasons are remembered as promised; over that, the one goes that was not critical for the longest."""
+    past = {f"r{number}": Past(1.0, START + number) for number in range(1, 32)}
+    full = criticality.remember(past, "r0", policy_of(), START)
+    assert len(full) == 32
+    full = criticality.remember(past | {"a": Past(1.0, START + 99)}, "r99", policy_of(), START + 100)
+    assert len(full) == 32
+    assert "r1" not in full
+
+
+def test_a_reason_without_a_past_is_not_critical_by_another_ones() -> None:
+    """Even where one time is enough."""
+    told = Failure(key="k", cause="k", reason="ABrandNewReason")
+    chosen = policy_of(criticality={"pastAt": 1})
+    assert criticality.judge(told, chosen, {"other": Past(1.0, START)}, START).critical == ""
+    assert criticality.judge(told, chosen, {told.reason: Past(1.0, START)}, START).critical
+    assert criticality.judge(told, chosen, {}, START).weight == 1
+
+
+def test_a_row_of_the_table_is_of_the_runtime_unless_it_says_otherwise() -> None:
+    """It weighs once and has no severity of its own."""
+    assert criticality.Row("x") == criticality.Row("x", policy.FailureClass.RUNTIME, "", 1)

@@ -180,7 +180,8 @@ def test_an_open_breaker_waits_for_the_end_of_a_lease() -> None:
 
 def test_a_load_is_known_for_three_times_as_long_as_it_is_asked_for() -> None:
     """By the policy's own interval, where it has one."""
-    panel = opened(signals={"load": {"query": "load", "every": "1m"}})
+    target = {"name": "login", "capacity": 300}
+    panel = opened(target=target, signals={"load": {"query": "load", "every": "1m"}})
     panel.wait(99).load(1)
     assert panel.due == 180
 
@@ -201,7 +202,7 @@ PROBED: Final = {"probe": {"http": "/healthz"}}
 
 
 def test_a_probe_that_is_not_told_again_blocks_nothing() -> None:
-    """A failing probe keeps a breaker open while it is known: for less than five minutes; one never told, not at all."""
+    """A failing probe keeps a breaker open while it is known, for five minutes; one that was never told, not at all."""
     panel = opened(recover=PROBED)
     panel.resolve("down")
     panel.wait(99).tick()

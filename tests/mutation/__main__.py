@@ -15,15 +15,20 @@ if TYPE_CHECKING:
 
 BREAKER: Final = tuple(
     f"tests/test_{name}.py"
-    for name in ("exact", "breaker", "edges", "operators", "evidence", "criticality", "breaker_always")
+    for name in (
+        *("exact", "transitions", "moments", "breaker", "edges", "operators", "evidence", "evidence_exact"),
+        "criticality",
+        "breaker_always",
+    )
 )
 TESTS: Final[dict[str, tuple[str, ...]]] = {
     "fuseboard/breaker.py": BREAKER,
     "fuseboard/edges.py": BREAKER,
-    "fuseboard/state.py": (*BREAKER, "tests/test_placement.py"),
+    "fuseboard/state.py": BREAKER,
     "fuseboard/evidence.py": BREAKER,
     "fuseboard/criticality.py": BREAKER,
     "fuseboard/placement.py": (
+        "tests/test_exact.py",
         "tests/test_placement.py",
         "tests/functions/test_failover.py",
         "tests/functions/test_failover_interleaved.py",

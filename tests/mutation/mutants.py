@@ -35,7 +35,10 @@ COMPUTED: Final[dict[type[ast.operator], type[ast.operator]]] = {
     ast.BitOr: ast.BitAnd,
     ast.BitAnd: ast.BitOr,
 }
-_AROUND: Final = (ast.Compare, ast.BinOp, ast.Assign, ast.AnnAssign, ast.keyword, ast.Return, ast.Call, ast.Subscript)
+_AROUND: Final = (
+    *(ast.Compare, ast.BinOp, ast.BoolOp, ast.Assign, ast.AnnAssign, ast.keyword, ast.arguments, ast.Return),
+    *(ast.Call, ast.Subscript, ast.Yield),
+)
 MANY: Final = 1_000
 """More changes than there are of one node."""
 SWAPPED: Final = {"min": "max", "max": "min", "any": "all", "all": "any"}
@@ -218,24 +221,13 @@ def _is_starred(node: ast.expr) -> bool:
     return isinstance(node, ast.Starred)
 
 
-def _body(node: ast.AST) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Yield the deletion of each statement that only has an effect."""
-    for name in ("body", "orelse"):
-        body = getattr(node, name, None)
-        if not isinstance(body, list):
-            continue
-        for index, each in enumerate(body):
-            if _has_effect(each):
-                rest: list[ast.stmt] = [*body[:index], ast.Pass(), *body[index + 1 :]]
-                yield f"delete {_text(each)}", lambda name=name, rest=rest: setattr(node, name, rest)  # type: ignore[misc]
-
-
-def _has_effect(node: ast.stmt) -> bool:
-    if isinstance(node, ast.Expr):
-        return not isinstance(node.value, ast.Constant)
-    if isinstance(node, ast.Assign):
-        return any(not isinstance(target, ast.Name) for target in node.targets)
-    return isinstance(node, ast.AugAssign | ast.Delete)
+def _statement(node: ast.stmt) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Yield the deletion of a statement that only has an effect."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return  # documentation
+    if isinstance(node, ast.Assign) and all(isinstance(target, ast.Name | ast.Tuple) for target in node.targets):
+        return  # without it there would be no name
+    yield f"delete {_text(node)}", lambda: setattr(node, "__class__", ast.Pass)
 
 
 _KINDS: Final[dict[type[ast.AST], tuple[Callable[..., Iterator[tuple[str, Callable[[], None]]]], ...]]] = {
@@ -245,16 +237,15 @@ _KINDS: Final[dict[type[ast.AST], tuple[Callable[..., Iterator[tuple[str, Callab
     ast.BinOp: (_binary,),
     ast.Constant: (_constant,),
     ast.Return: (_return,),
-    ast.If: (_test, _body),
+    ast.If: (_test,),
     ast.IfExp: (_test,),
     ast.comprehension: (_conditions,),
     ast.Call: (_call,),
     ast.Match: (_cases,),
-    ast.match_case: (_body,),
     ast.Set: (_elements,),
     ast.Tuple: (_elements,),
-    ast.FunctionDef: (_body,),
-    ast.For: (_body,),
-    ast.While: (_body,),
-    ast.With: (_body,),
+    ast.Expr: (_statement,),
+    ast.Assign: (_statement,),
+    ast.AugAssign: (_statement,),
+    ast.Delete: (_statement,),
 }

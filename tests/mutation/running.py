@@ -164,6 +164,7 @@ def _measured(session: pytest.Session, path: str) -> dict[str, dict[str, Any]]:
 
 def _traced(session: pytest.Session, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     lines: set[int] = set()
+    module = next(each for each in list(sys.modules.values()) if getattr(each, "__file__", "") == path)
 
     def inner(frame: types.FrameType, event: str, _: object) -> Callable[..., Any]:
         if event == "line":
@@ -178,6 +179,7 @@ def _traced(session: pytest.Session, path: str) -> Iterator[tuple[str, dict[str,
 
     for item, following in _pairs(session.items):
         lines.clear()
+        list(_functions(vars(module)))  # what it has cached is worked out again, so that its lines are seen
         begin, red = time.monotonic(), session.testsfailed
         sys.settrace(outer)
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
