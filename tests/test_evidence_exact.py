@@ -154,3 +154,12 @@ def test_two_that_become_one_are_as_new_as_the_newer_one() -> None:
     panel.breaker = replace(panel.breaker, occurrences=(replace(first, seen=START + 299), second, *others))
     panel.happen("new")
     assert panel.breaker.occurrences[0] == replace(second, weight=3, seen=START + 299)
+
+
+def test_two_that_become_one_are_critical_if_one_of_them_was() -> None:
+    """What is critical is not lost among much that is not."""
+    panel = crowded()
+    first, *others = panel.breaker.occurrences
+    panel.breaker = replace(panel.breaker, occurrences=(replace(first, critical=True), *others))
+    panel.happen("new")
+    assert [each.critical for each in panel.breaker.occurrences[:2]] == [True, False]

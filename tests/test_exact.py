@@ -14,7 +14,7 @@ from fuseboard.breaker import Transition, step
 from fuseboard.criticality import Past
 from fuseboard.edges import CLOCK_STEP_MS
 from fuseboard.events import Action, Event, Failure, Phase, Role, TimerElapsed
-from fuseboard.evidence import Condition, Occurrence, Resolved
+from fuseboard.evidence import Condition, Occurrence, Resolved, Verdict, Weighed
 from fuseboard.placement import Fence, Placement, Result, Shares
 from fuseboard.state import Breaker, Capacity, Dependency, Load, Override, Remembered, State
 from fuseboard.stores import Record, pacing, scripts
@@ -72,6 +72,7 @@ EMPTY: Final = (
     Capacity(1, 2, 5),
     Override(Action.HOLD, "anna", "a drill", 5),
     Dependency("db", State.CLOSED),
+    Weighed("a", Verdict.STALE),
     Occurrence("a", "a", 1, 5),
     Condition("a", 1, 5, 5),
     criticality.Verdict(policy.FailureClass.NODE, 1),

@@ -91,6 +91,7 @@ def test_closing_by_time_lets_count_what_was_on_its_way() -> None:
     panel.resolve("slow")
     panel.wait(30).tick()
     assert (panel.state, panel.breaker.watermark) == (State.CLOSED, panel.now - LAG_MS)
+    assert panel.breaker.healthy_since == 0
     panel = on_trial()
     panel.wait(30).tick()
     assert (panel.state, panel.breaker.watermark) == (State.CLOSED, panel.now - LAG_MS)

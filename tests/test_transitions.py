@@ -284,6 +284,14 @@ def test_a_dependency_covers_until_its_standby_has_served_for_healthy_for() -> N
     assert (panel.state, panel.breaker.recheck_at) == (State.LIMITED, 0)
 
 
+def test_what_is_stale_is_put_down_to_nobody() -> None:
+    """Only what would have counted is put down to a dependency, and the record says to which."""
+    panel = depending()
+    (fresh,) = panel.wait(1).fire("other").weighed
+    (old,) = panel.fire("other", ago=0.5).weighed
+    assert (fresh.attributed, old.attributed) == ("db", "")
+
+
 def test_who_is_left_alone_is_not_looked_at() -> None:
     """A breaker of which nothing is known waits for nothing."""
     assert Panel().due is None

@@ -27,12 +27,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "fuseboard/state.py": BREAKER,
     "fuseboard/evidence.py": BREAKER,
     "fuseboard/criticality.py": BREAKER,
-    "fuseboard/placement.py": (
-        "tests/test_exact.py",
-        "tests/test_placement.py",
-        "tests/functions/test_failover.py",
-        "tests/functions/test_failover_interleaved.py",
-    ),
+    "fuseboard/placement.py": ("tests/test_exact.py", "tests/test_placement.py", "tests/test_placement_exact.py"),
     "fuseboard/stores/scripts.py": ("tests/stores/test_contract.py", "tests/stores/test_redis.py"),
 }
 LISTED: Final = Path(__file__).with_name("survivors.txt")
