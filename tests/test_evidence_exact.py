@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from msgspec.structs import replace
 
 from fuseboard.events import Failure, FailureDetected
-from fuseboard.evidence import MAX_OCCURRENCES, Occurrence, Verdict
+from fuseboard.evidence import LAG_MS, MAX_OCCURRENCES, Occurrence, Verdict, Weighed
 from fuseboard.state import Breaker, State
 
 from .panel import HOUR, START, Panel, policy
@@ -163,3 +164,36 @@ def test_two_that_become_one_are_critical_if_one_of_them_was() -> None:
     panel.breaker = replace(panel.breaker, occurrences=(replace(first, critical=True), *others))
     panel.happen("new")
     assert [each.critical for each in panel.breaker.occurrences[:2]] == [True, False]
+
+
+def test_of_one_moment_a_resolve_outweighs_a_firing() -> None:
+    """Where neither says when its episode began, whichever of the two is delivered first."""
+    panel = Panel()
+    panel.resolve("slow")
+    (late,) = panel.fire("slow").weighed
+    assert (late.verdict, panel.breaker.conditions) == (Verdict.STALE, {})
+    panel = Panel(policy(trip={"minimumSources": 2}))
+    panel.fire("slow")
+    (ended,) = panel.resolve("slow").weighed
+    assert (ended.verdict, panel.breaker.conditions) == (Verdict.RESOLVED, {})
+
+
+def test_an_occurrence_can_be_critical() -> None:
+    """However little it weighs, what happened once may be enough to open."""
+    panel = Panel(policy(signals={"weights": {"critical": 1}}))
+    panel.tell(FailureDetected(failures=(Failure(key="k", cause="x", severity="critical"),)))
+    assert (panel.state, panel.breaker.reason) == (State.OPEN, "a critical failure: x")
+
+
+def test_an_occurrence_may_lag_by_five_seconds() -> None:
+    """One that began just then before the window does not count any more, one that began a millisecond later does."""
+    began = START - 60_000 - LAG_MS
+    for started_at, verdict in ((began, Verdict.STALE), (began + 1, Verdict.COUNTED), (0, Verdict.COUNTED)):
+        told = Failure(key="k", cause="x", started_at=started_at)
+        (weighed,) = Panel().tell(FailureDetected(failures=(told,))).weighed
+        assert weighed.verdict is verdict
+
+
+def test_the_journal_says_class() -> None:
+    """The name that the policy has for it."""
+    assert msgspec.to_builtins(Weighed("k", Verdict.STALE, kind="node"))["class"] == "node"

@@ -218,3 +218,11 @@ def test_a_reason_without_a_past_is_not_critical_by_another_ones() -> None:
 def test_a_row_of_the_table_is_of_the_runtime_unless_it_says_otherwise() -> None:
     """It weighs once and has no severity of its own."""
     assert criticality.Row("x") == criticality.Row("x", policy.FailureClass.RUNTIME, "", 1)
+
+
+def test_what_a_rule_calls_harmless_has_no_past() -> None:
+    """A failure that a rule says is not critical is not remembered as one."""
+    rules = [{"match": ['reason="Known"'], "critical": False}]
+    told = Failure(key="k", cause="k", reason="Known", condition="k", severity="critical")
+    judged = criticality.judge(told, policy_of(criticality={"rules": rules}), {}, START)
+    assert (judged.critical, judged.critical_by, judged.weight) == ("", "", 10)

@@ -234,7 +234,9 @@ def test_attempts_are_counted_until_a_change(store: RedisStore, client: redis.Re
         time.sleep(0.01)
         now, (each,) = store.take_due(10)
         assert each.attempt == attempt
-        waits.append(round((cast("float", client.zscore(DUE, member)) - now) / 1000))
+        later = int(cast("float", client.zscore(DUE, member)))
+        waits.append(round((later - now) / 1000))
+        assert client.hget(attempts, member) == f"{later} {attempt + 1}".encode()
         client.zadd(DUE, {member: now})  # the time has passed
         client.hset(attempts, member, f"{now} {attempt + 1}")
     assert waits == [5, 10, 20, 40, 60, 60]
