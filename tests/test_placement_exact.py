@@ -102,6 +102,7 @@ def test_the_route_that_has_moved_is_the_one_to_undo() -> None:
     assert route_of(enforcing(), Placement(shares=AWAY)) == Route("login")
     assert route_of(enforcing(), Placement(route=old)) == Route("login")
     assert route_of(policy(mode="Enforce"), Placement()) is None
+    assert route_of(policy(mode="Enforce", route={"name": "login"}), Placement()) is None
     assert route_of(policy(mode="Enforce"), Placement(shares=AWAY, route=old)) == old
 
 

@@ -389,6 +389,18 @@ def test_a_key_of_another_type_is_left_alone(store: RedisStore, client: redis.Re
     assert everything(client) == before
 
 
+@pytest.mark.parametrize("key", [DUE, JOURNAL])
+def test_an_edit_beside_somebody_elses_key_is_left_alone(store: RedisStore, client: redis.Redis, key: str) -> None:
+    """The record keeps its policy where what belongs to it cannot be written."""
+    store.change(KEY, one_more)
+    client.delete(key)
+    client.set(key, "somebody else's")
+    before = client.hgetall(RECORD)
+    with pytest.raises(RecordCorrupt, match="another type"):
+        store.apply([policy(trip={"limitAt": 5})])
+    assert client.hgetall(RECORD) == before
+
+
 def test_a_corrupt_journal_says_so(store: RedisStore, client: redis.Redis) -> None:
     """An entry that cannot be read is named."""
     identifier = cast("bytes", client.xadd(JOURNAL, {"entry": "not JSON"})).decode()
