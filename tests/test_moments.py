@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from fuseboard.breaker import next_due
 from fuseboard.edges import CLOCK_STEP_MS, on_trial_since
-from fuseboard.events import Action
+from fuseboard.events import Action, Phase
 from fuseboard.evidence import LAG_MS
 from fuseboard.placement import Placement, Result, Shares
 from fuseboard.state import Breaker, Override, State
@@ -215,3 +215,19 @@ def test_a_probe_that_is_not_told_again_blocks_nothing() -> None:
     assert (panel.state, panel.due) == (State.OPEN, 0.001)
     panel.wait(0.001).tick()
     assert panel.at(State.HALF_OPEN)
+
+
+def test_a_lack_of_pods_is_told_in_words() -> None:
+    """One pod is, two are; fewer desired are enough, and a rollout is named."""
+    told = [
+        "1 pod is ready, minReady is 3",
+        "no pods are ready, minReady is 1",
+        "2 pods are ready, minReady is 3 (during a rollout)",
+    ]
+    texts = []
+    for ready, desired, phase in ((1, 3, Phase.STEADY), (0, 1, Phase.STEADY), (2, 3, Phase.ROLLOUT)):
+        panel = Panel(policy(target={"name": "login", "minReady": 3}))
+        panel.pods(ready, desired, phase)
+        panel.wait(60).tick()
+        texts.append(panel.breaker.reason)
+    assert texts == told

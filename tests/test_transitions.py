@@ -45,6 +45,14 @@ def test_every_request_is_noted_and_remembered(action: Action) -> None:
     assert panel.deliver(panel.last).duplicate
 
 
+def test_only_a_request_from_before_the_last_one_is_stale() -> None:
+    """What an operator asked of another state is told to be late; what was obeyed is not, nor is any other signal."""
+    panel = Panel()
+    assert not panel.ask(Action.HOLD).stale
+    assert panel.ask(Action.RELEASE, ago=10).stale
+    assert [panel.tick().stale, panel.pods(1).stale, panel.fire("slow").stale] == [False] * 3
+
+
 def test_what_weighs_nothing_is_remembered() -> None:
     """An event that was looked into is a duplicate the next time, even if nothing of it counted."""
     panel = Panel()

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 BREAKER: Final = tuple(
     f"tests/test_{name}.py"
     for name in (
-        *("exact", "transitions", "moments", "breaker", "edges", "operators", "evidence", "evidence_exact"),
+        *("exact", "transitions", "moments", "breaker", "edges", "operators", "requests", "evidence"),
+        "evidence_exact",
         "criticality",
         "breaker_always",
     )
