@@ -26,7 +26,7 @@ from fuseboard.stores import Change, Entry, Record
 from fuseboard.stores.connection import ANSWER_TIMEOUT_S, errors_translated
 from fuseboard.stores.memory import MemoryStore
 from fuseboard.stores.redis import CACHED_ROWS, RedisStore, open_store
-from fuseboard.stores.scripts import due_keys, keys_of, members_of
+from fuseboard.stores.scripts import NAMESPACES, due_keys, keys_of, members_of
 from tests.ports import free_port
 
 from .hammer import one_more
@@ -389,16 +389,24 @@ def test_a_key_of_another_type_is_left_alone(store: RedisStore, client: redis.Re
     assert everything(client) == before
 
 
+def test_a_namespace_without_breakers_is_not_looked_at(store: RedisStore, client: redis.Redis) -> None:
+    """The clock goes through the namespaces that have a breaker, and through no other."""
+    store.apply([policy(), policy("cart"), policy("cart", "web")])
+    assert client.smembers(NAMESPACES) == {b"shop", b"web"}
+    store.apply([policy()])
+    assert client.smembers(NAMESPACES) == {b"shop"}
+
+
 @pytest.mark.parametrize("key", [DUE, JOURNAL])
 def test_an_edit_beside_somebody_elses_key_is_left_alone(store: RedisStore, client: redis.Redis, key: str) -> None:
-    """The record keeps its policy where what belongs to it cannot be written."""
+    """Where what belongs to a record cannot be written, neither is its policy, nor the half that could be."""
     store.change(KEY, one_more)
     client.delete(key)
     client.set(key, "somebody else's")
-    before = client.hgetall(RECORD)
+    before = everything(client)
     with pytest.raises(RecordCorrupt, match="another type"):
         store.apply([policy(trip={"limitAt": 5})])
-    assert client.hgetall(RECORD) == before
+    assert everything(client) == before
 
 
 def test_a_corrupt_journal_says_so(store: RedisStore, client: redis.Redis) -> None:
