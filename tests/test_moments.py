@@ -155,6 +155,18 @@ def test_a_limited_breaker_waits_for_its_pods() -> None:
     assert panel.due == 15
 
 
+def test_a_limited_breaker_does_not_wait_for_ever_for_pods_that_nobody_tells_of() -> None:
+    """A lack that was told at the watermark opens nothing; after five minutes in which nobody repeats it, it is over."""
+    panel = Panel()
+    panel.happen("a", "b", "c")
+    panel.pods(0)
+    assert (panel.state, panel.breaker.healthy_since) == (State.LIMITED, 0)
+    panel.wait(60).tick()
+    assert panel.due == 240
+    panel.wait(240).tick()
+    assert panel.breaker.healthy_since == panel.now
+
+
 def test_a_trial_without_traffic_does_not_wait_for_pods() -> None:
     """What lacks before the target serves fails no trial, so that nobody needs to look."""
     panel = on_trial(placed=False)
