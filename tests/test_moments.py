@@ -156,7 +156,7 @@ def test_a_limited_breaker_waits_for_its_pods() -> None:
 
 
 def test_a_limited_breaker_does_not_wait_for_ever_for_pods_that_nobody_tells_of() -> None:
-    """A lack that was told at the watermark opens nothing; after five minutes in which nobody repeats it, it is over."""
+    """A lack that was told at the watermark opens nothing; after five minutes without a repeat it is over."""
     panel = Panel()
     panel.happen("a", "b", "c")
     panel.pods(0)
