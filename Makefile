@@ -6,7 +6,7 @@ PORT ?= 8080
 LOCK := $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade
 PIP := -m pip install -q --disable-pip-version-check
 
-.PHONY: up venv test test-cluster cluster check bench schemas lock clean
+.PHONY: up venv test test-long test-cluster mutants cluster check bench schemas lock clean
 
 up: venv ## Run everything here: embedded Valkey, local broker, sources and functions on 127.0.0.1:$(PORT)
 	$(BIN)/fuseboard up -f $(FILE) --port $(PORT)
@@ -15,6 +15,12 @@ venv: .venv/.run ## Set up; leaves .venv/bin/fuseboard
 
 test: .venv/.dev ## The fast suite: at most 3 minutes on 2 cores
 	$(BIN)/python -m pytest -n 4 -q --ignore tests/cluster
+
+test-long: .venv/.dev ## The proofs in their long form: a million steps of the store and its twin, the model with all its faults
+	$(BIN)/python -m pytest -n auto -q -o timeout=3600 --long --steps 1000000 tests/stores/test_twin.py tests/model
+
+mutants: .venv/.dev ## Change what decides, one small change at a time: a test must notice, or a reason is in tests/mutation/survivors.txt
+	$(BIN)/python -m tests.mutation
 
 test-cluster: .venv/.dev ## The tests on a real cluster; the first time it is built, from Go modules
 	$(BIN)/python -m tests.cluster.programs

@@ -86,7 +86,7 @@ def _begin(record: Record, event: Event, owner: str) -> Change:
         step = placements.last_step(placement, breaker.epoch)
         outcome = replace(placement, epoch=breaker.epoch, step=step, trial=breaker.trial, cause=name_of(event))
         outcome = replace(outcome, result=stay.result, reason=stay.reason)
-        return result_of(record, event, placements.settled(placement, outcome, policy, record.now))
+        return result_of(record, event, placements.settled(placement, outcome, policy, record.moment))
     claimed = placements.claimed(placement, breaker, owner, record.now, LEASE_MS)
     claim = cast("Claim", claimed.claim)
     shares = wanted(breaker, policy)

@@ -193,7 +193,7 @@ class Attempt:
             cause=name_of(self.event),
             route=None if shares == Shares() else self.route.route,
         )
-        return placements.settled(record.placement, outcome, record.policy, record.now)
+        return placements.settled(record.placement, outcome, record.policy, record.moment)
 
     def _give_back(self, reason: str) -> None:
         """Let the next one try at once: its event is sent again."""

@@ -142,6 +142,9 @@ def _when_limited(breaker: Breaker, placement: Placement, policy: Policy) -> Ite
         yield breaker.healthy_since + millis(policy.spec.recover.healthy_for)
     else:
         yield from _lapses((*breaker.weighing, *breaker.conditions.values()), policy)
+        known = breaker.capacity.get(Role.TARGET)
+        if known is not None:
+            yield known.seen + CAPACITY_LEASE_MS
         yield from _limits(breaker, policy)
 
 

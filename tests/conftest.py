@@ -14,9 +14,38 @@ from tests.ports import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+STEPS = 8_000
+"""Of the store and its twin, in the fast suite."""
+
 # A machine that is busy with other tests makes one example slow now and then: that is no finding.
 settings.register_profile("busy", deadline=None)
 settings.load_profile("busy")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the long form of a proof take more steps than the fast one."""
+    parser.addoption("--steps", type=int, default=STEPS, help="steps of the store and its twin")
+    parser.addoption("--long", action="store_true", help="the long forms as well")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave the long forms out where nobody asks for them."""
+    config.addinivalue_line("markers", "long: takes minutes; only with --long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take out what takes long."""
+    if not config.getoption("--long"):
+        items[:] = [item for item in items if item.get_closest_marker("long") is None]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how much was proved, where a test counts it."""
+    for name in ("steps", "states"):
+        reports = terminalreporter.stats.get("passed", [])
+        counted = [value for each in reports for key, value in each.user_properties if key == name]
+        if counted:
+            terminalreporter.write_line(f"{name}: {sum(counted):,}")
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from fuseboard import breaker as breakers
 from fuseboard import placement as placements
+from fuseboard.edges import CLOCK_STEP_MS
 from fuseboard.evidence import Weighed
 from fuseboard.placement import Placement
 from fuseboard.policy import Policy
@@ -36,6 +37,15 @@ class Record(Struct, frozen=True):
     breaker: Breaker
     placement: Placement
     now: int
+
+    @property
+    def moment(self) -> int:
+        """The time by the breaker's own clock, which does not run back: a trial that begins now must not be too short.
+
+        Where the store's clock was set back by more than the breaker ignores, it is the store's time.
+        """
+        ahead = self.breaker.clock - self.now
+        return self.breaker.clock if 0 < ahead <= CLOCK_STEP_MS else self.now
 
     @property
     def dues(self) -> dict[str, int]:

@@ -25,7 +25,7 @@ from fuseboard.policy import Policy
 from fuseboard.state import Breaker
 from fuseboard.stores import DEBT, TIMER, Change, Due, Entry, Record
 from fuseboard.stores.connection import Line, StoreClock, connect, errors_translated, refuse_forgetful
-from fuseboard.stores.scripts import CHANGE, FIELDS, NAMESPACES, TAKE_DUE, due_keys, keys_of
+from fuseboard.stores.scripts import CHANGE, FIELDS, NAMESPACES, TAKE_DUE, due_keys, keys_of, next_version
 from fuseboard.stores.table import CHUNK, Table
 
 if TYPE_CHECKING:
@@ -234,7 +234,8 @@ class RedisStore:
         placement = b"" if after.placement is before.placement else _encode(after.placement)
         dues = after.dues_after(row.dues or {})
         changed = b"" if dues == row.dues else f"{dues.get(TIMER, '-')} {dues.get(DEBT, '-')}".encode()
-        arguments = [row.version, before.now, _encode(after.breaker), placement, changed]
+        version = next_version()
+        arguments = [row.version, before.now, _encode(after.breaker), placement, changed, row.name, version]
         entries = [
             _encode(replace(entry, breaker=key, now=before.now))
             for ticket in tickets
@@ -242,12 +243,12 @@ class RedisStore:
             for entry in ticket.change.entries
         ]
         with errors_translated(f"changing {key}"):
-            written, now, *found = self._run(self._change, row.keys, *arguments, row.name, *entries)
+            written, now, *found = self._run(self._change, row.keys, *arguments, *entries)
         self._clock.told(now)
         if not written:
             _take_in(key, row, found[0], now)
             return False
-        row.record, row.version, row.dues = after, b"%d" % (int(row.version) + 1), dues
+        row.record, row.version, row.dues = after, version, dues
         return True
 
     def _run(self, script: Script, keys: Sequence[str], *arguments: Any) -> list[Any]:  # noqa: ANN401  - what Redis takes

@@ -4,6 +4,7 @@ A script decides nothing. It compares what the caller decided on with what is th
 does not roll back, so whatever can fail comes before the first write, and the record, which remembers the event, last.
 """
 
+from secrets import randbits
 from typing import Final
 
 from fuseboard.stores import DEBT, JOURNAL_CAP, TIMER
@@ -20,7 +21,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
-# KEYS: record, what is due, journal.  ARGV: version, now, breaker, placement or nothing, dues or nothing, name, entry…
+# KEYS: record, what is due, journal.
+# ARGV: version, now, breaker, placement or nothing, dues or nothing, name, next version, entry…
 # Dues are two moments or '-', of timer and debt: what stands in the record is what was last written for them.
 CHANGE: Final = f"""
 {_NOW}
@@ -30,7 +32,7 @@ if redis.call('HGET', record, 'version') ~= ARGV[1] or math.abs(now - ARGV[2]) >
 end
 local placement, dues = ARGV[4], ARGV[5]
 if dues ~= '' then redis.call('ZCARD', KEYS[2]) end
-for i = 7, #ARGV do
+for i = 8, #ARGV do
   redis.call('XADD', KEYS[3], 'MAXLEN', '~', {JOURNAL_CAP}, '*', 'entry', ARGV[i])
 end
 if dues ~= '' then
@@ -43,14 +45,14 @@ if dues ~= '' then
     end
   end
 end
-local fields = {{'version', ARGV[1] + 1, 'breaker', ARGV[3]}}
+local fields = {{'version', ARGV[7], 'breaker', ARGV[3]}}
 if placement ~= '' then fields[5], fields[6] = 'placement', placement end
 if dues ~= '' then fields[#fields + 1], fields[#fields + 2] = 'dues', dues end
 redis.call('HSET', record, unpack(fields))
 return {{1, now}}
 """
 
-# KEYS: record, what is due, journal.  ARGV: policy, timer's member, entry.
+# KEYS: record, what is due, journal.  ARGV: policy, timer's member, entry, next version.
 # A breaker that was known is looked at by the clock at once: its new policy may ask for something else.
 APPLY: Final = f"""
 {_NOW}
@@ -63,8 +65,7 @@ if redis.call('HEXISTS', KEYS[1], 'breaker') == 1 then
 else
   redis.call('HSET', KEYS[1], 'breaker', '{{}}', 'placement', '{{}}', 'dues', '- -')
 end
-redis.call('HINCRBY', KEYS[1], 'version', 1)
-redis.call('HSET', KEYS[1], 'policy', ARGV[1])
+redis.call('HSET', KEYS[1], 'version', ARGV[4], 'policy', ARGV[1])
 return 1
 """
 
@@ -101,6 +102,15 @@ return answer
 TABLE: Final = f"fuseboard:{GLOBAL_TAG}:table"
 TABLE_VERSION: Final = f"fuseboard:{GLOBAL_TAG}:table:version"
 NAMESPACES: Final = f"fuseboard:{GLOBAL_TAG}:namespaces"
+
+
+def next_version() -> bytes:
+    """Return a version that no record ever had.
+
+    Not the next number: a server that lost its memory would count up to it once more, and a process that still has a
+    copy of that number would write it over what was decided since.
+    """
+    return b"%d" % randbits(62)
 
 
 def keys_of(key: str) -> tuple[str, str, str]:

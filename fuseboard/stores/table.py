@@ -11,7 +11,17 @@ from fuseboard.placement import Placement, Shares
 from fuseboard.policy import Policy
 from fuseboard.stores import Entry
 from fuseboard.stores.connection import errors_translated
-from fuseboard.stores.scripts import APPLY, LEAVE, NAMESPACES, TABLE, TABLE_VERSION, due_keys, keys_of, members_of
+from fuseboard.stores.scripts import (
+    APPLY,
+    LEAVE,
+    NAMESPACES,
+    TABLE,
+    TABLE_VERSION,
+    due_keys,
+    keys_of,
+    members_of,
+    next_version,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -95,7 +105,7 @@ class Table:
             for key in keys[start : start + CHUNK]:
                 entry = Entry(kind="policy", breaker=key, now=now, reason="the policy was changed")
                 names = keys_of(key)
-                arguments = (wanted[key], members_of(key)[0], msgspec.json.encode(entry))
+                arguments = (wanted[key], members_of(key)[0], msgspec.json.encode(entry), next_version())
                 pipe.evalsha(self._apply.sha, len(names), *names, *arguments)
             pipe.execute()
 
@@ -107,7 +117,7 @@ class Table:
         pipe.hget(record, "placement")
         pipe.zrem(due, *members)
         pipe.hdel(attempts, *members)
-        pipe.hincrby(record, "version", 1)
+        pipe.hset(record, "version", next_version())
         pipe.hdel(record, "policy", "dues")
         raw = pipe.execute()[0]
         try:

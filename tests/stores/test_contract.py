@@ -232,6 +232,13 @@ def test_an_edit_is_due_at_once(store: Store) -> None:
     assert due(store) == []
 
 
+def test_an_edit_of_a_breaker_that_never_decided_is_due_too(store: Store) -> None:
+    """A record begins when it comes into the table: from then on an edit is an edit."""
+    store.apply([policy(trip={"limitAt": 5})])
+    assert due(store) == [(KEY, TIMER)]
+    assert [entry.kind for entry in store.journal([KEY], 10)] == ["policy"]
+
+
 def test_a_breaker_that_leaves_is_not_enrolled(store: Store) -> None:
     """A breaker that was taken from the table is neither read, changed nor waited for; its neighbours stay."""
     store.apply([policy(), policy("cart")])

@@ -26,7 +26,7 @@ from fuseboard.stores import Change, Entry, Record
 from fuseboard.stores.connection import ANSWER_TIMEOUT_S, errors_translated
 from fuseboard.stores.memory import MemoryStore
 from fuseboard.stores.redis import CACHED_ROWS, RedisStore, open_store
-from fuseboard.stores.scripts import due_keys, keys_of, members_of
+from fuseboard.stores.scripts import NAMESPACES, due_keys, keys_of, members_of
 from tests.ports import free_port
 
 from .hammer import one_more
@@ -107,6 +107,20 @@ def test_a_stale_copy_is_refused(redis_url: str, store: RedisStore) -> None:
     other.change(KEY, one_more)
     assert store.change(KEY, decide).answer == 3
     assert seen == [0, 1, 2]
+
+
+def test_a_copy_from_before_a_loss_of_memory_is_stale(redis_url: str, store: RedisStore, client: redis.Redis) -> None:
+    """A process that has a copy of a record that is lost does not write it over the one that came after it."""
+    other = open_store(redis_url)
+    for _ in range(2):
+        store.change(KEY, one_more)
+    client.flushall()
+    other.apply([policy()])
+    other.change(KEY, becomes(Breaker(reason="new")))
+    other.change(KEY, becomes())
+    store.change(KEY, one_more)
+    found = other.read(KEY).breaker
+    assert (found.epoch, found.reason) == (1, "new")
 
 
 def test_a_refused_decision_writes_nothing(store: RedisStore, client: redis.Redis) -> None:
@@ -220,7 +234,9 @@ def test_attempts_are_counted_until_a_change(store: RedisStore, client: redis.Re
         time.sleep(0.01)
         now, (each,) = store.take_due(10)
         assert each.attempt == attempt
-        waits.append(round((cast("float", client.zscore(DUE, member)) - now) / 1000))
+        later = int(cast("float", client.zscore(DUE, member)))
+        waits.append(round((later - now) / 1000))
+        assert client.hget(attempts, member) == f"{later} {attempt + 1}".encode()
         client.zadd(DUE, {member: now})  # the time has passed
         client.hset(attempts, member, f"{now} {attempt + 1}")
     assert waits == [5, 10, 20, 40, 60, 60]
@@ -370,6 +386,26 @@ def test_a_key_of_another_type_is_left_alone(store: RedisStore, client: redis.Re
     before = everything(client)
     with pytest.raises(RecordCorrupt, match="another type"):
         store.change(KEY, lambda record: replace(cooling(1)(record), entries=(Entry(kind="step"),)))
+    assert everything(client) == before
+
+
+def test_a_namespace_without_breakers_is_not_looked_at(store: RedisStore, client: redis.Redis) -> None:
+    """The clock goes through the namespaces that have a breaker, and through no other."""
+    store.apply([policy(), policy("cart"), policy("cart", "web")])
+    assert client.smembers(NAMESPACES) == {b"shop", b"web"}
+    store.apply([policy()])
+    assert client.smembers(NAMESPACES) == {b"shop"}
+
+
+@pytest.mark.parametrize("key", [DUE, JOURNAL])
+def test_an_edit_beside_somebody_elses_key_is_left_alone(store: RedisStore, client: redis.Redis, key: str) -> None:
+    """Where what belongs to a record cannot be written, neither is its policy, nor the half that could be."""
+    store.change(KEY, one_more)
+    client.delete(key)
+    client.set(key, "somebody else's")
+    before = everything(client)
+    with pytest.raises(RecordCorrupt, match="another type"):
+        store.apply([policy(trip={"limitAt": 5})])
     assert everything(client) == before
 
 

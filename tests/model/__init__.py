@@ -1,0 +1,1 @@
+"""A small model of the whole, explored to its fixpoint over the real pure functions."""
