@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fuseboard.events import Event
+    from fuseboard.evidence import Condition
     from fuseboard.placement import Placement
     from fuseboard.policy import Policy
 
@@ -385,9 +386,24 @@ def _take(breaker: Breaker, taken: Edge, policy: Policy) -> tuple[Breaker, Break
         replies=(*breaker.replies, reply)[-MAX_REPLIES:],
     )
     if taken.to is State.CLOSED:
-        # What was never seen again while the target served on trial is taken to be over.
-        entered = replace(entered, conditions={}, recheck_at=0, capacity=_enough(entered.capacity))
+        left = _left(breaker)
+        recheck_at = entered.recheck_at if any(each.attributed for each in left.values()) else 0
+        entered = replace(entered, conditions=left, recheck_at=recheck_at, capacity=_enough(entered.capacity))
     return _judge_health(entered, policy), reply
+
+
+def _left(breaker: Breaker) -> dict[str, Condition]:
+    """Return the conditions that hold though the target serves again: a dependency's, and those that only limit.
+
+    What was never seen again while the target served on trial is taken to be over.
+    """
+    if breaker.state is State.LIMITED:
+        return breaker.conditions
+    return {
+        name: each
+        for name, each in breaker.conditions.items()
+        if each.seen > breaker.since and (each.attributed or each.limits_only)
+    }
 
 
 def _watermark(breaker: Breaker, taken: Edge) -> int:

@@ -134,10 +134,12 @@ def _weighs(breaker: Breaker, policy: Policy) -> Edge | None:
 
 def _when_closed(breaker: Breaker, _: Placement, policy: Policy) -> Iterator[int]:
     yield _lacking_at(breaker, policy) or 0
+    if breaker.conditions and _weighs(breaker, policy) is not None:
+        yield breaker.clock + 1  # a condition that only limits was left by a trial
 
 
-def _when_limited(breaker: Breaker, placement: Placement, policy: Policy) -> Iterator[int]:
-    yield from _when_closed(breaker, placement, policy)
+def _when_limited(breaker: Breaker, _: Placement, policy: Policy) -> Iterator[int]:
+    yield _lacking_at(breaker, policy) or 0
     if breaker.healthy_since:
         yield breaker.healthy_since + millis(policy.spec.recover.healthy_for)
     else:

@@ -419,6 +419,17 @@ def test_a_class_that_only_limits_fails_no_trial() -> None:
     assert panel.at(State.HALF_OPEN)
 
 
+def test_what_only_limits_and_is_seen_on_trial_limits_afterwards() -> None:
+    """A trial closes beside it, and since it still holds, the breaker is limited at once, by the clock alone."""
+    panel = on_trial(trip={"classes": {"network": "Limit"}})
+    panel.tell(crashed("NodeNetworkReceiveErrs", "warning"))
+    panel.wait(30).tick()
+    assert panel.at(State.CLOSED)
+    assert panel.due is not None
+    panel.wait(panel.due).tick()
+    assert panel.at(State.LIMITED)
+
+
 def test_a_class_that_is_only_journaled_weighs_nothing() -> None:
     """It is on the record with its class, and does nothing."""
     panel = Panel(policy(trip={"classes": {"node": "Journal"}}))

@@ -341,3 +341,29 @@ def test_a_condition_that_is_seen_again_without_an_excuse_counts() -> None:
     panel.dependencies = (Dependency("db", State.CLOSED),)
     panel.wait(1).fire("down", severity="critical")
     assert panel.at(State.OPEN)
+
+
+def test_a_dependencys_condition_outlives_the_limit() -> None:
+    """A condition put down to a dependency counts once that one serves, though LIMITED has closed in between."""
+    panel = limited()
+    panel.dependencies = (Dependency("db", State.OPEN),)
+    panel.fire("down", severity="critical")
+    panel.wait(1).resolve("slow")
+    panel.wait(30).tick()
+    assert panel.at(State.CLOSED)
+    panel.dependencies = ()
+    assert panel.due is not None
+    panel.wait(panel.due).tick()
+    assert panel.at(State.OPEN)
+
+
+def test_a_dependencys_condition_outlives_a_trial_that_saw_it() -> None:
+    """The same after a trial, if it was seen again; one that was not is taken to be over."""
+    panel = on_trial()
+    panel.dependencies = (Dependency("db", State.OPEN),)
+    panel.fire("down", severity="critical")
+    panel.wait(30).tick()
+    assert panel.at(State.CLOSED)
+    panel.dependencies = ()
+    panel.wait(30).tick()
+    assert panel.at(State.OPEN)
