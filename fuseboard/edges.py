@@ -145,6 +145,7 @@ def _when_limited(breaker: Breaker, _: Placement, policy: Policy) -> Iterator[in
     else:
         yield from _lapses((*breaker.weighing, *breaker.conditions.values()), policy)
         yield from _limits(breaker, policy)
+        yield _unknown_at(breaker)
 
 
 def _limits(breaker: Breaker, policy: Policy) -> list[int]:
@@ -197,9 +198,7 @@ def _when_open(breaker: Breaker, _: Placement, policy: Policy) -> Iterator[int]:
     if breaker.clock >= cooled:
         yield from _lapses(breaker.holding, policy)
         yield breaker.since + millis(policy.spec.recover.max_cool_down)
-        known = breaker.capacity.get(Role.TARGET)
-        if known is not None:
-            yield known.seen + CAPACITY_LEASE_MS
+        yield _unknown_at(breaker)
         if breaker.load is not None:
             yield breaker.load.seen + _load_lease(policy)
 
@@ -265,6 +264,12 @@ def _lacking_at(breaker: Breaker, policy: Policy, since: int = 0) -> int | None:
     trip = policy.spec.trip
     patience = trip.ready_for if known.phase is Phase.STEADY else trip.rollout_for
     return max(known.short_since, since) + millis(patience)
+
+
+def _unknown_at(breaker: Breaker) -> int:
+    """Return when it is no longer known how many pods of the target are ready; 0 where it never was."""
+    known = breaker.capacity.get(Role.TARGET)
+    return known.seen + CAPACITY_LEASE_MS if known is not None else 0
 
 
 def lack(known: Capacity, policy: Policy) -> str:

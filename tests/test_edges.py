@@ -234,6 +234,18 @@ def test_a_lack_that_is_no_longer_told_blocks_no_trial() -> None:
     assert panel.at(State.HALF_OPEN)
 
 
+def test_a_lack_that_is_no_longer_told_keeps_nothing_limited() -> None:
+    """Of a target that never was ready, and of which nobody says more, nothing is known after five minutes."""
+    panel = limited()
+    panel.pods(0, phase=Phase.FRESH)
+    panel.resolve("slow")
+    assert panel.due == 5 * MINUTE
+    panel.wait(panel.due).tick()
+    assert panel.due == 30
+    panel.wait(30).tick()
+    assert panel.at(State.CLOSED)
+
+
 def test_a_lack_that_is_no_longer_told_fails_no_trial() -> None:
     """What is not known any more neither blocks the trial nor fails it."""
     panel = guarded()
