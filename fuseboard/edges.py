@@ -208,7 +208,7 @@ def _when_open(breaker: Breaker, _: Placement, policy: Policy) -> Iterator[int]:
 
 def _from_half_open(breaker: Breaker, placement: Placement, policy: Policy) -> Edge | None:
     recover, since = policy.spec.recover, on_trial_since(breaker, placement)
-    failed = _failed(breaker, since, policy)
+    failed = _failed(breaker, _at_stake_since(breaker, placement), policy)
     if failed:
         doubled = max(breaker.cool_down, min(2 * breaker.cool_down, millis(recover.max_cool_down)))
         return Edge(State.OPEN, f"failed on trial: {failed}", doubled, timed=breaker.lacks(policy))
@@ -218,6 +218,13 @@ def _from_half_open(breaker: Breaker, placement: Placement, policy: Policy) -> E
     if breaker.clock >= breaker.since + millis(recover.max_trial):
         return Edge(State.OPEN, f"the trial took longer than {recover.max_trial}", breaker.cool_down, timed=True)
     return None
+
+
+def _at_stake_since(breaker: Breaker, placement: Placement) -> int:
+    """Return since when failures fail the trial: between two shares, the target serves on by the one before."""
+    since = on_trial_since(breaker, placement)
+    serves = placement.epoch == breaker.epoch and placement.shares.target
+    return since or (breaker.trial_since if serves else 0)
 
 
 def _failed(breaker: Breaker, since: int, policy: Policy) -> str:
@@ -248,7 +255,9 @@ def _when_half_open(breaker: Breaker, placement: Placement, policy: Policy) -> I
     since = on_trial_since(breaker, placement)
     if since:
         yield since + millis(policy.spec.recover.healthy_for)
-        yield _lacking_at(breaker, policy, since) or 0
+    at_stake_since = _at_stake_since(breaker, placement)
+    if at_stake_since:
+        yield _lacking_at(breaker, policy, at_stake_since) or 0
     if _is_passed_over(breaker, placement) and not _is_last(breaker, policy):
         yield placement.verified_at
 

@@ -364,6 +364,25 @@ def test_a_failure_at_a_later_share_opens() -> None:
     assert (panel.state, panel.breaker.trial, panel.breaker.cool_down) == (State.OPEN, 0, 200_000)
 
 
+def test_a_failure_between_two_shares_opens() -> None:
+    """Until the second share is in place the target serves by the first: what it does then counts."""
+    panel = in_steps()
+    panel.wait(29).tick()
+    assert panel.breaker.trial == 1
+    panel.wait(1).fire("broken")
+    assert (panel.state, panel.breaker.reason) == (State.OPEN, "failed on trial: broken")
+
+
+def test_a_failure_between_two_shares_is_no_failure_where_the_first_gave_nothing() -> None:
+    """A share that was passed over gave the target no traffic: nothing was tried yet."""
+    panel = in_steps()
+    panel.placement = replace(panel.placement, shares=Shares(0, 100), result=Result.INEXPRESSIBLE)
+    panel.tick()
+    assert panel.breaker.trial == 1
+    panel.wait(1).fire("broken")
+    assert panel.at(State.HALF_OPEN)
+
+
 def test_the_longest_trial_is_over_all_shares() -> None:
     """MaxTrial counts from the beginning of the trial, not of a share."""
     panel = in_steps()
