@@ -259,7 +259,8 @@ def _when_half_open(breaker: Breaker, placement: Placement, policy: Policy) -> I
     if at_stake_since:
         yield _lacking_at(breaker, policy, at_stake_since) or 0
     if _is_passed_over(breaker, placement) and not _is_last(breaker, policy):
-        yield placement.verified_at
+        # Whoever placed it may be a little behind whoever last decided, by the store's clock as each of them knows it.
+        yield max(placement.verified_at, breaker.clock + 1)
 
 
 # -- capacity and load -----------------------------------------------------------------------------------------------

@@ -402,6 +402,18 @@ def test_a_share_that_cannot_be_expressed_is_passed_over() -> None:
     assert (panel.state, panel.breaker.trial) == (State.HALF_OPEN, 1)
 
 
+def test_a_share_that_was_passed_over_by_a_clock_a_little_behind() -> None:
+    """The next share is asked for at once, though the last decision was made by a clock that is a little ahead."""
+    panel = in_steps()
+    panel.placement = replace(
+        panel.placement, shares=Shares(0, 100), result=Result.INEXPRESSIBLE, verified_at=panel.breaker.clock - 100
+    )
+    assert panel.due is not None
+    assert panel.due <= 0
+    panel.tick()
+    assert panel.breaker.trial == 1
+
+
 def test_the_last_share_is_never_passed_over() -> None:
     """A trial that gave the target nothing closes nothing."""
     panel = on_trial(placed=False)
