@@ -234,6 +234,19 @@ def given_back(placement: Placement, policy: Policy, now: int) -> Placement:
     )
 
 
+def set_back(placement: Placement, back: int, now: int) -> Placement:
+    """Return the placement after the clock was set back: what it waits for comes no later than it would have.
+
+    When it was verified stays as it is: a trial knows what to make of it.
+    """
+
+    def earlier(moment: int) -> int:
+        return moment - back if moment > now else moment
+
+    claim = placement.claim and replace(placement.claim, until=earlier(placement.claim.until))
+    return replace(placement, retry_at=earlier(placement.retry_at), claim=claim)
+
+
 def busy(placement: Placement, breaker: Breaker, now: int, *, seals: bool = True) -> bool:
     """Say whether somebody is at work, so that a step has to wait.
 
