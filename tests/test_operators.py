@@ -8,6 +8,7 @@ import pytest
 
 from fuseboard.events import Action
 from fuseboard.evidence import Verdict
+from fuseboard.placement import Placement, Result, Shares, owed
 from fuseboard.policy import Mode
 from fuseboard.state import Dependency, State
 
@@ -88,6 +89,19 @@ def test_reset_of_a_closed_breaker_forgets_without_a_transition() -> None:
     assert (transition.moved, transition.noted, panel.breaker.weight) == (False, True, 0)
     panel.wait(1).happen("3")
     assert panel.at(State.CLOSED)
+
+
+@pytest.mark.parametrize("action", [Action.RESET, Action.RETIRE])
+def test_reset_brings_home_what_a_mode_has_left(action: Action) -> None:
+    """It closed while its mode did not act, and the standby went on serving: the debt is made anew, once."""
+    panel = Panel()
+    panel.placement = Placement(step=1, shares=Shares(0, 100), result=Result.OBSERVED, verified_at=START)
+    panel.wait(1)
+    assert not panel.ask(Action.RELEASE).moved
+    assert panel.ask(action).moved
+    assert panel.at(State.CLOSED)
+    assert owed(panel.placement, panel.breaker)
+    assert not panel.wait(1).ask(action).moved
 
 
 def test_reset_ends_what_was_forced() -> None:
