@@ -44,6 +44,8 @@ DEAF_S: Final = 150.0
 """Without a living watch for so long, this source is not ready."""
 REFUSED_AGAIN_S: Final = 60.0
 """How long a status is not tried again that must not be written: its namespace may be enrolled later."""
+YOUNG_S: Final = 3_600.0
+"""Of older resources none is looked at again: at a start that would read ten thousand records."""
 WAITING: Final = 2_000
 SHOWN: Final = 10
 """Breakers that a line of the log names."""
@@ -206,9 +208,17 @@ class CircuitBreakers:
             if not verdict.is_accepted:
                 logs.logger().warning("circuitbreakers.not_accepted", breaker=resource.key, reason=verdict.message)
             cluster.apply(f"{resource.path}/status", body, MANAGER)
-        if verdict.is_accepted and "state" not in resource.status and resource.deleted_at is None:
+        if not verdict.is_accepted or resource.deleted_at is not None:
+            return
+        is_untold = "state" not in resource.status
+        if is_untold or self._is_young(resource):
             self._departures.welcome(resource)
+        if is_untold:
             StatusWriter(self._store, cluster).write(resource.key)
+
+    def _is_young(self, resource: Resource) -> bool:
+        """Say whether it may be the successor of one that was deleted, though another has told its state already."""
+        return self._clock() - resources.moment(resource.created) / 1000 < YOUNG_S
 
 
 def new(settings: Settings, sink: Sink) -> CircuitBreakers:  # noqa: ARG001  - by that parameter a watcher is known

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from fuseboard.breaker import step
 from fuseboard.errors import FuseboardError, NotEnrolled, RecordCorrupt
 from fuseboard.events import BREAKER_EVENTS, SIGNALS, Event, Foreign, TimerElapsed
-from fuseboard.placement import Result
+from fuseboard.placement import Result, set_back
 from fuseboard.state import Dependency, verified
 from fuseboard.stores import Change, Entry
 from fuseboard.stores.redis import open_store
@@ -80,8 +80,11 @@ def _decide(event: Event, names: tuple[str, ...], dependencies: tuple[Dependency
     if record.policy.spec.depends_on != names:
         raise _OthersNeededError(record.policy.spec.depends_on)
     transition = step(record.breaker, record.placement, event, record.policy, record.now, dependencies)
+    placement, back = record.placement, record.breaker.clock - transition.breaker.clock
+    if back > 0:
+        placement = set_back(placement, back, record.now)
     # Its id follows from the cause: safe to send twice, and a duplicate gets the same.
-    return Change(transition.breaker, record.placement, _entries(event, transition), transition.announcement(event))
+    return Change(transition.breaker, placement, _entries(event, transition), transition.announcement(event))
 
 
 def _entries(event: Event, transition: Transition) -> tuple[Entry, ...]:

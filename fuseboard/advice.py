@@ -70,6 +70,13 @@ def _on_times(spec: Spec) -> Iterator[Advice]:
             f"group_wait, {GROUP_WAIT} unless set: a trial would end well before anybody hears that it does not; "
             f"write {GROUP_WAIT} or more",
         )
+    shares, longest = len(spec.recover.shares), millis(spec.recover.max_trial)
+    if shares * millis(spec.recover.healthy_for) >= longest:
+        yield Advice(
+            "trial-too-long",
+            f"recover.maxTrial is {spec.recover.max_trial}, but {shares} trialShares of healthyFor "
+            f"{spec.recover.healthy_for} each take as long: no trial would end well; write a longer maxTrial",
+        )
     if millis(spec.recover.cool_down) < millis(SHORT_COOL_DOWN):
         yield Advice(
             "short-cool-down",

@@ -33,6 +33,7 @@ from fuseboard.events import (
     digest,
 )
 from fuseboard.evidence import LAG_MS, Evidence, Weighed
+from fuseboard.placement import Shares, owed
 from fuseboard.policy import millis
 from fuseboard.state import Breaker, Capacity, Dependency, Load, Override, Remembered, State
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fuseboard.events import Event
+    from fuseboard.evidence import Condition
     from fuseboard.placement import Placement
     from fuseboard.policy import Policy
 
@@ -107,7 +109,7 @@ def step(
         return Transition(breaker, breaker, reply=reply, duplicate=True)
     seen = current.clock if signal.time is None else min(signal.time, current.clock)
     current, weighed = _weigh(_recheck(current, dependencies, policy), signal, seen, policy, dependencies)
-    current, asked, noted = _note(current, signal, seen, policy)
+    current, asked, noted = _note(current, placement, signal, seen, policy)
     # A request that was long on its way may be over when it comes: nobody would be woken to end it.
     current = _judge(_unless_over(current), placement, signal, seen, policy)
     taken = asked or edge(current, placement, policy)
@@ -236,7 +238,9 @@ def _recheck(breaker: Breaker, dependencies: Sequence[Dependency], policy: Polic
     return replace(breaker, conditions=conditions, recheck_at=breaker.clock + healthy_for if again else 0)
 
 
-def _note(breaker: Breaker, signal: Event, seen: int, policy: Policy) -> tuple[Breaker, Edge | None, bool]:
+def _note(
+    breaker: Breaker, placement: Placement, signal: Event, seen: int, policy: Policy
+) -> tuple[Breaker, Edge | None, bool]:
     """Take in what is no failure; return the edge that an operator asks for, and whether anything was new."""
     match signal.data:
         case CapacityChanged() as told:
@@ -252,7 +256,7 @@ def _note(breaker: Breaker, signal: Event, seen: int, policy: Policy) -> tuple[B
                 return breaker, None, False
             return replace(breaker, load=Load(told.load, seen)), None, False
         case OperatorRequested() as told:
-            return _obey(breaker, told, seen, policy)
+            return _obey(breaker, placement, told, seen, policy)
     return breaker, None, False
 
 
@@ -299,7 +303,9 @@ def _remember(breaker: Breaker, name: str, memory: Remembered) -> dict[str, Reme
 # -- operators -------------------------------------------------------------------------------------------------------
 
 
-def _obey(breaker: Breaker, told: OperatorRequested, seen: int, policy: Policy) -> tuple[Breaker, Edge | None, bool]:
+def _obey(
+    breaker: Breaker, placement: Placement, told: OperatorRequested, seen: int, policy: Policy
+) -> tuple[Breaker, Edge | None, bool]:
     """Do what an operator asks; a request from before the last transition was about another state, and is stale."""
     if seen < max(breaker.watermark, breaker.asked):
         return breaker, None, False
@@ -322,8 +328,13 @@ def _obey(breaker: Breaker, told: OperatorRequested, seen: int, policy: Policy) 
         case Action.RETIRE:
             override = Override(Action.HOLD, told.operator, told.reason, seen)
     reason = f"reset by {told.operator}: {told.reason}"
-    is_closed = breaker.state is State.CLOSED
-    return _forget(breaker, override), None if is_closed else _asked(State.CLOSED, reason), True
+    # Traffic that a mode has left at the standby comes home as well; what is on its way there already is left alone.
+    is_home = placement.shares == Shares() or owed(placement, breaker)
+    return (
+        _forget(breaker, override),
+        None if breaker.state is State.CLOSED and is_home else _asked(State.CLOSED, reason),
+        True,
+    )
 
 
 def _asked(to: State, reason: str, cool_down: int = 0) -> Edge:
@@ -385,9 +396,24 @@ def _take(breaker: Breaker, taken: Edge, policy: Policy) -> tuple[Breaker, Break
         replies=(*breaker.replies, reply)[-MAX_REPLIES:],
     )
     if taken.to is State.CLOSED:
-        # What was never seen again while the target served on trial is taken to be over.
-        entered = replace(entered, conditions={}, recheck_at=0, capacity=_enough(entered.capacity))
+        left = _left(breaker)
+        recheck_at = entered.recheck_at if any(each.attributed for each in left.values()) else 0
+        entered = replace(entered, conditions=left, recheck_at=recheck_at, capacity=_enough(entered.capacity))
     return _judge_health(entered, policy), reply
+
+
+def _left(breaker: Breaker) -> dict[str, Condition]:
+    """Return the conditions that hold though the target serves again: a dependency's, and those that only limit.
+
+    What was never seen again while the target served on trial is taken to be over.
+    """
+    if breaker.state is State.LIMITED:
+        return breaker.conditions
+    return {
+        name: each
+        for name, each in breaker.conditions.items()
+        if each.seen > breaker.since and (each.attributed or each.limits_only)
+    }
 
 
 def _watermark(breaker: Breaker, taken: Edge) -> int:

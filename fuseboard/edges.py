@@ -134,10 +134,12 @@ def _weighs(breaker: Breaker, policy: Policy) -> Edge | None:
 
 def _when_closed(breaker: Breaker, _: Placement, policy: Policy) -> Iterator[int]:
     yield _lacking_at(breaker, policy) or 0
+    if breaker.conditions and _weighs(breaker, policy) is not None:
+        yield breaker.clock + 1  # a condition that only limits was left by a trial
 
 
-def _when_limited(breaker: Breaker, placement: Placement, policy: Policy) -> Iterator[int]:
-    yield from _when_closed(breaker, placement, policy)
+def _when_limited(breaker: Breaker, _: Placement, policy: Policy) -> Iterator[int]:
+    yield _lacking_at(breaker, policy) or 0
     if breaker.healthy_since:
         yield breaker.healthy_since + millis(policy.spec.recover.healthy_for)
     else:
@@ -146,6 +148,7 @@ def _when_limited(breaker: Breaker, placement: Placement, policy: Policy) -> Ite
         if known is not None:
             yield known.seen + CAPACITY_LEASE_MS
         yield from _limits(breaker, policy)
+        yield _unknown_at(breaker)
 
 
 def _limits(breaker: Breaker, policy: Policy) -> list[int]:
@@ -198,9 +201,7 @@ def _when_open(breaker: Breaker, _: Placement, policy: Policy) -> Iterator[int]:
     if breaker.clock >= cooled:
         yield from _lapses(breaker.holding, policy)
         yield breaker.since + millis(policy.spec.recover.max_cool_down)
-        known = breaker.capacity.get(Role.TARGET)
-        if known is not None:
-            yield known.seen + CAPACITY_LEASE_MS
+        yield _unknown_at(breaker)
         if breaker.load is not None:
             yield breaker.load.seen + _load_lease(policy)
 
@@ -210,7 +211,7 @@ def _when_open(breaker: Breaker, _: Placement, policy: Policy) -> Iterator[int]:
 
 def _from_half_open(breaker: Breaker, placement: Placement, policy: Policy) -> Edge | None:
     recover, since = policy.spec.recover, on_trial_since(breaker, placement)
-    failed = _failed(breaker, since, policy)
+    failed = _failed(breaker, _at_stake_since(breaker, placement), policy)
     if failed:
         doubled = max(breaker.cool_down, min(2 * breaker.cool_down, millis(recover.max_cool_down)))
         return Edge(State.OPEN, f"failed on trial: {failed}", doubled, timed=breaker.lacks(policy))
@@ -220,6 +221,13 @@ def _from_half_open(breaker: Breaker, placement: Placement, policy: Policy) -> E
     if breaker.clock >= breaker.since + millis(recover.max_trial):
         return Edge(State.OPEN, f"the trial took longer than {recover.max_trial}", breaker.cool_down, timed=True)
     return None
+
+
+def _at_stake_since(breaker: Breaker, placement: Placement) -> int:
+    """Return since when failures fail the trial: between two shares, the target serves on by the one before."""
+    since = on_trial_since(breaker, placement)
+    serves = placement.epoch == breaker.epoch and placement.shares.target
+    return since or (breaker.trial_since if serves else 0)
 
 
 def _failed(breaker: Breaker, since: int, policy: Policy) -> str:
@@ -250,9 +258,12 @@ def _when_half_open(breaker: Breaker, placement: Placement, policy: Policy) -> I
     since = on_trial_since(breaker, placement)
     if since:
         yield since + millis(policy.spec.recover.healthy_for)
-        yield _lacking_at(breaker, policy, since) or 0
+    at_stake_since = _at_stake_since(breaker, placement)
+    if at_stake_since:
+        yield _lacking_at(breaker, policy, at_stake_since) or 0
     if _is_passed_over(breaker, placement) and not _is_last(breaker, policy):
-        yield placement.verified_at
+        # Whoever placed it may be a little behind whoever last decided, by the store's clock as each of them knows it.
+        yield max(placement.verified_at, breaker.clock + 1)
 
 
 # -- capacity and load -----------------------------------------------------------------------------------------------
@@ -266,6 +277,12 @@ def _lacking_at(breaker: Breaker, policy: Policy, since: int = 0) -> int | None:
     trip = policy.spec.trip
     patience = trip.ready_for if known.phase is Phase.STEADY else trip.rollout_for
     return max(known.short_since, since) + millis(patience)
+
+
+def _unknown_at(breaker: Breaker) -> int:
+    """Return when it is no longer known how many pods of the target are ready; 0 where it never was."""
+    known = breaker.capacity.get(Role.TARGET)
+    return known.seen + CAPACITY_LEASE_MS if known is not None else 0
 
 
 def lack(known: Capacity, policy: Policy) -> str:

@@ -175,12 +175,20 @@ def plan(
     impossible = expresses(asked)
     if impossible:
         return Stay(Result.INEXPRESSIBLE, impossible)
-    lack = _lack(policy, observed) if asked.standby else ""
+    # A standby that gives some away may have however few pods: that is a help to it.
+    lack = _lack_of_target(policy, observed) if gains_target(observed.shares, asked) else _lack(policy, observed)
     if lack:
         return Stay(Result.REFUSED, lack)
-    if not asked.standby and observed.ready_target == 0:
-        return Stay(Result.REFUSED, f"the {_name(policy, 'target')} has no ready pod")
     return Move(asked, fence)
+
+
+def gains_target(before: Shares | None, asked: Shares) -> bool:
+    """Say whether it is the target that is given more, or all: then it is the target that has to be ready."""
+    return not asked.standby or (before is not None and asked.target > before.target)
+
+
+def _lack_of_target(policy: Policy, observed: Observed) -> str:
+    return f"the {_name(policy, 'target')} has no ready pod" if observed.ready_target == 0 else ""
 
 
 def _lack(policy: Policy, observed: Observed) -> str:
@@ -224,6 +232,19 @@ def given_back(placement: Placement, policy: Policy, now: int) -> Placement:
     return replace(
         placement, claim=replace(placement.claim, until=now), tries=tries, retry_at=now + _pause(tries, policy)
     )
+
+
+def set_back(placement: Placement, back: int, now: int) -> Placement:
+    """Return the placement after the clock was set back: what it waits for comes no later than it would have.
+
+    When it was verified stays as it is: a trial knows what to make of it.
+    """
+
+    def earlier(moment: int) -> int:
+        return moment - back if moment > now else moment
+
+    claim = placement.claim and replace(placement.claim, until=earlier(placement.claim.until))
+    return replace(placement, retry_at=earlier(placement.retry_at), claim=claim)
 
 
 def busy(placement: Placement, breaker: Breaker, now: int, *, seals: bool = True) -> bool:

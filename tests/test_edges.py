@@ -234,6 +234,18 @@ def test_a_lack_that_is_no_longer_told_blocks_no_trial() -> None:
     assert panel.at(State.HALF_OPEN)
 
 
+def test_a_lack_that_is_no_longer_told_keeps_nothing_limited() -> None:
+    """Of a target that never was ready, and of which nobody says more, nothing is known after five minutes."""
+    panel = limited()
+    panel.pods(0, phase=Phase.FRESH)
+    panel.resolve("slow")
+    assert panel.due == 5 * MINUTE
+    panel.wait(panel.due).tick()
+    assert panel.due == 30
+    panel.wait(30).tick()
+    assert panel.at(State.CLOSED)
+
+
 def test_a_lack_that_is_no_longer_told_fails_no_trial() -> None:
     """What is not known any more neither blocks the trial nor fails it."""
     panel = guarded()
@@ -352,6 +364,25 @@ def test_a_failure_at_a_later_share_opens() -> None:
     assert (panel.state, panel.breaker.trial, panel.breaker.cool_down) == (State.OPEN, 0, 200_000)
 
 
+def test_a_failure_between_two_shares_opens() -> None:
+    """Until the second share is in place the target serves by the first: what it does then counts."""
+    panel = in_steps()
+    panel.wait(29).tick()
+    assert panel.breaker.trial == 1
+    panel.wait(1).fire("broken")
+    assert (panel.state, panel.breaker.reason) == (State.OPEN, "failed on trial: broken")
+
+
+def test_a_failure_between_two_shares_is_no_failure_where_the_first_gave_nothing() -> None:
+    """A share that was passed over gave the target no traffic: nothing was tried yet."""
+    panel = in_steps()
+    panel.placement = replace(panel.placement, shares=Shares(0, 100), result=Result.INEXPRESSIBLE)
+    panel.tick()
+    assert panel.breaker.trial == 1
+    panel.wait(1).fire("broken")
+    assert panel.at(State.HALF_OPEN)
+
+
 def test_the_longest_trial_is_over_all_shares() -> None:
     """MaxTrial counts from the beginning of the trial, not of a share."""
     panel = in_steps()
@@ -369,6 +400,18 @@ def test_a_share_that_cannot_be_expressed_is_passed_over() -> None:
     )
     panel.wait(0.001).tick()
     assert (panel.state, panel.breaker.trial) == (State.HALF_OPEN, 1)
+
+
+def test_a_share_that_was_passed_over_by_a_clock_a_little_behind() -> None:
+    """The next share is asked for at once, though the last decision was made by a clock that is a little ahead."""
+    panel = in_steps()
+    panel.placement = replace(
+        panel.placement, shares=Shares(0, 100), result=Result.INEXPRESSIBLE, verified_at=panel.breaker.clock - 100
+    )
+    assert panel.due is not None
+    assert panel.due <= 0
+    panel.tick()
+    assert panel.breaker.trial == 1
 
 
 def test_the_last_share_is_never_passed_over() -> None:
@@ -417,6 +460,17 @@ def test_a_class_that_only_limits_fails_no_trial() -> None:
     panel = on_trial(trip={"classes": {"network": "Limit"}})
     panel.tell(crashed("NodeNetworkReceiveErrs", "warning"))
     assert panel.at(State.HALF_OPEN)
+
+
+def test_what_only_limits_and_is_seen_on_trial_limits_afterwards() -> None:
+    """A trial closes beside it, and since it still holds, the breaker is limited at once, by the clock alone."""
+    panel = on_trial(trip={"classes": {"network": "Limit"}})
+    panel.tell(crashed("NodeNetworkReceiveErrs", "warning"))
+    panel.wait(30).tick()
+    assert panel.at(State.CLOSED)
+    assert panel.due is not None
+    panel.wait(panel.due).tick()
+    assert panel.at(State.LIMITED)
 
 
 def test_a_class_that_is_only_journaled_weighs_nothing() -> None:

@@ -204,6 +204,7 @@ LIMITING = dict.fromkeys(("runtime", "configuration", "network", "node"), "Limit
         ({"trip": {"classes": dict.fromkeys(LIMITING, "Journal")}}, "never-limits", "so no failure counts"),
         ({"recover": {"healthyFor": "29s"}}, "short-healthy-for", "healthyFor is 29s, but Alertmanager tells of a new"),
         ({"recover": {"coolDown": "99s"}}, "short-cool-down", "recover.coolDown is 99s: in less than 100s"),
+        ({"recover": {"trialShares": [50, 100], "maxTrial": "60s"}}, "trial-too-long", "no trial would end well"),
         ({"standby": None}, "no-standby", "there is no standby, so people are told and no traffic moves"),
         ({"target": {"name": "login", "capacity": 5}}, "no-load", "nothing reports the load"),
         ({"target": {"name": "login", "minReady": 0}}, "no-min-ready", "may lose all its pods"),

@@ -8,6 +8,7 @@ import pytest
 
 from fuseboard.events import Action
 from fuseboard.evidence import Verdict
+from fuseboard.placement import Placement, Result, Shares, owed
 from fuseboard.policy import Mode
 from fuseboard.state import Dependency, State
 
@@ -88,6 +89,19 @@ def test_reset_of_a_closed_breaker_forgets_without_a_transition() -> None:
     assert (transition.moved, transition.noted, panel.breaker.weight) == (False, True, 0)
     panel.wait(1).happen("3")
     assert panel.at(State.CLOSED)
+
+
+@pytest.mark.parametrize("action", [Action.RESET, Action.RETIRE])
+def test_reset_brings_home_what_a_mode_has_left(action: Action) -> None:
+    """It closed while its mode did not act, and the standby went on serving: the debt is made anew, once."""
+    panel = Panel()
+    panel.placement = Placement(step=1, shares=Shares(0, 100), result=Result.OBSERVED, verified_at=START)
+    panel.wait(1)
+    assert not panel.ask(Action.RELEASE).moved
+    assert panel.ask(action).moved
+    assert panel.at(State.CLOSED)
+    assert owed(panel.placement, panel.breaker)
+    assert not panel.wait(1).ask(action).moved
 
 
 def test_reset_ends_what_was_forced() -> None:
@@ -340,4 +354,30 @@ def test_a_condition_that_is_seen_again_without_an_excuse_counts() -> None:
     panel.fire("down", severity="critical")
     panel.dependencies = (Dependency("db", State.CLOSED),)
     panel.wait(1).fire("down", severity="critical")
+    assert panel.at(State.OPEN)
+
+
+def test_a_dependencys_condition_outlives_the_limit() -> None:
+    """A condition put down to a dependency counts once that one serves, though LIMITED has closed in between."""
+    panel = limited()
+    panel.dependencies = (Dependency("db", State.OPEN),)
+    panel.fire("down", severity="critical")
+    panel.wait(1).resolve("slow")
+    panel.wait(30).tick()
+    assert panel.at(State.CLOSED)
+    panel.dependencies = ()
+    assert panel.due is not None
+    panel.wait(panel.due).tick()
+    assert panel.at(State.OPEN)
+
+
+def test_a_dependencys_condition_outlives_a_trial_that_saw_it() -> None:
+    """The same after a trial, if it was seen again; one that was not is taken to be over."""
+    panel = on_trial()
+    panel.dependencies = (Dependency("db", State.OPEN),)
+    panel.fire("down", severity="critical")
+    panel.wait(30).tick()
+    assert panel.at(State.CLOSED)
+    panel.dependencies = ()
+    panel.wait(30).tick()
     assert panel.at(State.OPEN)

@@ -134,8 +134,9 @@ class TestPlan:
         step = plan(policy, breaker, Fence(breaker.epoch, 1), observed, lambda _: why_not)
         if isinstance(step, Move) and step.shares != observed.shares:
             asked = wanted(breaker, policy)
-            assert not (asked.standby and observed.ready_standby == 0)
-            assert asked.standby or observed.ready_target != 0
+            more = asked.target > observed.shares.target if observed.shares is not None else False
+            assert more or observed.ready_standby != 0
+            assert not more or observed.ready_target != 0
             assert not why_not
 
     def test_a_standby_below_its_least_capacity_is_given_nothing(self) -> None:
@@ -148,6 +149,16 @@ class TestPlan:
         assert step.reason == "the standby Deployment/login-standby has 1 ready pods, its minReady is 2"
         assert isinstance(plan(policy, breaker, fence, replace(observed, ready_standby=2), lambda _: ""), Move)
         assert isinstance(plan(policy, breaker, fence, replace(observed, ready_standby=None), lambda _: ""), Move)
+
+    @pytest.mark.parametrize("ready", [0, 1, None])
+    def test_a_standby_below_its_least_capacity_may_give_some_away(self, ready: int | None) -> None:
+        """A trial with half of the traffic is no burden to the standby that had all of it; its target must be ready."""
+        policy = policy_of(standby={"name": "login-standby", "minReady": 2}, recover={"trialShares": [50, 100]})
+        breaker, fence = Breaker(state=State.HALF_OPEN, epoch=2), Fence(2, 1)
+        observed = Observed(Fence(1, 1), Shares(0, 100), ready_standby=ready, ready_target=1)
+        assert isinstance(plan(policy, breaker, fence, observed, lambda _: ""), Move)
+        step = plan(policy, breaker, fence, replace(observed, ready_target=0), lambda _: "")
+        assert step == Stay(Result.REFUSED, "the target Deployment/login has no ready pod")
 
     @given(policies, breakers, observations)
     def test_a_move_is_what_was_asked_for_under_our_fence(

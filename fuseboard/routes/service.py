@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fuseboard.errors import Refused
-from fuseboard.placement import Fence, Observed, Shares
+from fuseboard.placement import Fence, Observed, Shares, gains_target
 from fuseboard.routes import Permission, Seen
 from fuseboard.workloads import Workloads
 
@@ -97,8 +97,8 @@ route:
         shares, note = self._shares(_selector(service), mark)
         observed = Observed(mark.fence if mark else Fence(), shares, note)
         if shares is not None and shares != asked:
-            ready = self.workloads.ready("standby" if asked.standby else "target")
-            observed = replace(observed, **{"ready_standby" if asked.standby else "ready_target": ready})
+            role = "target" if gains_target(shares, asked) else "standby"
+            observed = replace(observed, **{f"ready_{role}": self.workloads.ready(role)})
         return Seen(observed, service)
 
     def expresses(self, seen: Seen, shares: Shares) -> str:
@@ -144,7 +144,7 @@ route:
             return "somebody else has changed the Service's selector since"
         if move.shares == HOME and seen.observed.shares == HOME:
             return ""
-        role = "standby" if move.shares.standby else "target"
+        role = "target" if gains_target(seen.observed.shares, move.shares) else "standby"
         return f"the {role} has no ready pod" if self.workloads.ready(role) == 0 else ""
 
     def revert(self, seen: Seen, fence: Fence) -> Manifest | None:

@@ -408,6 +408,16 @@ def test_a_breaker_that_is_written_again_works_again(board: Board, *, retired: b
     assert board.asked == ([Action.RELEASE] if retired else [])
 
 
+def test_a_breaker_that_is_written_again_works_again_whoever_told_its_state_first(board: Board) -> None:
+    """Its status may say a state before this watcher has looked, or after another one has ended: it is released."""
+    board.store.put([policy()])
+    board.move(Placement(), state=State.CLOSED, override=Override(Action.HOLD, "fuseboard", WHY, 1))
+    board.write(creationTimestamp=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    board.shelf.objects[PATH]["status"] = {"state": "CLOSED"}
+    board.relist()
+    assert board.asked == [Action.RELEASE]
+
+
 # -- where it does nothing -------------------------------------------------------------------------------------------
 
 

@@ -28,7 +28,7 @@ from fuseboard.events import (
     decode,
     encode,
 )
-from fuseboard.placement import Placement, Result
+from fuseboard.placement import Claim, Placement, Result, awaited, busy
 from fuseboard.settings import Settings
 from fuseboard.state import State
 from fuseboard.stores import Change
@@ -346,3 +346,24 @@ def test_a_hold_that_is_over_goes_on_by_the_clock(house: House) -> None:
     assert house.store.read(KEY).dues["timer"] == START + 600_000
     house.now = START + 600_000
     assert house.handle(TimerElapsed(due_at=house.now), "3") is not None
+
+
+def test_a_debt_does_not_wait_for_a_clock_that_was_set_back(house: House) -> None:
+    """The hour by which the clock was set back is not waited for: neither by the next try, nor by a claim's lease."""
+    house.handle(fires())
+    owed = Placement(
+        epoch=1,
+        step=1,
+        result=Result.REFUSED,
+        retry_at=START + 2_000,
+        claim=Claim("somebody", epoch=1, step=2, until=START + 15_000),
+    )
+    house.store.change(KEY, lambda record: Change(record.breaker, owed))
+    house.now -= 3_600_000
+    house.handle(TimerElapsed(due_at=0), "2")
+    record = house.store.read(KEY)
+    assert record.placement.retry_at == house.now + 2_000
+    assert not awaited(record.placement, record.breaker, record.now)
+    later = record.breaker.held_until
+    assert awaited(record.placement, record.breaker, later)
+    assert not busy(record.placement, record.breaker, later)

@@ -210,6 +210,15 @@ class TestMustAct:
         assert (server.selector(), world.placement.trial) == (PRIMARY, 1)
         assert debt_due(world.placement, world.breaker) is None
 
+    def test_a_trial_of_half_needs_no_standby(self, tmp_path: Path, server: ApiServer) -> None:
+        """The standby has lost its last pod while it served: the target, which is well again, is given its share."""
+        world = World(policy_of(recover={"trialShares": [50, 100]}))
+        function = Failover(world.store, connect(tmp_path, server))
+        function.handle(world.ask(State.OPEN))
+        server.pods.pop()
+        done(function.handle(world.ask(State.HALF_OPEN)))
+        assert server.selector() == COMMON
+
     def test_a_share_of_a_trial_that_cannot_be_expressed_is_told(self, tmp_path: Path, server: ApiServer) -> None:
         """Without a label in common there is no half: the debt is paid, nothing moved, and the breaker can go on."""
         other = {"app": "other", "track": "standby"}
