@@ -69,15 +69,15 @@ redis.call('HSET', KEYS[1], 'version', ARGV[4], 'policy', ARGV[1])
 return 1
 """
 
-# KEYS: table, namespaces, version of the table.  ARGV: keys of breakers.
+# KEYS: table, namespaces, version of the table.  ARGV: the next version, keys of breakers.
 LEAVE: Final = """
-if redis.call('HDEL', KEYS[1], unpack(ARGV)) == 0 then return 0 end
+if redis.call('HDEL', KEYS[1], unpack(ARGV, 2)) == 0 then return 0 end
 local left = {}
 for _, key in ipairs(redis.call('HKEYS', KEYS[1])) do left[string.match(key, '^[^/]*')] = true end
 for _, namespace in ipairs(redis.call('SMEMBERS', KEYS[2])) do
   if not left[namespace] then redis.call('SREM', KEYS[2], namespace) end
 end
-redis.call('INCR', KEYS[3])
+redis.call('SET', KEYS[3], ARGV[1])
 return 1
 """
 
@@ -105,7 +105,7 @@ NAMESPACES: Final = f"fuseboard:{GLOBAL_TAG}:namespaces"
 
 
 def next_version() -> bytes:
-    """Return a version that no record ever had.
+    """Return a version that no record, and no table, ever had.
 
     Not the next number: a server that lost its memory would count up to it once more, and a process that still has a
     copy of that number would write it over what was decided since.

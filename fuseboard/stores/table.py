@@ -81,7 +81,7 @@ class Table:
             pipe = self._client.pipeline(transaction=True)
             pipe.hset(TABLE, mapping=changed)  # type: ignore[arg-type]
             pipe.sadd(NAMESPACES, *{key.partition("/")[0] for key in changed})
-            pipe.incr(TABLE_VERSION)
+            pipe.set(TABLE_VERSION, next_version())
             pipe.execute()
 
     def remove(self, keys: Iterable[str]) -> tuple[str, ...]:
@@ -90,7 +90,8 @@ class Table:
             names = self._there(sorted(keys))
             moved = tuple(key for key in names if self._retire(key))
             for start in range(0, len(names), CHUNK):
-                self._leave((TABLE, NAMESPACES, TABLE_VERSION), names[start : start + CHUNK])
+                leaving: list[bytes | str] = [next_version(), *names[start : start + CHUNK]]
+                self._leave((TABLE, NAMESPACES, TABLE_VERSION), leaving)
         return moved
 
     def _there(self, keys: list[str]) -> list[str]:

@@ -481,6 +481,16 @@ def test_a_url_that_is_none_is_refused(url: str) -> None:
         open_store(url)
 
 
+def test_a_table_that_was_lost_and_written_again_is_read_again(redis_url: str, client: redis.Redis) -> None:
+    """A process that saw the lost one does not take the new one for it, though both were written as often."""
+    writer, reader = open_store(redis_url), open_store(redis_url)
+    writer.apply([policy("a")])
+    assert set(reader.table()) == {"shop/a"}
+    client.flushall()
+    writer.apply([policy("b")])
+    assert set(reader.table()) == {"shop/b"}
+
+
 # -- the twin in memory ----------------------------------------------------------------------------------------------
 
 
