@@ -20,12 +20,14 @@ from fuseboard.placement import (
     busy,
     claimed,
     debt_due,
+    gains_target,
     given_back,
     is_behind,
     last_step,
     owed,
     plan,
     route_of,
+    set_back,
     settled,
     wanted,
     without_cluster,
@@ -248,3 +250,43 @@ def test_the_clock_looks_at_a_debt_when_it_can_be_paid() -> None:
     assert debt_due(REFUSED, OPEN) == NOW + 4_000
     share = replace(OPEN, state=State.HALF_OPEN, trial=1, trial_since=NOW + 1)
     assert debt_due(replace(PAID, retry_at=0), share) == NOW + 1
+
+
+# -- a clock that is set back ----------------------------------------------------------------------------------------
+
+
+def test_what_is_waited_for_moves_with_a_clock_that_is_set_back() -> None:
+    """Two hours back: the next try and the lease come as soon as they would have; what is not to come stays."""
+    back, later = 7_200_000, NOW + 7_200_000
+    claim = Claim("me", 1, 1, later + 15_000)
+    waiting = Placement(epoch=1, step=1, retry_at=later + 2_000, verified_at=later - 5_000, claim=claim)
+    moved = set_back(waiting, back, NOW)
+    assert (moved.retry_at, moved.claim) == (NOW + 2_000, replace(claim, until=NOW + 15_000))
+    assert replace(moved, retry_at=waiting.retry_at, claim=claim) == waiting
+
+
+@pytest.mark.parametrize(("moment", "after"), [(NOW - 1, NOW - 1), (NOW, NOW), (NOW + 1, NOW + 1 - 60_000), (0, 0)])
+def test_only_what_is_to_come_moves(moment: int, after: int) -> None:
+    """What has come has come, to the millisecond, and what never was is not made up."""
+    assert set_back(Placement(retry_at=moment), 60_000, NOW) == Placement(retry_at=after)
+
+
+# -- who has to be ready ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "asked", "gains"),
+    [
+        (AWAY, BOTH, True),
+        (AWAY, Shares(), True),
+        (Shares(), Shares(), True),
+        (None, Shares(), True),
+        (BOTH, BOTH, False),
+        (Shares(), BOTH, False),
+        (BOTH, AWAY, False),
+        (None, BOTH, False),
+    ],
+)
+def test_who_is_given_more_has_to_be_ready(before: Shares | None, asked: Shares, *, gains: bool) -> None:
+    """The target, where it is given more than it had, or all."""
+    assert gains_target(before, asked) is gains
