@@ -144,9 +144,6 @@ def _when_limited(breaker: Breaker, _: Placement, policy: Policy) -> Iterator[in
         yield breaker.healthy_since + millis(policy.spec.recover.healthy_for)
     else:
         yield from _lapses((*breaker.weighing, *breaker.conditions.values()), policy)
-        known = breaker.capacity.get(Role.TARGET)
-        if known is not None:
-            yield known.seen + CAPACITY_LEASE_MS
         yield from _limits(breaker, policy)
         yield _unknown_at(breaker)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from fuseboard.breaker import FLAPS
+from fuseboard.breaker import FLAPS, adopt
 from fuseboard.events import CapacityChanged, Failure, FailureDetected, Phase, Role
 from fuseboard.placement import Placement, Result, Shares
 from fuseboard.state import State
@@ -575,3 +575,49 @@ def test_a_limited_episode_does_not_count_as_a_flap() -> None:
         panel.wait(30).tick()
         assert panel.at(State.CLOSED)
     assert panel.breaker.opened == ()
+
+
+# -- what a trial leaves behind --------------------------------------------------------------------------------------
+
+
+def test_a_condition_of_before_the_trial_was_in_place_is_over_when_it_closes() -> None:
+    """It was seen while the traffic was still elsewhere, and never again."""
+    panel = on_trial(placed=False)
+    panel.fire("slow")
+    panel.wait(1).verify().wait(30).tick()
+    assert (panel.state, panel.breaker.conditions) == (State.CLOSED, {})
+
+
+@pytest.mark.parametrize(("later", "kept"), [(0, False), (0.001, True)])
+def test_a_condition_that_only_limits_outlives_the_trial_that_saw_it(later: float, *, kept: bool) -> None:
+    """Seen after the trial began it is not over, and limits as soon as the breaker is closed."""
+    panel = opened(trip={"classes": {"network": "Limit"}})
+    panel.wait(10).resolve("down")
+    panel.wait(90).tick()
+    panel.wait(later).tell(crashed("NodeNetworkReceiveErrs", "warning"))
+    panel.verify().wait(30).tick()
+    assert (panel.state, bool(panel.breaker.conditions)) == (State.CLOSED, kept)
+    assert panel.due == (0.001 if kept else None)
+    panel.wait(0.001).tick()
+    assert panel.at(State.LIMITED if kept else State.CLOSED)
+
+
+def test_a_share_that_is_passed_over_is_followed_at_once() -> None:
+    """Its placement is as old as the last decision: there is nothing to wait for but the next millisecond."""
+    panel = on_trial(placed=False, recover={"trialShares": [50, 100]})
+    panel.tick()
+    shares, epoch = Shares(0, 100), panel.breaker.epoch
+    panel.placement = Placement(
+        epoch=epoch, step=1, shares=shares, result=Result.INEXPRESSIBLE, verified_at=panel.breaker.clock
+    )
+    assert panel.due == 0.001
+
+
+def test_what_came_while_memory_was_lost_counts_when_the_hold_is_over() -> None:
+    """Nobody sends it again: the clock has to look."""
+    panel = Panel(policy(trip={"window": "10m"}))
+    panel.breaker = adopt(panel.breaker, 7, panel.policy, panel.now)
+    panel.wait(1).happen(*"0123456789")
+    assert (panel.state, panel.due) == (State.CLOSED, 99)
+    panel.wait(99).tick()
+    assert panel.at(State.OPEN)

@@ -381,3 +381,17 @@ def test_a_dependencys_condition_outlives_a_trial_that_saw_it() -> None:
     panel.dependencies = ()
     panel.wait(30).tick()
     assert panel.at(State.OPEN)
+
+
+def test_what_is_a_dependencys_outlives_a_limit_that_closes() -> None:
+    """It was seen before login was limited for its own; when that is over, db's alert is still db's."""
+    panel = depending()
+    panel.fire("down", severity="critical")
+    panel.dependencies = ()
+    panel.wait(1).happen("1", "2", "3")
+    assert panel.at(State.LIMITED)
+    panel.dependencies = (Dependency("db", State.OPEN),)
+    while panel.due is not None and not panel.at(State.CLOSED):
+        panel.wait(panel.due).tick()
+    assert panel.at(State.CLOSED)
+    assert panel.breaker.conditions["down"].attributed == "db"

@@ -491,6 +491,17 @@ def test_a_table_that_was_lost_and_written_again_is_read_again(redis_url: str, c
     assert set(reader.table()) == {"shop/b"}
 
 
+def test_a_table_that_lost_the_same_breaker_twice_is_read_again(redis_url: str) -> None:
+    """Two tables without a, of which the second has b: what a reader knew of the first is of no use."""
+    writer, reader = open_store(redis_url), open_store(redis_url)
+    writer.apply([policy("a")])
+    writer.remove(["shop/a"])
+    assert reader.table() == {}
+    writer.put([policy("a"), policy("b")])
+    writer.remove(["shop/a"])
+    assert set(reader.table()) == {"shop/b"}
+
+
 # -- the twin in memory ----------------------------------------------------------------------------------------------
 
 
