@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from fuseboard.edges import CLOCK_STEP_MS, Edge, edge, first_cool_down, moments, next_share
+from fuseboard.edges import CLOCK_STEP_MS, Edge, edge, moments, next_share
 from fuseboard.events import (
-    Action,
     BreakerClosed,
     BreakerHalfOpened,
     BreakerLimited,
@@ -33,9 +32,9 @@ from fuseboard.events import (
     digest,
 )
 from fuseboard.evidence import LAG_MS, Evidence, Weighed
-from fuseboard.placement import Shares, owed
+from fuseboard.operators import obey, unless_over
 from fuseboard.policy import millis
-from fuseboard.state import Breaker, Capacity, Dependency, Load, Override, Remembered, State
+from fuseboard.state import Breaker, Capacity, Dependency, Load, Remembered, State, set_back
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,7 +110,7 @@ def step(
     current, weighed = _weigh(_recheck(current, dependencies, policy), signal, seen, policy, dependencies)
     current, asked, noted = _note(current, placement, signal, seen, policy)
     # A request that was long on its way may be over when it comes: nobody would be woken to end it.
-    current = _judge(_unless_over(current), placement, signal, seen, policy)
+    current = _judge(unless_over(current), placement, signal, seen, policy)
     taken = asked or edge(current, placement, policy)
     reply = None
     if taken is not None:
@@ -147,53 +146,10 @@ def next_due(breaker: Breaker, placement: Placement, policy: Policy) -> int | No
 def _on_time(breaker: Breaker, policy: Policy, now: int) -> Breaker:
     """Let the time pass; it never runs back by less than a minute, and more than that holds one cool-down."""
     if now < breaker.clock - CLOCK_STEP_MS:
-        breaker = _set_back(breaker, policy, now)
+        breaker = set_back(breaker, now, now + millis(policy.spec.recover.cool_down))
     elif now > breaker.clock:
         breaker = replace(breaker, clock=now)
-    return _unless_over(breaker)
-
-
-def _unless_over(breaker: Breaker) -> Breaker:
-    """End what an operator has set once its time is over."""
-    override = breaker.override
-    is_over = override is not None and 0 < override.until <= breaker.clock
-    return replace(breaker, override=None) if is_over else breaker
-
-
-def _set_back(breaker: Breaker, policy: Policy, now: int) -> Breaker:
-    """Move all that is known back as far as the clock was, so that nothing gets shorter or longer."""
-    back = breaker.clock - now
-    load, override = breaker.load, breaker.override
-    return replace(
-        breaker,
-        clock=now,
-        held_until=now + millis(policy.spec.recover.cool_down),
-        since=_earlier(breaker.since, back),
-        watermark=_earlier(breaker.watermark, back),
-        healthy_since=_earlier(breaker.healthy_since, back),
-        trial_since=_earlier(breaker.trial_since, back),
-        recheck_at=_earlier(breaker.recheck_at, back),
-        asked=_earlier(breaker.asked, back),
-        opened=tuple(each - back for each in breaker.opened),
-        override=override and replace(override, since=override.since - back, until=_earlier(override.until, back)),
-        load=load and replace(load, seen=load.seen - back),
-        capacity={
-            role: replace(each, seen=each.seen - back, short_since=_earlier(each.short_since, back))
-            for role, each in breaker.capacity.items()
-        },
-        past={name: replace(each, at=each.at - back) for name, each in breaker.past.items()},
-        occurrences=tuple(replace(each, seen=each.seen - back) for each in breaker.occurrences),
-        conditions={
-            name: replace(each, seen=each.seen - back, since=each.since - back)
-            for name, each in breaker.conditions.items()
-        },
-        resolved={name: replace(each, seen=each.seen - back) for name, each in breaker.resolved.items()},
-        remembered={name: replace(each, seen=each.seen - back) for name, each in breaker.remembered.items()},
-    )
-
-
-def _earlier(moment: int, back: int) -> int:
-    return moment - back if moment else 0
+    return unless_over(breaker)
 
 
 # -- what a signal says ----------------------------------------------------------------------------------------------
@@ -256,7 +212,7 @@ def _note(
                 return breaker, None, False
             return replace(breaker, load=Load(told.load, seen)), None, False
         case OperatorRequested() as told:
-            return _obey(breaker, placement, told, seen, policy)
+            return obey(breaker, placement, told, seen, policy)
     return breaker, None, False
 
 
@@ -298,61 +254,6 @@ def _remember(breaker: Breaker, name: str, memory: Remembered) -> dict[str, Reme
             break
         del kept[oldest]
     return kept
-
-
-# -- operators -------------------------------------------------------------------------------------------------------
-
-
-def _obey(
-    breaker: Breaker, placement: Placement, told: OperatorRequested, seen: int, policy: Policy
-) -> tuple[Breaker, Edge | None, bool]:
-    """Do what an operator asks; a request from before the last transition was about another state, and is stale."""
-    if seen < max(breaker.watermark, breaker.asked):
-        return breaker, None, False
-    breaker = replace(breaker, asked=seen)
-    until = seen + told.duration_ms if told.duration_ms else 0
-    override: Override | None = Override(told.action, told.operator, told.reason, seen, until)
-    match told.action:
-        case Action.TRIP if breaker.state is State.OPEN:
-            return replace(breaker, override=override), None, True
-        case Action.TRIP:
-            reason = f"tripped by {told.operator}: {told.reason}"
-            kept = override if until else breaker.override
-            return replace(breaker, override=kept), _asked(State.OPEN, reason, first_cool_down(policy)), True
-        case Action.HOLD:
-            return replace(breaker, override=override), None, True
-        case Action.RELEASE:
-            return replace(breaker, override=None), None, True
-        case Action.RESET:
-            override = breaker.override if breaker.is_held else None
-        case Action.RETIRE:
-            override = Override(Action.HOLD, told.operator, told.reason, seen)
-    reason = f"reset by {told.operator}: {told.reason}"
-    # Traffic that a mode has left at the standby comes home as well; what is on its way there already is left alone.
-    is_home = placement.shares == Shares() or owed(placement, breaker)
-    return (
-        _forget(breaker, override),
-        None if breaker.state is State.CLOSED and is_home else _asked(State.CLOSED, reason),
-        True,
-    )
-
-
-def _asked(to: State, reason: str, cool_down: int = 0) -> Edge:
-    return Edge(to, reason, cool_down, asked=True)
-
-
-def _forget(breaker: Breaker, override: Override | None) -> Breaker:
-    """Return the breaker without what spoke against its target up to now."""
-    return replace(
-        breaker,
-        override=override,
-        latched=False,
-        opened=(),
-        watermark=breaker.clock,
-        conditions={},
-        recheck_at=0,
-        capacity=_enough(breaker.capacity),
-    )
 
 
 # -- transitions -----------------------------------------------------------------------------------------------------
@@ -398,7 +299,7 @@ def _take(breaker: Breaker, taken: Edge, policy: Policy) -> tuple[Breaker, Break
     if taken.to is State.CLOSED:
         left = _left(breaker)
         recheck_at = entered.recheck_at if any(each.attributed for each in left.values()) else 0
-        entered = replace(entered, conditions=left, recheck_at=recheck_at, capacity=_enough(entered.capacity))
+        entered = replace(entered, conditions=left, recheck_at=recheck_at)
     return _judge_health(entered, policy), reply
 
 
@@ -430,7 +331,3 @@ def _flaps(breaker: Breaker, taken: Edge) -> tuple[tuple[int, ...], bool]:
         return breaker.opened, breaker.latched
     opened = (*(each for each in breaker.opened if each > breaker.clock - FLAP_WINDOW_MS), breaker.clock)[-FLAPS:]
     return opened, breaker.latched or len(opened) == FLAPS
-
-
-def _enough(capacity: dict[Role, Capacity]) -> dict[Role, Capacity]:
-    return {role: replace(each, short_since=0) for role, each in capacity.items()}

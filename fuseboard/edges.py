@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from fuseboard.events import Phase, Role
+from fuseboard.events import Role
 from fuseboard.evidence import Condition
+from fuseboard.exceeded import is_overloaded, is_probe_failing, lack, lacking_at, load_lease, overload, unknown_at
 from fuseboard.policy import Mode, RecoverMode, millis
-from fuseboard.state import CAPACITY_LEASE_MS, LOAD_LEASES, State, verified
+from fuseboard.state import State, verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,12 +22,10 @@ if TYPE_CHECKING:
     from fuseboard.evidence import Occurrence
     from fuseboard.placement import Placement
     from fuseboard.policy import Policy
-    from fuseboard.state import Breaker, Capacity
+    from fuseboard.state import Breaker
 
 CLOCK_STEP_MS: Final = 60_000
 """A clock that runs back by less is ignored; by more, it is adopted after one cool-down."""
-
-PROBE_OK: Final = "ok"
 
 
 class Edge(Struct, frozen=True):
@@ -105,7 +104,7 @@ def _from_limited(breaker: Breaker, _: Placement, policy: Policy) -> Edge | None
 
 def _exceeded(breaker: Breaker, policy: Policy) -> Edge | None:
     """Return the edge where the table's capacity is exceeded: too few pods for too long, or too much load."""
-    known, lacking = breaker.capacity.get(Role.TARGET), _lacking_at(breaker, policy)
+    known, lacking = breaker.capacity.get(Role.TARGET), lacking_at(breaker, policy)
     if known is not None and lacking is not None and lacking <= breaker.clock:
         return Edge(State.OPEN, lack(known, policy), first_cool_down(policy), timed=True)
     if is_overloaded(breaker, breaker.watermark, policy):
@@ -133,19 +132,19 @@ def _weighs(breaker: Breaker, policy: Policy) -> Edge | None:
 
 
 def _when_closed(breaker: Breaker, _: Placement, policy: Policy) -> Iterator[int]:
-    yield _lacking_at(breaker, policy) or 0
+    yield lacking_at(breaker, policy) or 0
     if breaker.conditions and _weighs(breaker, policy) is not None:
         yield breaker.clock + 1  # a condition that only limits was left by a trial
 
 
 def _when_limited(breaker: Breaker, _: Placement, policy: Policy) -> Iterator[int]:
-    yield _lacking_at(breaker, policy) or 0
+    yield lacking_at(breaker, policy) or 0
     if breaker.healthy_since:
         yield breaker.healthy_since + millis(policy.spec.recover.healthy_for)
     else:
         yield from _lapses((*breaker.weighing, *breaker.conditions.values()), policy)
         yield from _limits(breaker, policy)
-        yield _unknown_at(breaker)
+        yield unknown_at(breaker)
 
 
 def _limits(breaker: Breaker, policy: Policy) -> list[int]:
@@ -182,14 +181,6 @@ def _stays_open(breaker: Breaker, policy: Policy) -> bool:
     return forced or breaker.latched or policy.spec.recover.mode is RecoverMode.MANUAL
 
 
-def is_probe_failing(breaker: Breaker, policy: Policy) -> bool:
-    """Say whether the policy's probe of the target's pods is known to fail."""
-    known = breaker.capacity.get(Role.TARGET)
-    if policy.spec.recover.probe is None or known is None or known.seen <= breaker.clock - CAPACITY_LEASE_MS:
-        return False
-    return known.probe not in ("", PROBE_OK)
-
-
 def _when_open(breaker: Breaker, _: Placement, policy: Policy) -> Iterator[int]:
     if _stays_open(breaker, policy):
         return
@@ -198,9 +189,9 @@ def _when_open(breaker: Breaker, _: Placement, policy: Policy) -> Iterator[int]:
     if breaker.clock >= cooled:
         yield from _lapses(breaker.holding, policy)
         yield breaker.since + millis(policy.spec.recover.max_cool_down)
-        yield _unknown_at(breaker)
+        yield unknown_at(breaker)
         if breaker.load is not None:
-            yield breaker.load.seen + _load_lease(policy)
+            yield breaker.load.seen + load_lease(policy)
 
 
 # -- HALF_OPEN -------------------------------------------------------------------------------------------------------
@@ -235,7 +226,7 @@ def _failed(breaker: Breaker, since: int, policy: Policy) -> str:
     cause = next((each.cause for each in breaker.weighing if each.seen > floor and not each.limits_only), "")
     if cause:
         return cause
-    known, lacking = breaker.capacity.get(Role.TARGET), _lacking_at(breaker, policy, since)
+    known, lacking = breaker.capacity.get(Role.TARGET), lacking_at(breaker, policy, since)
     if known is not None and lacking is not None and lacking <= breaker.clock:
         return lack(known, policy)
     return overload(breaker, policy) if is_overloaded(breaker, floor, policy) else ""
@@ -257,56 +248,10 @@ def _when_half_open(breaker: Breaker, placement: Placement, policy: Policy) -> I
         yield since + millis(policy.spec.recover.healthy_for)
     at_stake_since = _at_stake_since(breaker, placement)
     if at_stake_since:
-        yield _lacking_at(breaker, policy, at_stake_since) or 0
+        yield lacking_at(breaker, policy, at_stake_since) or 0
     if _is_passed_over(breaker, placement) and not _is_last(breaker, policy):
         # Whoever placed it may be a little behind whoever last decided, by the store's clock as each of them knows it.
         yield max(placement.verified_at, breaker.clock + 1)
-
-
-# -- capacity and load -----------------------------------------------------------------------------------------------
-
-
-def _lacking_at(breaker: Breaker, policy: Policy, since: int = 0) -> int | None:
-    """Return when the target will have had too few ready pods for too long; None where it will not."""
-    known = breaker.capacity.get(Role.TARGET)
-    if known is None or not known.short_since or known.phase is Phase.FRESH:
-        return None
-    trip = policy.spec.trip
-    patience = trip.ready_for if known.phase is Phase.STEADY else trip.rollout_for
-    return max(known.short_since, since) + millis(patience)
-
-
-def _unknown_at(breaker: Breaker) -> int:
-    """Return when it is no longer known how many pods of the target are ready; 0 where it never was."""
-    known = breaker.capacity.get(Role.TARGET)
-    return known.seen + CAPACITY_LEASE_MS if known is not None else 0
-
-
-def lack(known: Capacity, policy: Policy) -> str:
-    """Say how many ready pods there are, and how many there must be."""
-    least = min(policy.spec.target.min_ready, known.desired)
-    during = "" if known.phase is Phase.STEADY else f" (during a {known.phase})"
-    pods = "1 pod is" if known.ready == 1 else f"{known.ready or 'no'} pods are"
-    return f"{pods} ready, minReady is {least}{during}"
-
-
-def is_overloaded(breaker: Breaker, after: int, policy: Policy) -> bool:
-    """Say whether a load above the target's capacity was told after a time, and is still known."""
-    capacity, load = policy.spec.target.capacity, breaker.load
-    if capacity is None or load is None:
-        return False
-    return load.value > capacity and load.seen > max(after, breaker.clock - _load_lease(policy))
-
-
-def overload(breaker: Breaker, policy: Policy) -> str:
-    """Say what the load is, and what the target can carry."""
-    value = breaker.load.value if breaker.load is not None else 0.0
-    return f"the load is {value:g}, the target's capacity is {policy.spec.target.capacity:g}"
-
-
-def _load_lease(policy: Policy) -> int:
-    asked = policy.spec.signals.load
-    return LOAD_LEASES * millis(asked.every if asked is not None else "15s")
 
 
 def _lapses(weighing: Iterable[Occurrence | Condition], policy: Policy) -> Iterator[int]:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from fuseboard.breaker import FLAPS, next_due, step
-from fuseboard.edges import edge, is_overloaded, is_probe_failing, lack, on_trial_since, overload
+from fuseboard.edges import edge, on_trial_since
 from fuseboard.events import Event, Role, TimerElapsed
+from fuseboard.exceeded import is_overloaded, is_probe_failing, lack, overload
 from fuseboard.placement import wanted
 from fuseboard.policy import Mode, RecoverMode, millis
 from fuseboard.state import Breaker, State

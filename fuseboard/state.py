@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fuseboard.criticality import Past
 from fuseboard.events import Action, BreakerMoved, Phase, Role
@@ -168,3 +169,39 @@ def verified(breaker: Breaker, placement: Placement) -> int:
     """Return since when what the breaker asks for is in place, in milliseconds since 1970; 0 when it is not."""
     is_current = (placement.epoch, placement.trial) == (breaker.epoch, breaker.trial)
     return placement.verified_at if is_current else 0
+
+
+def set_back(breaker: Breaker, now: int, held_until: int) -> Breaker:
+    """Move all that is known back as far as the clock was, so that nothing gets shorter or longer."""
+    back = breaker.clock - now
+    load, override = breaker.load, breaker.override
+    return replace(
+        breaker,
+        clock=now,
+        held_until=held_until,
+        since=_earlier(breaker.since, back),
+        watermark=_earlier(breaker.watermark, back),
+        healthy_since=_earlier(breaker.healthy_since, back),
+        trial_since=_earlier(breaker.trial_since, back),
+        recheck_at=_earlier(breaker.recheck_at, back),
+        asked=_earlier(breaker.asked, back),
+        opened=tuple(each - back for each in breaker.opened),
+        override=override and replace(override, since=override.since - back, until=_earlier(override.until, back)),
+        load=load and replace(load, seen=load.seen - back),
+        capacity={
+            role: replace(each, seen=each.seen - back, short_since=_earlier(each.short_since, back))
+            for role, each in breaker.capacity.items()
+        },
+        past={name: replace(each, at=each.at - back) for name, each in breaker.past.items()},
+        occurrences=tuple(replace(each, seen=each.seen - back) for each in breaker.occurrences),
+        conditions={
+            name: replace(each, seen=each.seen - back, since=each.since - back)
+            for name, each in breaker.conditions.items()
+        },
+        resolved={name: replace(each, seen=each.seen - back) for name, each in breaker.resolved.items()},
+        remembered={name: replace(each, seen=each.seen - back) for name, each in breaker.remembered.items()},
+    )
+
+
+def _earlier(moment: int, back: int) -> int:
+    return moment - back if moment else 0

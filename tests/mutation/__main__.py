@@ -24,7 +24,9 @@ BREAKER: Final = tuple(
 )
 TESTS: Final[dict[str, tuple[str, ...]]] = {
     "fuseboard/breaker.py": BREAKER,
+    "fuseboard/operators.py": BREAKER,
     "fuseboard/edges.py": BREAKER,
+    "fuseboard/exceeded.py": BREAKER,
     "fuseboard/state.py": BREAKER,
     "fuseboard/evidence.py": BREAKER,
     "fuseboard/criticality.py": BREAKER,
