@@ -317,3 +317,13 @@ def test_a_header_over_the_limit_is_no_500(shared: Up) -> None:
     except urllib3.exceptions.HTTPError:
         return  # it closed the connection, which is an answer too
     assert 400 <= status < 500
+
+
+def test_the_example_of_a_breaker_table_opens_on_its_capacity(tmp_path: Path) -> None:
+    """Two breakers of which one depends on the other; a load above the target's capacity opens that one alone."""
+    example = Path(__file__).parents[2] / "examples" / "02-breaker-table"
+    with Up(tmp_path, by_file=False, options=("-f", str(example / "breakers.yaml"))) as up:
+        assert up.post("/events", (example / "load.json").read_bytes(), STRUCTURED).status == 202
+        found = up.becomes("OPEN")
+        assert found["reason"] == "the load is 350, the target's capacity is 300"
+        assert up.breaker("shop/db")["state"] == "CLOSED"
