@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from fuseboard import __version__
 from fuseboard.cli import cli
 from tests.cli.running import FUSEBOARD, POLICY, Up, alert, notification
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,7 +175,7 @@ def test_a_kubeconfig_that_is_missing_is_said_so(tmp_path: Path) -> None:
     """The message names the file."""
     path = _write(tmp_path / "p.yaml", POLICY)
 
-    found = run("up", "-f", path, "--kubeconfig", str(tmp_path / "none"), state=tmp_path)
+    found = run("up", "-f", path, "--port", str(free_port()), "--kubeconfig", str(tmp_path / "none"), state=tmp_path)
 
     assert found.returncode == 1
     assert "none" in found.stderr
