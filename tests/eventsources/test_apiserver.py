@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from fuseboard.events import Failure
     from fuseboard.stores import Entry
 
 POD = "login-7d9c5b8f6d-x2x4z"
@@ -57,10 +58,15 @@ class Box:
         self.batches += 1
 
     @property
+    def failures(self) -> list[Failure]:
+        """All failures, in order."""
+        found = (each.data.failures for each in self.events if isinstance(each.data, FailureDetected))
+        return [failure for failures in found for failure in failures]
+
+    @property
     def keys(self) -> list[str]:
         """The keys of all failures, in order."""
-        found = (each.data.failures for each in self.events if isinstance(each.data, FailureDetected))
-        return [failure.key for failures in found for failure in failures]
+        return [failure.key for failure in self.failures]
 
     @property
     def gaps(self) -> list[IngestGapFound]:
@@ -124,7 +130,7 @@ def test_what_the_stream_brings_becomes_a_signal(tmp_path: Path) -> None:
 
     assert box.keys == ["u:1", "u:2", "u:3", "u:4"]
     assert {each.subject for each in box.events} == {"shop/login"}
-    failure = box.events[0].data.failures[0]  # type: ignore[union-attr]
+    failure = box.failures[0]
     assert (failure.cause, failure.container) == (f"BackOff Pod/{POD}", "app")
 
 
