@@ -23,6 +23,7 @@ from fuseboard.mirror import Mirror
 from fuseboard.status_writer import StatusWriter
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
+from fuseboard.texts import moment
 from fuseboard.watching import Changed, Denied, Heard, Listed, Pace, Watch
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ class CircuitBreakers:
 
     def _is_young(self, resource: Resource) -> bool:
         """Say whether it may be the successor of one that was deleted, though another has told its state already."""
-        return self._clock() - resources.moment(resource.created) / 1000 < YOUNG_S
+        return self._clock() - moment(resource.created) / 1000 < YOUNG_S
 
 
 def new(settings: Settings, sink: Sink) -> CircuitBreakers:  # noqa: ARG001  - by that parameter a watcher is known

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from fuseboard.events import Failure, digest
+from fuseboard.texts import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,12 +97,7 @@ def millis_of(moment: datetime) -> int:
 
 def shown(text: str) -> str:
     """Return text that others wrote fit to be shown: short, without control or formatting characters."""
-    text = text[:_SHOWN_LENGTH]
-    return (
-        text
-        if text.isprintable()
-        else "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
-    )
+    return plain(text, _SHOWN_LENGTH)
 
 
 def _end(ends_at: object) -> int:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from fuseboard import validation
 from fuseboard.errors import InvalidInput, InvalidPolicy
 from fuseboard.policy import API_VERSION, KIND, Policy
+from fuseboard.texts import moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,11 +150,3 @@ def condition(before: Manifest, kind: str, *, so: bool, reason: str, message: st
 def stamp(millis: int) -> str:
     """Return a time as Kubernetes writes it."""
     return datetime.fromtimestamp(millis // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def moment(text: str) -> int:
-    """Return a time that Kubernetes wrote, in milliseconds since 1970; 0 where it is none."""
-    try:
-        return round(datetime.fromisoformat(text).timestamp() * 1000)
-    except ValueError:
-        return 0

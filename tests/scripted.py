@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event as Flag
@@ -16,7 +17,7 @@ from fuseboard.cluster import Kubernetes, _client
 from tests.apiserver import kubeconfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 EVENTS = "/api/v1/namespaces/shop/events"
@@ -179,6 +180,20 @@ def change(kind: str, found: dict[str, Any]) -> bytes:
 def error(status: int, message: str = "too old resource version: 1 (2)") -> bytes:
     """Return the line of a stream that ends it."""
     return change("ERROR", {"kind": "Status", "code": status, "message": message})
+
+
+@contextmanager
+def in_thread(run: Callable[[Flag], None]) -> Iterator[None]:
+    """Let a source run until the block ends; it has to end when it is told to."""
+    stop = Flag()
+    thread = Thread(target=run, args=(stop,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(5)
+        assert not thread.is_alive()
 
 
 def until(condition: Callable[[], object], within_s: float = 10.0) -> None:

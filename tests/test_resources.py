@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuseboard.errors import InvalidInput
-from fuseboard.resources import FINALIZER, MESSAGE_LENGTH, condition, held, moment, path_of, read, said, stamp
+from fuseboard.resources import FINALIZER, MESSAGE_LENGTH, condition, held, path_of, read, said, stamp
+from fuseboard.texts import moment
 
 SPEC = {"target": {"name": "login"}}
 

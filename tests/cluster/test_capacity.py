@@ -8,8 +8,6 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Event as Flag
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,7 +25,7 @@ from tests.cluster.moving import NEVER, Moving
 from tests.cluster.test_events import SOON, kubelet_says
 from tests.eventsources.test_apiserver import Box
 from tests.eventsources.test_clock import opened
-from tests.scripted import until
+from tests.scripted import in_thread, until
 from tests.test_probing import HERE, listening
 
 if TYPE_CHECKING:
@@ -102,15 +100,8 @@ def watching(
     assert isinstance(found, Kubernetes)
     source = ApiServer(breakers, box, MemoryCheckpoints(), found, prober=Prober(asks_loopback=True))
     source.pace, source._rounds.every_s = SOON, 0.2
-    stop = Flag()
-    thread = Thread(target=source.run, args=(stop,), daemon=True)
-    thread.start()
-    try:
+    with in_thread(source.run):
         yield source
-    finally:
-        stop.set()
-        thread.join(5)
-        assert not thread.is_alive()
 
 
 @pytest.fixture

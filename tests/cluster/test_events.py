@@ -6,8 +6,6 @@ import secrets
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from threading import Event as Flag
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from eventsources.apiserver import ApiServer
@@ -22,7 +20,7 @@ from tests.cli.running import Up
 from tests.eventsources.test_apiserver import Box
 from tests.panel import Panel
 from tests.panel import policy as calm
-from tests.scripted import until
+from tests.scripted import in_thread, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,15 +125,9 @@ def watching(
     found = open_cluster(Settings(kubeconfig=str(cluster.kubeconfig(user))))
     assert isinstance(found, Kubernetes)
     source = ApiServer(store, box, checkpoints, found)
-    source.pace, stop = SOON, Flag()
-    thread = Thread(target=source.run, args=(stop,), daemon=True)
-    thread.start()
-    try:
+    source.pace = SOON
+    with in_thread(source.run):
         yield source
-    finally:
-        stop.set()
-        thread.join(5)
-        assert not thread.is_alive()
 
 
 def listed(box: Box, times: int = 1) -> None:

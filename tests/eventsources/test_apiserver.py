@@ -26,7 +26,7 @@ from fuseboard.watching import Pace
 from tests.eventsources.test_clock import Inbox, policy
 from tests.panel import Panel
 from tests.panel import policy as calm
-from tests.scripted import Answer, Scripted, change, error, listed, refusal, streamed, until
+from tests.scripted import Answer, Scripted, change, error, in_thread, listed, refusal, streamed, until
 from tests.test_kubernetes_events import shape
 
 if TYPE_CHECKING:
@@ -110,15 +110,8 @@ def watching(
     known = checkpoints if checkpoints is not None else MemoryCheckpoints()
     source = ApiServer(breakers or store(), box, known, server.client(directory))
     source.pace = SOON
-    stop = Flag()
-    thread = Thread(target=source.run, args=(stop,), daemon=True)
-    thread.start()
-    try:
+    with in_thread(source.run):
         yield source
-    finally:
-        stop.set()
-        thread.join(5)
-        assert not thread.is_alive()
 
 
 def test_what_the_stream_brings_becomes_a_signal(tmp_path: Path) -> None:

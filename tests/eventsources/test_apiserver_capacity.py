@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Event as Flag
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,7 +22,7 @@ from fuseboard.stores.memory import MemoryStore
 from tests.eventsources.test_apiserver import SOON, Box, event
 from tests.eventsources.test_clock import opened
 from tests.objects import condition, container, deployment, end, pod, starting, stateful_set
-from tests.scripted import Answer, Scripted, change, listed, refusal, streamed, until
+from tests.scripted import Answer, Scripted, change, in_thread, listed, refusal, streamed, until
 from tests.test_capacity import SET, policy
 from tests.test_probing import HERE, listening
 
@@ -73,15 +71,8 @@ def watching(
     prober = Prober(asks_loopback=True)
     source = ApiServer(breakers, box, MemoryCheckpoints(), server.client(directory), prober=prober)
     source.pace, source._rounds.every_s = SOON, 0.2
-    stop = Flag()
-    thread = Thread(target=source.run, args=(stop,), daemon=True)
-    thread.start()
-    try:
+    with in_thread(source.run):
         yield source
-    finally:
-        stop.set()
-        thread.join(5)
-        assert not thread.is_alive()
 
 
 def test_capacity_is_told_and_told_again_when_it_changes(tmp_path: Path) -> None:
