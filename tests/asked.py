@@ -1,4 +1,4 @@
-"""A server for those that ask: it answers what it is told to, worse than any real one would."""
+"""A server for those that ask, which answers worse than any real one would, and an outbox for what they then tell."""
 
 from __future__ import annotations
 
@@ -7,10 +7,30 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from fuseboard.errors import StoreUnavailable
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from fuseboard.events import Event
+    from fuseboard.stores import Entry
 
     Answering = Callable[["Request"], None]
+
+
+class Kept:
+    """An outbox that keeps everything, or is gone."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.entries: list[Entry] = []
+        self.gone = False
+
+    def append(self, events: Sequence[Event], entry: Entry) -> None:
+        if self.gone:
+            raise StoreUnavailable("redis does not answer")
+        self.events.extend(events)
+        self.entries.append(entry)
 
 
 class Request(BaseHTTPRequestHandler):

@@ -16,19 +16,16 @@ import pytest
 from eventsources.alerts import Alerts
 from fuseboard.alerts import condition_of
 from fuseboard.asking import Asker
-from fuseboard.errors import StoreUnavailable, Unavailable
-from fuseboard.events import Event, FailureDetected
+from fuseboard.errors import Unavailable
+from fuseboard.events import FailureDetected
 from fuseboard.evidence import Condition
 from fuseboard.state import Breaker, State
 from fuseboard.stores import Change, Record
 from fuseboard.stores.memory import MemoryStore
 from fuseboard.validation import parse
-from tests.asked import answering
+from tests.asked import Kept, answering
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from fuseboard.stores import Entry
     from tests.asked import Request
 
 LABELS: Final = {"alertname": "HighErrorRate", "namespace": "shop", "deployment": "login", "severity": "critical"}
@@ -53,21 +50,6 @@ class Server:
         else:
             found = self.alerts if isinstance(self.alerts, bytes) else json.dumps(self.alerts).encode()
             request.answer(found, self.status)
-
-
-class Kept:
-    """An outbox that keeps everything, or is gone."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.entries: list[Entry] = []
-        self.gone = False
-
-    def append(self, events: Sequence[Event], entry: Entry) -> None:
-        if self.gone:
-            raise StoreUnavailable("redis does not answer")
-        self.events.extend(events)
-        self.entries.append(entry)
 
 
 def holding(record: Record) -> Change:

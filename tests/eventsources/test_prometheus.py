@@ -14,19 +14,18 @@ import pytest
 
 from eventsources.prometheus import LANES, Prometheus
 from fuseboard.asking import Asker
-from fuseboard.errors import StoreUnavailable, Unavailable
-from fuseboard.events import Event, LoadChanged
+from fuseboard.errors import Unavailable
+from fuseboard.events import LoadChanged
 from fuseboard.stores.memory import MemoryStore
 from fuseboard.validation import parse
-from tests.asked import answering
+from tests.asked import Kept, answering
 from tests.ports import free_port
 from tests.real import prometheus as real
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from fuseboard.policy import Policy
-    from fuseboard.stores import Entry
     from tests.asked import Request
 
 
@@ -51,19 +50,8 @@ def policy(name: str, query: str, every: str = "1s") -> Policy:
     return parse({**document, "spec": {"target": {"name": name, "capacity": 100}, "signals": {"load": load}}}, "")
 
 
-class Kept:
-    """An outbox that keeps everything, or is gone."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.entries: list[Entry] = []
-        self.gone = False
-
-    def append(self, events: Sequence[Event], entry: Entry) -> None:
-        if self.gone:
-            raise StoreUnavailable("redis does not answer")
-        self.events.extend(events)
-        self.entries.append(entry)
+class Told(Kept):
+    """What breakers were told of their loads, and what was wrong with queries."""
 
     def loads(self, name: str = "login") -> list[float]:
         """Return what a breaker was told."""
@@ -85,7 +73,7 @@ class Running:
     def __init__(self, url: str, *policies: Policy, clock: Callable[[], float] = time.time) -> None:
         self.store = MemoryStore(lambda: round(time.time() * 1000))
         self.store.apply(policies)
-        self.outbox = Kept()
+        self.outbox = Told()
         self._asker = Asker(url, lanes=LANES, deadline_s=DEADLINE_S) if url else None
         self.source = Prometheus(self.store, self.outbox, self._asker, clock)
         self._stop = Flag()
