@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from fuseboard.events import Failure
-    from fuseboard.policy import Policy, Rule
+    from fuseboard.policy import Policy, Rating, Rule
 
 CRITICAL_SEVERITIES: Final = frozenset({"critical", "page"})
 """Severities that are critical by themselves, unless a rule says otherwise (prometheus-operator's runbooks; ``page`` is
@@ -84,11 +84,12 @@ def table() -> Mapping[str, Row]:
 
 def judge(failure: Failure, policy: Policy, past: Mapping[str, Past], now: int) -> Verdict:
     """Return what a failure is to a breaker with this policy and this past."""
-    reason = failure.name
+    reason, condition = failure.name, bool(failure.condition)
+    rating, row = policy.spec.signals.failures.get(reason), table().get(reason)
     kind = class_of(reason, failure.chain, policy)
-    severity = _severity(reason, failure.severity, policy)
+    severity = _severity(rating, row, failure.severity)
     leads_to = policy.spec.trip.classes.leads_to(kind)
-    weight = 0 if leads_to is LeadsTo.JOURNAL else _weight(reason, severity, policy, condition=bool(failure.condition))
+    weight = 0 if leads_to is LeadsTo.JOURNAL else _weight(rating, row, severity, policy, condition=condition)
     if not weight or leads_to is LeadsTo.LIMIT:
         return Verdict(kind, weight, limits_only=leads_to is LeadsTo.LIMIT)
     critical, by = _critical(failure, kind, severity, policy)
@@ -125,16 +126,14 @@ def remember(past: Mapping[str, Past], reason: str, policy: Policy, now: int) ->
     return kept
 
 
-def _severity(reason: str, told: str, policy: Policy) -> str:
-    rating, row = policy.spec.signals.failures.get(reason), table().get(reason)
+def _severity(rating: Rating | None, row: Row | None, told: str) -> str:
     if rating is not None and rating.severity is not None:
         return rating.severity
     return told or (row.severity if row is not None else "")
 
 
-def _weight(reason: str, severity: str, policy: Policy, *, condition: bool) -> int:
+def _weight(rating: Rating | None, row: Row | None, severity: str, policy: Policy, *, condition: bool) -> int:
     signals = policy.spec.signals
-    rating, row = signals.failures.get(reason), table().get(reason)
     if rating is not None and rating.weight is not None:
         return rating.weight
     if condition or severity:
@@ -148,7 +147,8 @@ def _critical(failure: Failure, kind: FailureClass, severity: str, policy: Polic
     if own is not None:
         return own, failure.name
     for cause in failure.chain:
-        found = _by_itself(failure, cause, class_of(cause, (), policy), _severity(cause, "", policy), policy)
+        severity = _severity(policy.spec.signals.failures.get(cause), table().get(cause), "")
+        found = _by_itself(failure, cause, class_of(cause, (), policy), severity, policy)
         if found:
             return f"caused by {cause}: {found}", cause
     return None, ""
