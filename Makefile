@@ -38,8 +38,8 @@ check: .venv/.dev ## Lint, format, types, import contracts
 bench: .venv/.bench ## Ratios to floors and peers, one line per metric; JSON in bench/results/
 	$(BIN)/python -m bench
 
-schemas: .venv/.run ## Write fuseboard/schemas/*.json and the CRD from the types
-	$(BIN)/python -m fuseboard.schemas
+schemas: .venv/.run ## Write fuseboard/events/schemas/*.json and the CRD from the types
+	$(BIN)/python -m fuseboard.events.schemas
 	$(BIN)/fuseboard schema > knative/base/circuitbreakers.yaml
 
 lock: .venv/.dev ## Renew the locks

@@ -26,10 +26,10 @@ from bench import cold_start, ingress
 from bench.measure import PROGRAMS, Result, client, interleave, medians, post, ratio, running, valkey
 from bench.signals import NAMESPACE, policies, workloads
 from functions.breaker import Breaker
-from fuseboard.events import Event, Failure, FailureDetected, encode
+from fuseboard.events.types import Event, Failure, FailureDetected, encode
+from fuseboard.policy.validation import parse
 from fuseboard.stores.checkpoints import open_checkpoints
 from fuseboard.stores.redis import open_store
-from fuseboard.validation import parse
 from tests.cluster import manifests
 from tests.cluster.cluster import running_cluster
 from tests.cluster.programs import default_cache
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.measure import Plan
-    from fuseboard.policy import Policy
+    from fuseboard.policy.spec import Policy
     from tests.cluster.cluster import Cluster
     from tests.cluster.standing import Fuseboard
 
@@ -86,7 +86,9 @@ def _accepted_alone(plan: Plan, cluster: Cluster) -> Result:
         open_store(url).apply(policies(workloads(ingress.ALERTS)))
         broker, folder = cluster.knative.ingress(ALONE), _folder(plan, "alone-pods")
         env = {"FUSEBOARD_REDIS_URL": url, "K_SINK": broker}
-        webhook, relay = (Pod(module, folder, env) for module in ("eventsources.alertmanager", "fuseboard.relay"))
+        webhook, relay = (
+            Pod(module, folder, env) for module in ("eventsources.alertmanager", "fuseboard.delivery.relay")
+        )
         for pod in (webhook, relay):
             stack.enter_context(pod)
         for pod in (webhook, relay):

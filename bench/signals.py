@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from bench.measure import post
-from fuseboard import policy, validation
-from fuseboard.events import Event, Failure, FailureDetected, encode
+from fuseboard.events.types import Event, Failure, FailureDetected, encode
+from fuseboard.policy import spec as policy
+from fuseboard.policy import validation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from fuseboard.policy import Policy
+    from fuseboard.policy.spec import Policy
 
 NAMESPACE: Final = "shop"
 ID: Final = "000000000000"

@@ -20,23 +20,23 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import msgspec
 from msgspec import Struct
 
-from fuseboard import load
-from fuseboard.alerts import FIRING, Alert, annotation_of, began, failure_of, shown
 from fuseboard.errors import InvalidInput, TooLarge, WrongContentType
-from fuseboard.events import JSON, Event, FailureDetected, FailureResolved, decode_json
-from fuseboard.signals import folded
+from fuseboard.events.types import JSON, Event, FailureDetected, FailureResolved, decode_json
+from fuseboard.signals import load
+from fuseboard.signals.alerts import FIRING, Alert, annotation_of, began, failure_of, shown
+from fuseboard.signals.fold import folded
+from fuseboard.signals.targets import Table, involved
 from fuseboard.stores import Entry
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
-from fuseboard.targets import Table, involved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from fuseboard.events import Failure
-    from fuseboard.policy import Policy
+    from fuseboard.delivery.source import Notification, Outbox
+    from fuseboard.events.types import Failure
+    from fuseboard.policy.spec import Policy
     from fuseboard.settings import Settings
-    from fuseboard.source import Notification, Outbox
     from fuseboard.stores import Store
 
 VERSION: Final = "4"

@@ -18,32 +18,34 @@ import time
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
-from fuseboard import logs, metrics, phases, pods
-from fuseboard.cluster import Kubernetes, open_cluster
+from fuseboard import logs, metrics
+from fuseboard.cluster.client import Kubernetes, open_cluster
+from fuseboard.cluster.reflector import Heard, Pace, Watch
 from fuseboard.errors import FuseboardError, InvalidInput, RecordCorrupt, Unavailable
-from fuseboard.intake import EVENT, Batch, Followed, Intake
-from fuseboard.kubernetes_events import Ledger
-from fuseboard.owners import Resolver
-from fuseboard.probing import Prober
-from fuseboard.rounds import Rounds
+from fuseboard.signals.targets import DEPLOYMENT, POD, STATEFUL_SET
 from fuseboard.stores.checkpoints import open_checkpoints
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
-from fuseboard.targets import DEPLOYMENT, POD, STATEFUL_SET
-from fuseboard.watching import Heard, Pace, Watch
+from fuseboard.workloads import pods
+from fuseboard.workloads import rollout as phases
+from fuseboard.workloads.events import Ledger
+from fuseboard.workloads.intake import EVENT, Batch, Followed, Intake
+from fuseboard.workloads.owners import Resolver
+from fuseboard.workloads.probe import Prober
+from fuseboard.workloads.probe_rounds import Rounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from collections.abc import Set as AbstractSet
     from threading import Event as Flag
 
-    from fuseboard.cluster import Manifest
-    from fuseboard.kubernetes_events import Known
+    from fuseboard.cluster.client import Manifest
+    from fuseboard.delivery.sinks import Sink
+    from fuseboard.delivery.source import Outbox
     from fuseboard.settings import Settings
-    from fuseboard.sinks import Sink
-    from fuseboard.source import Outbox
     from fuseboard.stores import Store
     from fuseboard.stores.checkpoints import Checkpoints
+    from fuseboard.workloads.events import Known
 
 LOOK_EVERY_S: Final = 2.0
 """How often the table is looked at for namespaces that have come or gone."""

@@ -15,27 +15,29 @@ import time
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
-from fuseboard import logs, mirror, resources
-from fuseboard.cluster import Kubernetes, open_cluster
-from fuseboard.departures import Departures
+from fuseboard import logs
+from fuseboard.cluster.client import Kubernetes, open_cluster
+from fuseboard.cluster.reflector import Changed, Denied, Heard, Listed, Pace, Watch
+from fuseboard.crd import acceptance as mirror
+from fuseboard.crd import resource as resources
+from fuseboard.crd.acceptance import Mirror
+from fuseboard.crd.finalizer import Departures
+from fuseboard.crd.writer import StatusWriter
 from fuseboard.errors import ClusterUnavailable, FuseboardError, InvalidInput, NotFound, Refused, Unavailable
-from fuseboard.mirror import Mirror
-from fuseboard.status_writer import StatusWriter
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
-from fuseboard.texts import moment
-from fuseboard.watching import Changed, Denied, Heard, Listed, Pace, Watch
+from fuseboard.text import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from threading import Event as Flag
 
-    from fuseboard.cluster import Writable
-    from fuseboard.policy import Policy
-    from fuseboard.resources import Resource
+    from fuseboard.cluster.client import Writable
+    from fuseboard.crd.resource import Resource
+    from fuseboard.delivery.sinks import Sink
+    from fuseboard.delivery.source import Outbox
+    from fuseboard.policy.spec import Policy
     from fuseboard.settings import Settings
-    from fuseboard.sinks import Sink
-    from fuseboard.source import Outbox
     from fuseboard.stores import Store
 
 MANAGER: Final = "fuseboard-policy"

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs
 from fuseboard.errors import InvalidInput, Unavailable
-from fuseboard.events import Event, StepDue, TimerElapsed, digest
+from fuseboard.events.types import Event, StepDue, TimerElapsed, digest
 from fuseboard.stores import TIMER
 from fuseboard.stores.redis import open_store
 
 if TYPE_CHECKING:
     from threading import Event as Flag
 
+    from fuseboard.delivery.sinks import Sink
     from fuseboard.settings import Settings
-    from fuseboard.sinks import Sink
     from fuseboard.stores import Due, Store
 
 LOOK_EVERY_S: Final = 0.25

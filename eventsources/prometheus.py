@@ -15,9 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from fuseboard import load, logs, metrics
-from fuseboard.asking import OK, Asker
+from fuseboard import logs, metrics
 from fuseboard.errors import FuseboardError, InvalidInput, StoreUnavailable, Unavailable
+from fuseboard.signals import load
+from fuseboard.signals.http import OK, Asker
 from fuseboard.stores import Entry
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from threading import Event as Flag
 
-    from fuseboard.asking import Answer
-    from fuseboard.events import Event
-    from fuseboard.load import Slots
-    from fuseboard.policy import Policy
+    from fuseboard.delivery.sinks import Sink
+    from fuseboard.delivery.source import Outbox
+    from fuseboard.events.types import Event
+    from fuseboard.policy.spec import Policy
     from fuseboard.settings import Settings
-    from fuseboard.sinks import Sink
-    from fuseboard.source import Outbox
+    from fuseboard.signals.http import Answer
+    from fuseboard.signals.load import Slots
     from fuseboard.stores import Store
 
 LOOK_EVERY_S: Final = 0.5

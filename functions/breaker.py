@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from fuseboard.breaker import step
+from fuseboard.breaker.placement import Result, set_back
+from fuseboard.breaker.state import Dependency, verified
+from fuseboard.breaker.step import step
 from fuseboard.errors import FuseboardError, NotEnrolled, RecordCorrupt
-from fuseboard.events import BREAKER_EVENTS, SIGNALS, Event, Foreign, TimerElapsed
-from fuseboard.placement import Result, set_back
-from fuseboard.state import Dependency, verified
+from fuseboard.events.types import BREAKER_EVENTS, SIGNALS, Event, Foreign, TimerElapsed
 from fuseboard.stores import Change, Entry
 from fuseboard.stores.redis import open_store
 
 if TYPE_CHECKING:
-    from fuseboard.breaker import Transition
-    from fuseboard.events import EventTypes
+    from fuseboard.breaker.step import Transition
+    from fuseboard.events.types import EventTypes
     from fuseboard.settings import Settings
     from fuseboard.stores import Record, Store
 

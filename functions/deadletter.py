@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from fuseboard import logs
 from fuseboard.errors import StoreUnavailable
-from fuseboard.events import ANY, encode
+from fuseboard.events.types import ANY, encode
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fuseboard.events import Event, EventTypes
+    from fuseboard.events.types import Event, EventTypes
     from fuseboard.settings import Settings
 
 FILE: Final = "dead-letters.jsonl"

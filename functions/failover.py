@@ -14,22 +14,22 @@ from uuid import uuid4
 import msgspec
 from msgspec.structs import replace
 
-from fuseboard import placement as placements
-from fuseboard.attempt import Attempt, Begun, entry_of, name_of, result_of, told_again
-from fuseboard.cluster import open_cluster
+from fuseboard.breaker import placement as placements
+from fuseboard.breaker.placement import wanted
+from fuseboard.cluster.client import open_cluster
 from fuseboard.errors import Busy
-from fuseboard.events import BREAKER_EVENTS, FAILOVER_EVENTS, StepDue, types
-from fuseboard.placement import wanted
-from fuseboard.policy import RouteKind
-from fuseboard.routes.service import ServiceRoute
+from fuseboard.events.types import BREAKER_EVENTS, FAILOVER_EVENTS, StepDue, types
+from fuseboard.failover.attempt import Attempt, Begun, entry_of, name_of, result_of, told_again
+from fuseboard.failover.routes.service import ServiceRoute
+from fuseboard.policy.spec import RouteKind
 from fuseboard.stores import Change
 from fuseboard.stores.redis import open_store
 
 if TYPE_CHECKING:
-    from fuseboard.cluster import Cluster
-    from fuseboard.events import Event, EventTypes
-    from fuseboard.placement import Claim
-    from fuseboard.policy import Route
+    from fuseboard.breaker.placement import Claim
+    from fuseboard.cluster.client import Cluster
+    from fuseboard.events.types import Event, EventTypes
+    from fuseboard.policy.spec import Route
     from fuseboard.settings import Settings
     from fuseboard.stores import Record, Store
 

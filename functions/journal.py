@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, ClassVar
 import msgspec
 
 from fuseboard import logs
-from fuseboard.events import ANY, Foreign
+from fuseboard.events.types import ANY, Foreign
 
 if TYPE_CHECKING:
-    from fuseboard.events import Event, EventTypes
+    from fuseboard.events.types import Event, EventTypes
     from fuseboard.settings import Settings
 
 

@@ -10,19 +10,20 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from fuseboard import logs, statuses
-from fuseboard.cluster import open_cluster
+from fuseboard import logs
+from fuseboard.cluster.client import open_cluster
+from fuseboard.crd import conditions as statuses
+from fuseboard.crd.writer import StatusWriter
 from fuseboard.errors import Conflict, NotFound, Refused
-from fuseboard.events import BREAKER_EVENTS, FAILOVER_EVENTS, BreakerMoved
-from fuseboard.status_writer import StatusWriter
+from fuseboard.events.types import BREAKER_EVENTS, FAILOVER_EVENTS, BreakerMoved
 from fuseboard.stores.redis import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fuseboard.cluster import Cluster, Writable
-    from fuseboard.events import Event, EventTypes
-    from fuseboard.policy import Policy
+    from fuseboard.cluster.client import Cluster, Writable
+    from fuseboard.events.types import Event, EventTypes
+    from fuseboard.policy.spec import Policy
     from fuseboard.settings import Settings
     from fuseboard.stores import Store
 

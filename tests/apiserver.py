@@ -23,15 +23,15 @@ from kmock import (
     headers,
 )
 
-from fuseboard.cluster import Kubernetes, _client
-from fuseboard.rehearsal import merged
+from fuseboard.cluster.client import Kubernetes, _client
+from fuseboard.cluster.rehearsal import merged
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
     from threading import Event
 
-    from fuseboard.cluster import Manifest
+    from fuseboard.cluster.client import Manifest
 
     Fault = Callable[["ApiServer", Request], Awaitable[Manifest | None]]
     """What happens to one request instead of its answer; None goes on to the answer."""

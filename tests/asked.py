@@ -12,7 +12,7 @@ from fuseboard.errors import StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from fuseboard.events import Event
+    from fuseboard.events.types import Event
     from fuseboard.stores import Entry
 
     Answering = Callable[["Request"], None]

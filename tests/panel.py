@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from fuseboard.breaker import Transition, next_due, step
-from fuseboard.events import (
+from fuseboard.breaker.placement import Placement, Result, wanted
+from fuseboard.breaker.state import Breaker, Dependency, State
+from fuseboard.breaker.step import Transition, next_due, step
+from fuseboard.events.types import (
     Action,
     CapacityChanged,
     Data,
@@ -21,12 +23,10 @@ from fuseboard.events import (
     Role,
     TimerElapsed,
 )
-from fuseboard.placement import Placement, Result, wanted
-from fuseboard.state import Breaker, Dependency, State
-from fuseboard.validation import parse
+from fuseboard.policy.validation import parse
 
 if TYPE_CHECKING:
-    from fuseboard.policy import Policy
+    from fuseboard.policy.spec import Policy
 
 START: Final = 1_700_000_000_000
 MINUTE: Final = 60

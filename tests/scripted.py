@@ -13,7 +13,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from fuseboard.cluster import Kubernetes, _client
+from fuseboard.cluster.client import Kubernetes, _client
 from tests.apiserver import kubeconfig
 
 if TYPE_CHECKING:

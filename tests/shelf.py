@@ -5,13 +5,13 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from fuseboard.cluster.rehearsal import merged
 from fuseboard.errors import Conflict, NotFound
-from fuseboard.rehearsal import merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fuseboard.cluster import Manifest
+    from fuseboard.cluster.client import Manifest
 
 STAMP = "2026-01-01T00:00:00Z"
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
-from fuseboard.events import (
+from fuseboard.events.types import (
     Action,
     CapacityChanged,
     Failure,
@@ -18,11 +18,11 @@ from fuseboard.events import (
     Role,
     TimerElapsed,
 )
-from fuseboard.validation import parse
+from fuseboard.policy.validation import parse
 
 if TYPE_CHECKING:
-    from fuseboard.events import Data
-    from fuseboard.policy import Policy
+    from fuseboard.events.types import Data
+    from fuseboard.policy.spec import Policy
 
 NAMES: Final = "abc"
 SEVERITIES: Final = ("", "info", "warning", "critical")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fuseboard.asking import Answer, Asker
 from fuseboard.errors import CannotStart, Unavailable
+from fuseboard.signals.http import Answer, Asker
 from tests.asked import answering
 from tests.ports import free_port
 

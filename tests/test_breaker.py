@@ -8,11 +8,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from fuseboard.breaker import adopt
-from fuseboard.events import BreakerMoved, Event, FailureDetected, Foreign
-from fuseboard.evidence import LAG_MS, Verdict
-from fuseboard.placement import Placement
-from fuseboard.state import Breaker, State, verified
+from fuseboard.breaker.evidence import LAG_MS, Verdict
+from fuseboard.breaker.placement import Placement
+from fuseboard.breaker.state import Breaker, State, verified
+from fuseboard.breaker.step import adopt
+from fuseboard.events.types import BreakerMoved, Event, FailureDetected, Foreign
 
 from .panel import HOUR, MINUTE, START, Panel, alert, limited, on_trial, opened, policy
 

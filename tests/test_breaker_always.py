@@ -9,8 +9,10 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fuseboard.breaker import Transition, next_due
-from fuseboard.events import (
+from fuseboard.breaker.evidence import Verdict
+from fuseboard.breaker.state import Breaker, State
+from fuseboard.breaker.step import Transition, next_due
+from fuseboard.events.types import (
     BREAKER_EVENTS,
     Action,
     CapacityChanged,
@@ -25,15 +27,13 @@ from fuseboard.events import (
     Role,
     TimerElapsed,
 )
-from fuseboard.evidence import Verdict
-from fuseboard.state import Breaker, State
 
 from .panel import START, Panel, policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fuseboard.policy import Policy
+    from fuseboard.policy.spec import Policy
 
 ASKED: Final = {(before, State.OPEN) for before in State} | {(before, State.CLOSED) for before in State}
 """Edges that an operator can ask for."""

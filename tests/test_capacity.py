@@ -9,19 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuseboard import phases, pods
-from fuseboard.capacity import TOLD_AGAIN_MS, Capacity
 from fuseboard.errors import ClusterUnavailable
-from fuseboard.events import CapacityChanged, Phase, Role
-from fuseboard.owners import Resolver
-from fuseboard.validation import parse
+from fuseboard.events.types import CapacityChanged, Phase, Role
+from fuseboard.policy.validation import parse
+from fuseboard.workloads import pods
+from fuseboard.workloads import rollout as phases
+from fuseboard.workloads.owners import Resolver
+from fuseboard.workloads.readiness import TOLD_AGAIN_MS, Capacity
 from tests.objects import MADE, condition, container, deployment, end, pod, starting, stateful_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fuseboard.events import Event, Failure
-    from fuseboard.policy import Policy
+    from fuseboard.events.types import Event, Failure
+    from fuseboard.policy.spec import Policy
     from tests.objects import Manifest
 
 LATER = MADE + 3_600_000

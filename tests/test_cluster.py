@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuseboard.cluster import Kubernetes, open_cluster
+from fuseboard.cluster.client import Kubernetes, open_cluster
+from fuseboard.cluster.rehearsal import Rehearsal, merged
 from fuseboard.errors import CannotStart, ClusterUnavailable, Conflict, NotFound, Refused
-from fuseboard.rehearsal import Rehearsal, merged
 from fuseboard.settings import IN_CLUSTER, Settings
 from tests.apiserver import PODS, SERVICE, ApiServer, answers, connect, is_slow, kubeconfig
 
@@ -175,7 +175,7 @@ class TestOpen:
     def test_a_rehearsal_never_loads_the_client(self) -> None:
         """It takes 0.2 s and 40 MB that only who acts on a cluster should pay."""
         program = (
-            "import sys; from fuseboard.cluster import open_cluster; from fuseboard.settings import Settings; "
+            "import sys; from fuseboard.cluster.client import open_cluster; from fuseboard.settings import Settings; "
             "open_cluster(Settings()); print('kubernetes' in sys.modules)"
         )
         command = [sys.executable, "-c", program]
@@ -186,7 +186,7 @@ class TestOpen:
         """Even who acts does not load the hundreds of classes of the typed API."""
         file = kubeconfig(tmp_path, server.url)
         program = (
-            "import sys; from fuseboard.cluster import open_cluster; from fuseboard.settings import Settings; "
+            "import sys; from fuseboard.cluster.client import open_cluster; from fuseboard.settings import Settings; "
             f"open_cluster(Settings(kubeconfig={str(file)!r})).get({PATH!r}, {{}}); "
             "typed = ('kubernetes.client.api.', 'kubernetes.client.models.'); "
             "print(sum(name.startswith(typed) for name in sys.modules))"

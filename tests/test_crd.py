@@ -10,10 +10,10 @@ import pytest
 import re2
 import yaml
 
-from fuseboard import crd
-from fuseboard.policy import Spec
-from fuseboard.status import Status
-from fuseboard.validation import parse
+from fuseboard.crd import definition as crd
+from fuseboard.crd.status import Status
+from fuseboard.policy.spec import Spec
+from fuseboard.policy.validation import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

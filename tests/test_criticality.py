@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fuseboard.criticality import MAX_PAST, Past, class_of, judge, remember, table
-from fuseboard.events import Failure
-from fuseboard.kubernetes_events import HARMLESS, NORMAL_FAILURES
-from fuseboard.policy import FailureClass, Policy
+from fuseboard.breaker.criticality import MAX_PAST, Past, class_of, judge, remember, table
+from fuseboard.events.types import Failure
+from fuseboard.policy.spec import FailureClass, Policy
+from fuseboard.workloads.events import HARMLESS, NORMAL_FAILURES
 
 from .panel import HOUR, START, Panel, policy
 

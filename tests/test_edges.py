@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from fuseboard.breaker import FLAPS, adopt
-from fuseboard.events import CapacityChanged, Failure, FailureDetected, Phase, Role
-from fuseboard.placement import Placement, Result, Shares
-from fuseboard.state import State
+from fuseboard.breaker.placement import Placement, Result, Shares
+from fuseboard.breaker.state import State
+from fuseboard.breaker.step import FLAPS, adopt
+from fuseboard.events.types import CapacityChanged, Failure, FailureDetected, Phase, Role
 
 from .panel import MINUTE, Panel, limited, on_trial, opened, policy
 

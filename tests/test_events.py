@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuseboard.errors import InvalidInput, WrongContentType
-from fuseboard.events import (
+from fuseboard.events.types import (
     BREAKER_EVENTS,
     FAILOVER_EVENTS,
     JSON,
@@ -106,7 +106,7 @@ def test_a_digest_depends_on_where_its_parts_end() -> None:
 
 def test_the_schemas_are_those_of_the_types() -> None:
     """The files that the package ships say what the types say; ``make schemas`` writes them again."""
-    folder = files("fuseboard.schemas")
+    folder = files("fuseboard.events.schemas")
     shipped = {each.name: each.read_text(encoding="utf-8") for each in folder.iterdir() if each.name.endswith(".json")}
     assert shipped == schema_files()
 

@@ -6,9 +6,9 @@ from typing import Final
 
 import msgspec
 
-from fuseboard.events import Failure, FailureDetected, FailureResolved
-from fuseboard.evidence import LAG_MS, MAX_OCCURRENCES, Verdict
-from fuseboard.state import State
+from fuseboard.breaker.evidence import LAG_MS, MAX_OCCURRENCES, Verdict
+from fuseboard.breaker.state import State
+from fuseboard.events.types import Failure, FailureDetected, FailureResolved
 
 from .panel import HOUR, MINUTE, Panel, opened, policy
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec.structs import replace
 
-from fuseboard.events import Failure, FailureDetected
-from fuseboard.evidence import LAG_MS, MAX_OCCURRENCES, Occurrence, Verdict, Weighed
-from fuseboard.state import Breaker, State
+from fuseboard.breaker.evidence import LAG_MS, MAX_OCCURRENCES, Occurrence, Verdict, Weighed
+from fuseboard.breaker.state import Breaker, State
+from fuseboard.events.types import Failure, FailureDetected
 
 from .panel import HOUR, START, Panel, policy
 

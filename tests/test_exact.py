@@ -9,15 +9,21 @@ import pytest
 from msgspec.structs import replace
 
 from functions import failover
-from fuseboard import attempt, breaker, criticality, edges, evidence, placement, policy, state, stores
-from fuseboard.breaker import Transition, step
-from fuseboard.criticality import Past
-from fuseboard.edges import CLOCK_STEP_MS
-from fuseboard.events import Action, Event, Failure, Phase, Role, TimerElapsed
-from fuseboard.evidence import Condition, Occurrence, Resolved, Verdict, Weighed
-from fuseboard.placement import Fence, Placement, Result, Shares
-from fuseboard.state import Breaker, Capacity, Dependency, Load, Override, Remembered, State
-from fuseboard.stores import Record, pacing, scripts
+from fuseboard import stores
+from fuseboard.breaker import criticality, evidence, placement, state
+from fuseboard.breaker import step as breaker
+from fuseboard.breaker import transitions as edges
+from fuseboard.breaker.criticality import Past
+from fuseboard.breaker.evidence import Condition, Occurrence, Resolved, Verdict, Weighed
+from fuseboard.breaker.placement import Fence, Placement, Result, Shares
+from fuseboard.breaker.state import Breaker, Capacity, Dependency, Load, Override, Remembered, State
+from fuseboard.breaker.step import Transition, step
+from fuseboard.breaker.transitions import CLOCK_STEP_MS
+from fuseboard.events.types import Action, Event, Failure, Phase, Role, TimerElapsed
+from fuseboard.failover import attempt
+from fuseboard.policy import spec as policy
+from fuseboard.stores import Record, scripts
+from fuseboard.stores import records as pacing
 
 from .panel import START, Panel, on_trial
 from .panel import policy as policy_of

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from fuseboard.alerts import condition_of
-from fuseboard.evidence import Condition
-from fuseboard.held import Answer, Held, Known, Pace, Status, Told
-from fuseboard.state import Breaker, State
+from fuseboard.breaker.evidence import Condition
+from fuseboard.breaker.state import Breaker, State
+from fuseboard.policy.validation import parse
+from fuseboard.signals.alerts import condition_of
+from fuseboard.signals.known_alerts import Answer, Held, Known, Pace, Status, Told
 from fuseboard.stores import Record
-from fuseboard.validation import parse
 
 if TYPE_CHECKING:
-    from fuseboard.policy import Policy
+    from fuseboard.policy.spec import Policy
 
 NOW: Final = 1_790_000_000_000
 BEGAN: Final = datetime.fromtimestamp(NOW / 1000, UTC) - timedelta(minutes=10)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fuseboard.errors import InvalidInput
-from fuseboard.kubernetes_events import MAX_DELTA, Known, Ledger, Report, out_of_reach, read
-from fuseboard.targets import Involved
+from fuseboard.signals.targets import Involved
+from fuseboard.workloads.events import MAX_DELTA, Known, Ledger, Report, out_of_reach, read
 from tests.panel import policy
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuseboard.errors import InvalidPolicy
-from fuseboard.lint import Severity, check
-from fuseboard.validation import parse
+from fuseboard.policy.lint import Severity, check
+from fuseboard.policy.validation import parse
 from tests.from_schema import like
 from tests.test_crd import SCHEMA
 from tests.test_policy import document
 
 if TYPE_CHECKING:
-    from fuseboard.lint import Finding, Report
+    from fuseboard.policy.lint import Finding, Report
 
 
 def row(name: str = "login", **parts: Any) -> dict[str, Any]:  # noqa: ANN401  - parts of a document

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuseboard.errors import InvalidInput
-from fuseboard.events import LoadChanged, type_of
-from fuseboard.load import FIRST_WITHIN_MS, TOLD_ANYWAY, Slots, changed, is_news, number, reading, slots_of
-from fuseboard.validation import parse
+from fuseboard.events.types import LoadChanged, type_of
+from fuseboard.policy.validation import parse
+from fuseboard.signals.load import FIRST_WITHIN_MS, TOLD_ANYWAY, Slots, changed, is_news, number, reading, slots_of
 
 if TYPE_CHECKING:
-    from fuseboard.policy import Policy
+    from fuseboard.policy.spec import Policy
 
 NOW: Final = 1_790_000_000_000
 

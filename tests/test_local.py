@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fuseboard.delivery.function import Answer
+from fuseboard.delivery.local_broker import LocalBroker, Trigger, manifests, read_triggers
 from fuseboard.errors import CannotStart, FuseboardError, InvalidInput, SinkUnavailable
-from fuseboard.events import Event, Failure, FailureDetected, StepDue, TimerElapsed, decode, encode
-from fuseboard.function import Answer
-from fuseboard.local import LocalBroker, Trigger, manifests, read_triggers
+from fuseboard.events.types import Event, Failure, FailureDetected, StepDue, TimerElapsed, decode, encode
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuseboard import matchers
+from fuseboard.policy import matchers
 
 LABELS = {"severity": "warning", "pod": "login-7", "text": 'a"b\\c\nd'}
 

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuseboard.mirror import ACCEPTED, CIRCULAR, INVALID, TAKEN, Mirror, told
-from fuseboard.resources import read
-from fuseboard.validation import check_table, claims
+from fuseboard.crd.acceptance import ACCEPTED, CIRCULAR, INVALID, TAKEN, Mirror, told
+from fuseboard.crd.resource import read
+from fuseboard.policy.validation import check_table, claims
 from tests.test_resources import resource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fuseboard.policy import Policy
-    from fuseboard.resources import Resource
+    from fuseboard.crd.resource import Resource
+    from fuseboard.policy.spec import Policy
 
 Step = tuple[str, int, str, tuple[str, ...]]
 

@@ -6,12 +6,12 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from fuseboard.breaker import next_due
-from fuseboard.edges import CLOCK_STEP_MS, on_trial_since
-from fuseboard.events import Action, Phase
-from fuseboard.evidence import LAG_MS
-from fuseboard.placement import Placement, Result, Shares
-from fuseboard.state import Breaker, Override, State
+from fuseboard.breaker.evidence import LAG_MS
+from fuseboard.breaker.placement import Placement, Result, Shares
+from fuseboard.breaker.state import Breaker, Override, State
+from fuseboard.breaker.step import next_due
+from fuseboard.breaker.transitions import CLOCK_STEP_MS, on_trial_since
+from fuseboard.events.types import Action, Phase
 
 from .panel import START, Panel, limited, on_trial, opened, policy
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fuseboard.events import Action
-from fuseboard.evidence import Verdict
-from fuseboard.placement import Placement, Result, Shares, owed
-from fuseboard.policy import Mode
-from fuseboard.state import Dependency, State
+from fuseboard.breaker.evidence import Verdict
+from fuseboard.breaker.placement import Placement, Result, Shares, owed
+from fuseboard.breaker.state import Dependency, State
+from fuseboard.events.types import Action
+from fuseboard.policy.spec import Mode
 
 from .panel import HOUR, START, Panel, limited, on_trial, opened, policy
 

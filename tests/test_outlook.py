@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fuseboard.breaker import next_due
-from fuseboard.edges import edge
-from fuseboard.events import Action, CapacityChanged, FailureDetected, LoadChanged, OperatorRequested, Role
-from fuseboard.outlook import Outlook, outlook
-from fuseboard.policy import Mode
-from fuseboard.state import State
+from fuseboard.breaker.outlook import Outlook, outlook
+from fuseboard.breaker.state import State
+from fuseboard.breaker.step import next_due
+from fuseboard.breaker.transitions import edge
+from fuseboard.events.types import Action, CapacityChanged, FailureDetected, LoadChanged, OperatorRequested, Role
+from fuseboard.policy.spec import Mode
 
 from .panel import HOUR, MINUTE, START, Panel, alert, limited, on_trial, opened, policy
 from .test_breaker_always import Moment, delays, told, waits
@@ -22,7 +22,7 @@ from .test_breaker_always import Moment, delays, told, waits
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fuseboard.policy import Policy
+    from fuseboard.policy.spec import Policy
 
 signals = st.one_of(
     st.builds(FailureDetected, failures=told),

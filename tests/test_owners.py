@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fuseboard.errors import ClusterUnavailable, Refused
-from fuseboard.owners import NOBODY, Resolver
-from fuseboard.targets import Involved
+from fuseboard.signals.targets import Involved
+from fuseboard.workloads.owners import NOBODY, Resolver
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fuseboard import pods
 from fuseboard.errors import InvalidInput
-from fuseboard.events import Phase
-from fuseboard.phases import LONGEST_MS, View, phase, read
+from fuseboard.events.types import Phase
+from fuseboard.workloads import pods
+from fuseboard.workloads.rollout import LONGEST_MS, View, phase, read
 from tests.objects import MADE, condition, container, deployment, pod, starting, stateful_set
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fuseboard import placement as placements
-from fuseboard.placement import (
+from fuseboard.breaker import placement as placements
+from fuseboard.breaker.placement import (
     PAID,
     Claim,
     Fence,
@@ -32,11 +32,11 @@ from fuseboard.placement import (
     wanted,
     without_cluster,
 )
-from fuseboard.state import Breaker, State
-from fuseboard.validation import parse
+from fuseboard.breaker.state import Breaker, State
+from fuseboard.policy.validation import parse
 
 if TYPE_CHECKING:
-    from fuseboard.policy import Policy
+    from fuseboard.policy.spec import Policy
 
 NOW = 1_750_000_000_000
 COOL_DOWN_MS = 100_000

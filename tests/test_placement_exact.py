@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 from msgspec.structs import replace
 
-from fuseboard.placement import (
+from fuseboard.breaker.placement import (
     Claim,
     Fence,
     Move,
@@ -32,8 +32,8 @@ from fuseboard.placement import (
     wanted,
     without_cluster,
 )
-from fuseboard.policy import Policy, Route
-from fuseboard.state import Breaker, State
+from fuseboard.breaker.state import Breaker, State
+from fuseboard.policy.spec import Policy, Route
 
 from .panel import policy
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fuseboard.errors import InvalidInput
-from fuseboard.pods import after, deaths, read
+from fuseboard.workloads.pods import after, deaths, read
 from tests.objects import MADE, container, end, pod, starting
 
 if TYPE_CHECKING:
-    from fuseboard.events import Failure
+    from fuseboard.events.types import Failure
     from tests.objects import Manifest
 
 RUNS = pod(containers=(container(),))

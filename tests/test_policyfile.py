@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fuseboard.errors import InvalidPolicy
-from fuseboard.policyfile import documents, load
+from fuseboard.policy.files import documents, load
 
 if TYPE_CHECKING:
     from pathlib import Path

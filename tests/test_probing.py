@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fuseboard import pods
-from fuseboard.policy import Probe
-from fuseboard.probing import PASSES, Prober, ask, forbidden
+from fuseboard.policy.spec import Probe
+from fuseboard.workloads import pods
+from fuseboard.workloads.probe import PASSES, Prober, ask, forbidden
 from tests.objects import pod
 from tests.ports import free_port
 from tests.scripted import until

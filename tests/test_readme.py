@@ -11,8 +11,8 @@ import pytest
 import yaml
 from msgspec import Struct, structs
 
-from fuseboard.policy import Criticality, Recover, Signals, Spec, Trip, Workload
-from fuseboard.policyfile import load
+from fuseboard.policy.files import load
+from fuseboard.policy.spec import Criticality, Recover, Signals, Spec, Trip, Workload
 from tests.cli.running import FUSEBOARD, Up
 
 ROOT = Path(__file__).parent.parent

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fuseboard.events import Action
-from fuseboard.policy import Mode
-from fuseboard.state import State
+from fuseboard.breaker.state import State
+from fuseboard.events.types import Action
+from fuseboard.policy.spec import Mode
 
 from .panel import MINUTE, Panel, limited, on_trial, opened
 

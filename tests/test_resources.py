@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fuseboard.crd.resource import FINALIZER, MESSAGE_LENGTH, condition, held, path_of, read, said, stamp
 from fuseboard.errors import InvalidInput
-from fuseboard.resources import FINALIZER, MESSAGE_LENGTH, condition, held, path_of, read, said, stamp
-from fuseboard.texts import moment
+from fuseboard.text import moment
 
 SPEC = {"target": {"name": "login"}}
 

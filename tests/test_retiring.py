@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from fuseboard.events import Action, FailoverFailed, OperatorRequested
-from fuseboard.placement import Claim, Placement, Result, Shares
-from fuseboard.policy import Route
-from fuseboard.retiring import Parting, at_home, comeback, is_retired, left_moved, parting, retirement
-from fuseboard.state import Breaker, Override, State
+from fuseboard.breaker.placement import Claim, Placement, Result, Shares
+from fuseboard.breaker.state import Breaker, Override, State
+from fuseboard.crd.deletion import Parting, at_home, comeback, is_retired, left_moved, parting, retirement
+from fuseboard.events.types import Action, FailoverFailed, OperatorRequested
+from fuseboard.policy.spec import Route
 from tests.panel import Panel, policy
 
 NOW = 1_000_000

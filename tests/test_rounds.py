@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from fuseboard.capacity import Capacity
 from fuseboard.errors import Refused
-from fuseboard.owners import Resolver
-from fuseboard.probing import Prober
-from fuseboard.rounds import READS, Rounds
 from fuseboard.stores.memory import MemoryStore
+from fuseboard.workloads.owners import Resolver
+from fuseboard.workloads.probe import Prober
+from fuseboard.workloads.probe_rounds import READS, Rounds
+from fuseboard.workloads.readiness import Capacity
 from tests.eventsources.test_clock import opened
 from tests.test_capacity import policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fuseboard.policy import Policy
+    from fuseboard.policy.spec import Policy
     from fuseboard.stores import Record
 
 

@@ -10,12 +10,12 @@ import pytest
 
 import eventsources
 import functions
-from fuseboard.cli.up import names
-from fuseboard.events import ANY, KINDS, Event, Foreign
-from fuseboard.local import manifests, read_triggers
+from fuseboard.cli.commands.up import names
+from fuseboard.delivery.local_broker import manifests, read_triggers
+from fuseboard.events.types import ANY, KINDS, Event, Foreign
 
 if TYPE_CHECKING:
-    from fuseboard.function import Function
+    from fuseboard.delivery.function import Function
 
 FUNCTIONS = names(functions)
 

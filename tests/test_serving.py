@@ -21,7 +21,7 @@ from fuseboard.errors import (
     RecordCorrupt,
     StoreUnavailable,
 )
-from fuseboard.events import (
+from fuseboard.events.types import (
     ANY,
     BREAKER_EVENTS,
     KINDS,
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
     from werkzeug.test import TestResponse
 
-    from fuseboard.events import EventTypes
-    from fuseboard.source import Notification
+    from fuseboard.delivery.source import Notification
+    from fuseboard.events.types import EventTypes
 
 DETECTED = Event(
     id="1",

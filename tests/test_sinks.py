@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fuseboard.delivery.sinks import HttpSink
 from fuseboard.errors import InvalidInput, SinkUnavailable
-from fuseboard.events import Event, StepDue, decode
-from fuseboard.sinks import HttpSink
+from fuseboard.events.types import Event, StepDue, decode
 from tests.ports import free_port
 
 if TYPE_CHECKING:

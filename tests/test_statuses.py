@@ -11,13 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fuseboard.events import Action, BreakerClosed, BreakerHalfOpened, BreakerLimited, BreakerMoved, BreakerOpened, Role
-from fuseboard.kubernetes_events import OWN, read
-from fuseboard.placement import PAID, Placement, Result, Shares
-from fuseboard.resources import MESSAGE_LENGTH
-from fuseboard.state import Breaker, Capacity, Override, State
-from fuseboard.status import Status
-from fuseboard.statuses import event_of, renews, status_of
+from fuseboard.breaker.placement import PAID, Placement, Result, Shares
+from fuseboard.breaker.state import Breaker, Capacity, Override, State
+from fuseboard.crd.conditions import event_of, renews, status_of
+from fuseboard.crd.resource import MESSAGE_LENGTH
+from fuseboard.crd.status import Status
+from fuseboard.events.types import (
+    Action,
+    BreakerClosed,
+    BreakerHalfOpened,
+    BreakerLimited,
+    BreakerMoved,
+    BreakerOpened,
+    Role,
+)
+from fuseboard.workloads.events import OWN, read
 from tests.panel import policy
 
 NOW = 1_700_000_000_000

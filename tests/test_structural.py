@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from fuseboard.structural import structural
+from fuseboard.crd.openapi import structural
 
 if TYPE_CHECKING:
-    from fuseboard.structural import Schema
+    from fuseboard.crd.openapi import Schema
 
 Length = Annotated[int, Meta(ge=1, description="In metres.")]
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuseboard.policy import Policy
-from fuseboard.targets import Table
-from fuseboard.validation import parse
+from fuseboard.policy.spec import Policy
+from fuseboard.policy.validation import parse
+from fuseboard.signals.targets import Table
 from tests.real.record import STORM, load
 
 SAFE = "bcdfghjklmnpqrstvwxz2456789"

@@ -7,10 +7,10 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
-from fuseboard.breaker import REMEMBER_MS, adopt
-from fuseboard.events import Action, Role
-from fuseboard.placement import Placement
-from fuseboard.state import Breaker, Capacity, Dependency, State
+from fuseboard.breaker.placement import Placement
+from fuseboard.breaker.state import Breaker, Capacity, Dependency, State
+from fuseboard.breaker.step import REMEMBER_MS, adopt
+from fuseboard.events.types import Action, Role
 
 from .panel import HOUR, START, Panel, limited, on_trial, opened, policy
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from fuseboard.board.view import told, views, whole_view
-from fuseboard.events import (
+from fuseboard.events.types import (
     Action,
     CapacityChanged,
     Failure,

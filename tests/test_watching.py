@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fuseboard.watching import Alive, Changed, Denied, Heard, Listed, Pace, Watch
+from fuseboard.cluster.reflector import Alive, Changed, Denied, Heard, Listed, Pace, Watch
 from tests.scripted import EVENTS, Answer, Scripted, change, error, listed, refusal, streamed, until
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from fuseboard.events import SIGNALS, Event
+from fuseboard.events.types import SIGNALS, Event
 from fuseboard.serving import function_app
 
 if TYPE_CHECKING:
-    from fuseboard.events import EventTypes
+    from fuseboard.events.types import EventTypes
 
 
 class Trivial:

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 
 from fuseboard.board.view import told, views, whole_view
 from fuseboard.errors import InvalidInput, NotEnrolled
-from fuseboard.events import encode_data
+from fuseboard.events.types import encode_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable

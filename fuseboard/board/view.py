@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from fuseboard.breaker.evidence import Condition
+from fuseboard.breaker.outlook import outlook
+from fuseboard.breaker.placement import owed, wanted
+from fuseboard.breaker.state import Dependency, State, verified
 from fuseboard.errors import NotEnrolled, RecordCorrupt
-from fuseboard.evidence import Condition
-from fuseboard.outlook import outlook
-from fuseboard.placement import owed, wanted
-from fuseboard.policy import millis
-from fuseboard.state import Dependency, State, verified
+from fuseboard.policy.spec import millis
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fuseboard.evidence import Occurrence
-    from fuseboard.outlook import Outlook
-    from fuseboard.policy import Policy
-    from fuseboard.state import Breaker
+    from fuseboard.breaker.evidence import Occurrence
+    from fuseboard.breaker.outlook import Outlook
+    from fuseboard.breaker.state import Breaker
+    from fuseboard.policy.spec import Policy
     from fuseboard.stores import Entry, Record, Store
 
 HOLD: Final = "Hold"

@@ -7,14 +7,14 @@ import sys
 import click
 
 from fuseboard import __version__
-from fuseboard.cli.check import check
-from fuseboard.cli.explain import explain
-from fuseboard.cli.operate import hold, release, reset, trip
-from fuseboard.cli.schema import schema
-from fuseboard.cli.send import send
-from fuseboard.cli.serve import serve
-from fuseboard.cli.status import status
-from fuseboard.cli.up import up
+from fuseboard.cli.commands.check import check
+from fuseboard.cli.commands.explain import explain
+from fuseboard.cli.commands.operate import hold, release, reset, trip
+from fuseboard.cli.commands.schema import schema
+from fuseboard.cli.commands.send import send
+from fuseboard.cli.commands.serve import serve
+from fuseboard.cli.commands.status import status
+from fuseboard.cli.commands.up import up
 from fuseboard.errors import FuseboardError
 
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec import Struct
 
-from fuseboard import breaker as breakers
-from fuseboard import placement as placements
-from fuseboard.edges import CLOCK_STEP_MS
-from fuseboard.evidence import Weighed
-from fuseboard.placement import Placement
-from fuseboard.policy import Policy
-from fuseboard.state import Breaker
+from fuseboard.breaker import placement as placements
+from fuseboard.breaker import step as breakers
+from fuseboard.breaker.evidence import Weighed
+from fuseboard.breaker.placement import Placement
+from fuseboard.breaker.state import Breaker
+from fuseboard.breaker.transitions import CLOCK_STEP_MS
+from fuseboard.policy.spec import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from fuseboard import logs
 from fuseboard.errors import RecordCorrupt
-from fuseboard.kubernetes_events import Known
 from fuseboard.stores.connection import connect, errors_translated
+from fuseboard.workloads.events import Known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from fuseboard.breaker.placement import Placement, Shares
+from fuseboard.breaker.state import Breaker
 from fuseboard.errors import NotEnrolled
-from fuseboard.placement import Placement, Shares
-from fuseboard.state import Breaker
 from fuseboard.stores import DEBT, JOURNAL_CAP, TIMER, Change, Due, Entry, Record
-from fuseboard.stores.pacing import next_attempt
+from fuseboard.stores.records import next_attempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from fuseboard.policy import Policy
+    from fuseboard.policy.spec import Policy
     from fuseboard.stores import Decide
 
 

@@ -14,7 +14,7 @@ import redis
 from msgspec.structs import replace
 
 from fuseboard.errors import CannotStart, InvalidInput, StoreUnavailable
-from fuseboard.events import KINDS, STRUCTURED, Event, decode, encode
+from fuseboard.events.types import KINDS, STRUCTURED, Event, decode, encode
 from fuseboard.stores import JOURNAL_CAP, Entry
 from fuseboard.stores.connection import GLOBAL_TAG, connect, errors_translated, refuse_forgetful
 

@@ -19,10 +19,10 @@ import msgspec
 import redis.exceptions
 from msgspec.structs import replace
 
+from fuseboard.breaker.placement import Placement
+from fuseboard.breaker.state import Breaker
 from fuseboard.errors import FuseboardError, NotEnrolled, RecordCorrupt, StoreUnavailable
-from fuseboard.placement import Placement
-from fuseboard.policy import Policy
-from fuseboard.state import Breaker
+from fuseboard.policy.spec import Policy
 from fuseboard.stores import DEBT, TIMER, Change, Due, Entry, Record
 from fuseboard.stores.connection import Line, StoreClock, connect, errors_translated, refuse_forgetful
 from fuseboard.stores.scripts import CHANGE, FIELDS, NAMESPACES, TAKE_DUE, due_keys, keys_of, next_version

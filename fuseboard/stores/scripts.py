@@ -9,7 +9,7 @@ from typing import Final
 
 from fuseboard.stores import DEBT, JOURNAL_CAP, TIMER
 from fuseboard.stores.connection import GLOBAL_TAG
-from fuseboard.stores.pacing import FIRST_AGAIN_MS, LAST_AGAIN_MS
+from fuseboard.stores.records import FIRST_AGAIN_MS, LAST_AGAIN_MS
 
 MAX_DRIFT_MS: Final = 250
 """A decision that was made for another moment than this far from now is made again."""

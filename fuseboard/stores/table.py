@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
+from fuseboard.breaker.placement import Placement, Shares
 from fuseboard.errors import RecordCorrupt
-from fuseboard.placement import Placement, Shares
-from fuseboard.policy import Policy
+from fuseboard.policy.spec import Policy
 from fuseboard.stores import Entry
 from fuseboard.stores.connection import errors_translated
 from fuseboard.stores.scripts import (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fuseboard.cli.chain import Evidence, parts, read
+from fuseboard.board.story import Evidence, parts, read
 from fuseboard.errors import RecordCorrupt
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from fuseboard import crd
+from fuseboard.crd import definition as crd
 from tests.cli.running import FUSEBOARD, POLICY
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 from functions.breaker import Breaker
 from fuseboard.cli import cli
-from fuseboard.events import Event, Failure, FailureDetected
-from fuseboard.policyfile import load
+from fuseboard.events.types import Event, Failure, FailureDetected
+from fuseboard.policy.files import load
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
 from tests.cli.running import FUSEBOARD, POLICY, Up, alert, notification, policy

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 import urllib3
 
-from fuseboard.events import KINDS, FailureDetected, TimerElapsed, decode, encode
-from fuseboard.policyfile import load
+from fuseboard.events.types import KINDS, FailureDetected, TimerElapsed, decode, encode
+from fuseboard.policy.files import load
 from fuseboard.stores.redis import open_store
 from tests.cli.running import FUSEBOARD, alert, notification
 from tests.ports import free_port
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from fuseboard.events import Event
+    from fuseboard.events.types import Event
     from tests.test_sinks import Ingress
 
 
@@ -80,7 +80,7 @@ def test_every_hop_in_a_process_of_its_own(redis_url: str, ingress: Ingress, tmp
     store = open_store(redis_url)
     store.apply(load(EXAMPLE / "breakers.yaml"))
     environment = {"FUSEBOARD_REDIS_URL": redis_url, "K_SINK": ingress.url, "FUSEBOARD_STATE_DIR": str(tmp_path)}
-    modules = ("eventsources.alertmanager", "fuseboard.relay", "functions.breaker", "functions.failover")
+    modules = ("eventsources.alertmanager", "fuseboard.delivery.relay", "functions.breaker", "functions.failover")
     with ExitStack() as stack:
         webhook, _, breaker, failover, clock, deadletter = (
             stack.enter_context(serving(module, **environment))

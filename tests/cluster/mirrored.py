@@ -12,16 +12,16 @@ from eventsources.clock import Clock
 from functions.breaker import Breaker
 from functions.failover import Failover
 from functions.status import Status
-from fuseboard import resources
-from fuseboard.cluster import Kubernetes, open_cluster
+from fuseboard.breaker.placement import Shares
+from fuseboard.cluster.client import Kubernetes, open_cluster
+from fuseboard.cluster.reflector import Pace
+from fuseboard.crd import resource as resources
+from fuseboard.delivery.relay import Relay
 from fuseboard.errors import FuseboardError, NotEnrolled, SinkUnavailable, StoreUnavailable
-from fuseboard.events import Action, Event, OperatorRequested
-from fuseboard.placement import Shares
-from fuseboard.relay import Relay
+from fuseboard.events.types import Action, Event, OperatorRequested
 from fuseboard.settings import Settings
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
-from fuseboard.watching import Pace
 from tests.cluster.api import RefusedError
 from tests.cluster.standing import SPACE, enrol, let_in, policy, wait_for
 from tests.cluster.test_manifests import kubectl
@@ -29,7 +29,7 @@ from tests.cluster.test_manifests import kubectl
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from fuseboard.function import Function
+    from fuseboard.delivery.function import Function
     from fuseboard.stores import Record
     from tests.cluster.cluster import Cluster
 

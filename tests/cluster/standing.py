@@ -31,7 +31,7 @@ SPACE = "fuseboard"
 FUNCTIONS = ("breaker", "failover", "journal", "status", "deadletter")
 SOURCES = (
     "eventsources.alertmanager", "eventsources.clock", "eventsources.apiserver", "eventsources.circuitbreakers",
-    "fuseboard.relay",
+    "fuseboard.delivery.relay",
 )  # fmt: skip
 ACCOUNTS = {"failover": "failover", "status": "status", "apiserver": "sources", "circuitbreakers": "sources"}
 MIRROR = "circuitbreakers"

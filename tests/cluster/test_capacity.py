@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eventsources.apiserver import ApiServer
-from fuseboard.cluster import Kubernetes, open_cluster
-from fuseboard.events import CapacityChanged, Failure, FailureDetected, Phase, Role
-from fuseboard.probing import Prober
+from fuseboard.cluster.client import Kubernetes, open_cluster
+from fuseboard.events.types import CapacityChanged, Failure, FailureDetected, Phase, Role
+from fuseboard.policy.validation import parse
 from fuseboard.settings import Settings
 from fuseboard.stores.checkpoints import MemoryCheckpoints
 from fuseboard.stores.memory import MemoryStore
-from fuseboard.validation import parse
+from fuseboard.workloads.probe import Prober
 from tests.cluster.access import SERVICE_ACCOUNT
 from tests.cluster.moving import NEVER, Moving
 from tests.cluster.test_events import SOON, kubelet_says
@@ -31,7 +31,7 @@ from tests.test_probing import HERE, listening
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from fuseboard.events import Event
+    from fuseboard.events.types import Event
     from fuseboard.stores import Entry
     from tests.cluster.cluster import Cluster
 

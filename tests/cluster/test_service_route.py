@@ -9,21 +9,21 @@ import pytest
 from msgspec.structs import replace
 
 from functions.failover import LEASE_MS, Failover
-from fuseboard.cluster import Kubernetes, open_cluster
+from fuseboard.breaker.placement import Result, Shares, debt_due
+from fuseboard.breaker.state import State
+from fuseboard.cluster.client import Kubernetes, open_cluster
 from fuseboard.errors import Busy
-from fuseboard.events import Event, FailoverCompleted, FailoverReverted, StepDue
-from fuseboard.placement import Result, Shares, debt_due
+from fuseboard.events.types import Event, FailoverCompleted, FailoverReverted, StepDue
+from fuseboard.policy.validation import parse
 from fuseboard.settings import Settings
-from fuseboard.state import State
 from fuseboard.stores import Change, Record
 from fuseboard.stores.memory import MemoryStore
-from fuseboard.validation import parse
 from tests.cluster.standing import SPACE, enrol, policy, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fuseboard.cluster import Manifest
+    from fuseboard.cluster.client import Manifest
     from tests.cluster.cluster import Cluster
 
 PRIMARY, STANDBY = {"app": "login", "role": "primary"}, {"app": "login", "role": "standby"}

@@ -25,10 +25,12 @@ from eventsources.alertmanager import (
     Translation,
     translate,
 )
-from fuseboard.alerts import REPLICA_LABELS
-from fuseboard.breaker import step
+from fuseboard.breaker.placement import Placement
+from fuseboard.breaker.state import Breaker, State
+from fuseboard.breaker.step import step
+from fuseboard.delivery.source import Notification
 from fuseboard.errors import FuseboardError, InvalidInput, StoreUnavailable, TooLarge, WrongContentType
-from fuseboard.events import (
+from fuseboard.events.types import (
     KINDS,
     Event,
     Failure,
@@ -39,14 +41,12 @@ from fuseboard.events import (
     encode,
     encode_data,
 )
-from fuseboard.placement import Placement
-from fuseboard.policy import Policy
-from fuseboard.source import Notification
-from fuseboard.state import Breaker, State
+from fuseboard.policy.spec import Policy
+from fuseboard.policy.validation import parse
+from fuseboard.signals.alerts import REPLICA_LABELS
+from fuseboard.signals.targets import Table
 from fuseboard.stores import Entry
 from fuseboard.stores.memory import MemoryStore
-from fuseboard.targets import Table
-from fuseboard.validation import parse
 from tests.real.record import load
 
 Payload = dict[str, Any]

@@ -1,6 +1,6 @@
 """Alertmanager is asked while there is something to ask for; answers that are none change nothing.
 
-What its answers mean is tested with ``fuseboard.held``, and with a real one in ``tests/real``.
+What its answers mean is tested with ``fuseboard.signals.known_alerts``, and with a real one in ``tests/real``.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from eventsources.alerts import Alerts
-from fuseboard.alerts import condition_of
-from fuseboard.asking import Asker
+from eventsources.alertmanager_poll import Alerts
+from fuseboard.breaker.evidence import Condition
+from fuseboard.breaker.state import Breaker, State
 from fuseboard.errors import Unavailable
-from fuseboard.events import FailureDetected
-from fuseboard.evidence import Condition
-from fuseboard.state import Breaker, State
+from fuseboard.events.types import FailureDetected
+from fuseboard.policy.validation import parse
+from fuseboard.signals.alerts import condition_of
+from fuseboard.signals.http import Asker
 from fuseboard.stores import Change, Record
 from fuseboard.stores.memory import MemoryStore
-from fuseboard.validation import parse
 from tests.asked import Kept, answering
 
 if TYPE_CHECKING:

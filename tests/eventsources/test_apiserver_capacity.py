@@ -11,14 +11,14 @@ import pytest
 
 from eventsources.apiserver import ApiServer
 from functions.breaker import Breaker
-from fuseboard.events import CapacityChanged, Event, Failure, FailureDetected, Phase, Role, TimerElapsed
-from fuseboard.policy import Policy, Workload
-from fuseboard.probing import Prober
-from fuseboard.state import Breaker as BreakerState
-from fuseboard.state import State
+from fuseboard.breaker.state import Breaker as BreakerState
+from fuseboard.breaker.state import State
+from fuseboard.events.types import CapacityChanged, Event, Failure, FailureDetected, Phase, Role, TimerElapsed
+from fuseboard.policy.spec import Policy, Workload
 from fuseboard.stores import Change
 from fuseboard.stores.checkpoints import MemoryCheckpoints
 from fuseboard.stores.memory import MemoryStore
+from fuseboard.workloads.probe import Prober
 from tests.eventsources.test_apiserver import SOON, Box, event
 from tests.eventsources.test_clock import opened
 from tests.objects import condition, container, deployment, end, pod, starting, stateful_set

@@ -12,18 +12,18 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from eventsources.circuitbreakers import MANAGER, CircuitBreakers, new
-from fuseboard.departures import ASK_AGAIN_S, GONE_AFTER_S
+from fuseboard.breaker.placement import Placement, Shares
+from fuseboard.breaker.state import Breaker, Override, State
+from fuseboard.cluster.reflector import Alive, Changed, Denied, Listed
+from fuseboard.crd.deletion import WHY
+from fuseboard.crd.finalizer import ASK_AGAIN_S, GONE_AFTER_S
+from fuseboard.crd.resource import FINALIZER, path_of
+from fuseboard.crd.writer import MANAGER as STATUS_MANAGER
 from fuseboard.errors import ClusterUnavailable, Refused, StoreUnavailable, Unavailable
-from fuseboard.events import Action, FailoverFailed, OperatorRequested
-from fuseboard.placement import Placement, Shares
-from fuseboard.resources import FINALIZER, path_of
-from fuseboard.retiring import WHY
+from fuseboard.events.types import Action, FailoverFailed, OperatorRequested
 from fuseboard.settings import Settings
-from fuseboard.state import Breaker, Override, State
-from fuseboard.status_writer import MANAGER as STATUS_MANAGER
 from fuseboard.stores import Change
 from fuseboard.stores.memory import MemoryStore
-from fuseboard.watching import Alive, Changed, Denied, Listed
 from tests.eventsources.test_apiserver import Box
 from tests.shelf import Shelf
 from tests.stores.test_contract import policy
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from fuseboard.policy import Policy
+    from fuseboard.policy.spec import Policy
 
 KEY = "shop/login"
 PATH = path_of(KEY)

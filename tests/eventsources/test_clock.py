@@ -8,10 +8,10 @@ from threading import Event as Flag
 from threading import Thread
 
 from eventsources.clock import Clock
+from fuseboard.breaker.state import Breaker, State
 from fuseboard.errors import SinkUnavailable
-from fuseboard.events import Event, StepDue, TimerElapsed
-from fuseboard.policy import Metadata, Policy, Spec, Workload
-from fuseboard.state import Breaker, State
+from fuseboard.events.types import Event, StepDue, TimerElapsed
+from fuseboard.policy.spec import Metadata, Policy, Spec, Workload
 from fuseboard.stores import Change, Record
 from fuseboard.stores.memory import MemoryStore
 

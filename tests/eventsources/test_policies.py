@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eventsources.policies import LOOK_EVERY_S, Policies, new
+from eventsources.policy_files import LOOK_EVERY_S, Policies, new
+from fuseboard.breaker.placement import Placement, Shares
+from fuseboard.breaker.state import Breaker, State
 from fuseboard.errors import CannotStart, StoreUnavailable
-from fuseboard.placement import Placement, Shares
 from fuseboard.settings import Settings
-from fuseboard.state import Breaker, State
 from fuseboard.stores import Change, Record
 from fuseboard.stores.memory import MemoryStore
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from fuseboard.policy import Policy
+    from fuseboard.policy.spec import Policy
 
 
 class Store(MemoryStore):

@@ -13,11 +13,11 @@ from urllib.parse import parse_qs
 import pytest
 
 from eventsources.prometheus import LANES, Prometheus
-from fuseboard.asking import Asker
 from fuseboard.errors import Unavailable
-from fuseboard.events import LoadChanged
+from fuseboard.events.types import LoadChanged
+from fuseboard.policy.validation import parse
+from fuseboard.signals.http import Asker
 from fuseboard.stores.memory import MemoryStore
-from fuseboard.validation import parse
 from tests.asked import Kept, answering
 from tests.ports import free_port
 from tests.real import prometheus as real
@@ -25,7 +25,7 @@ from tests.real import prometheus as real
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from fuseboard.policy import Policy
+    from fuseboard.policy.spec import Policy
     from tests.asked import Request
 
 

@@ -11,8 +11,10 @@ import pytest
 
 from functions import breaker
 from functions.breaker import Breaker
+from fuseboard.breaker.placement import Claim, Placement, Result, awaited, busy
+from fuseboard.breaker.state import State
 from fuseboard.errors import CannotStart, NotEnrolled
-from fuseboard.events import (
+from fuseboard.events.types import (
     BREAKER_EVENTS,
     SIGNALS,
     Action,
@@ -28,15 +30,13 @@ from fuseboard.events import (
     decode,
     encode,
 )
-from fuseboard.placement import Claim, Placement, Result, awaited, busy
+from fuseboard.policy.validation import parse
 from fuseboard.settings import Settings
-from fuseboard.state import State
 from fuseboard.stores import Change
 from fuseboard.stores.memory import MemoryStore
-from fuseboard.validation import parse
 
 if TYPE_CHECKING:
-    from fuseboard.policy import Policy
+    from fuseboard.policy.spec import Policy
     from fuseboard.stores import Entry, Record
 
 START = 1_700_000_000_000

@@ -10,7 +10,7 @@ import pytest
 
 from functions.deadletter import FILE, DeadLetter, new
 from fuseboard.errors import CannotStart, StoreUnavailable
-from fuseboard.events import STRUCTURED, Event, Failure, FailureDetected, decode
+from fuseboard.events.types import STRUCTURED, Event, Failure, FailureDetected, decode
 from fuseboard.serving import create_app
 from fuseboard.settings import Settings
 

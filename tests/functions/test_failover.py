@@ -12,8 +12,11 @@ from msgspec.structs import replace
 
 from functions import failover
 from functions.failover import LEASE_MS, Failover
+from fuseboard.breaker.placement import Claim, Placement, Result, Shares, debt_due
+from fuseboard.breaker.state import Breaker, State, verified
+from fuseboard.cluster.rehearsal import Rehearsal
 from fuseboard.errors import Busy, CannotStart, ClusterUnavailable, NotEnrolled, Unavailable
-from fuseboard.events import (
+from fuseboard.events.types import (
     BreakerOpened,
     FailoverCompleted,
     FailoverDone,
@@ -22,14 +25,11 @@ from fuseboard.events import (
     FailoverReverted,
     StepDue,
 )
-from fuseboard.events import Event as CloudEvent
-from fuseboard.placement import Claim, Placement, Result, Shares, debt_due
-from fuseboard.rehearsal import Rehearsal
+from fuseboard.events.types import Event as CloudEvent
+from fuseboard.policy.validation import parse
 from fuseboard.settings import Settings
-from fuseboard.state import Breaker, State, verified
 from fuseboard.stores import Change
 from fuseboard.stores.memory import MemoryStore
-from fuseboard.validation import parse
 from tests.apiserver import (
     SERVICE,
     ApiServer,
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 
     from kmock import Request
 
-    from fuseboard.cluster import Cluster, Kubernetes, Manifest
-    from fuseboard.policy import Policy
+    from fuseboard.cluster.client import Cluster, Kubernetes, Manifest
+    from fuseboard.policy.spec import Policy
     from fuseboard.stores import Record, Store
     from tests.apiserver import Fault
 

@@ -13,18 +13,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from functions.failover import LEASE_MS, Failover
+from fuseboard.breaker.placement import Placement, Shares, debt_due, wanted
+from fuseboard.breaker.state import State
+from fuseboard.cluster.rehearsal import Rehearsal
 from fuseboard.errors import FuseboardError
-from fuseboard.placement import Placement, Shares, debt_due, wanted
-from fuseboard.rehearsal import Rehearsal
-from fuseboard.state import State
 from fuseboard.stores import Change
 from tests.functions.test_failover import KEY, Killed, World, fence_of, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fuseboard.cluster import Manifest
-    from fuseboard.state import Breaker
+    from fuseboard.breaker.state import Breaker
+    from fuseboard.cluster.client import Manifest
     from fuseboard.stores import Record
 
 STATES = [State.OPEN, State.LIMITED, State.HALF_OPEN, State.CLOSED]

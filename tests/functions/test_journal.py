@@ -9,7 +9,7 @@ import pytest
 
 from functions.journal import Journal
 from fuseboard import logs
-from fuseboard.events import Event, Failure, FailureDetected, Foreign, encode
+from fuseboard.events.types import Event, Failure, FailureDetected, Foreign, encode
 from fuseboard.serving import create_app
 from fuseboard.settings import Settings
 

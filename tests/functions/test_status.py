@@ -10,13 +10,13 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from functions.status import Status
+from fuseboard.breaker.placement import Placement, Shares
+from fuseboard.breaker.state import State
+from fuseboard.cluster.rehearsal import Rehearsal
+from fuseboard.crd.resource import FINALIZER, path_of
+from fuseboard.crd.writer import MAX_CONFLICTS
 from fuseboard.errors import ClusterUnavailable, NotEnrolled, Refused
-from fuseboard.events import BreakerOpened, Event, FailoverCompleted, type_of
-from fuseboard.placement import Placement, Shares
-from fuseboard.rehearsal import Rehearsal
-from fuseboard.resources import FINALIZER, path_of
-from fuseboard.state import State
-from fuseboard.status_writer import MAX_CONFLICTS
+from fuseboard.events.types import BreakerOpened, Event, FailoverCompleted, type_of
 from fuseboard.stores import Change, Record
 from fuseboard.stores.memory import MemoryStore
 from tests.panel import policy

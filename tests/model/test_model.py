@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from functions import failover
-from fuseboard.attempt import Attempt
-from fuseboard.placement import Fence, Result, wanted
+from fuseboard.breaker.placement import Fence, Result, wanted
+from fuseboard.failover.attempt import Attempt
 
 from .explore import Exploration, Limits
 from .world import NOW, Wiring
@@ -17,7 +17,7 @@ from .world import NOW, Wiring
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fuseboard.events import Event
+    from fuseboard.events.types import Event
     from fuseboard.stores import Change, Decide, Record
 
 FAST: Final = [(2, Limits(0, 0, 0)), (1, Limits(1, 0, 1)), (1, Limits(0, 1, 0)), (1, Limits(1, 1, 0))]

@@ -16,21 +16,21 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from functions import failover
-from fuseboard import breaker as breakers
-from fuseboard import placement as placements
-from fuseboard.attempt import Attempt, Begun, Sent
+from fuseboard.breaker import placement as placements
+from fuseboard.breaker import step as breakers
+from fuseboard.breaker.placement import Claim, Fence, Move, Observed, Placement, Shares, Stay, wanted
+from fuseboard.breaker.state import Breaker, State
 from fuseboard.errors import Busy
-from fuseboard.events import Event, Failure, FailureDetected, FailureResolved, StepDue, TimerElapsed
-from fuseboard.placement import Claim, Fence, Move, Observed, Placement, Shares, Stay, wanted
-from fuseboard.routes import Seen
-from fuseboard.state import Breaker, State
+from fuseboard.events.types import Event, Failure, FailureDetected, FailureResolved, StepDue, TimerElapsed
+from fuseboard.failover.attempt import Attempt, Begun, Sent
+from fuseboard.failover.routes import Seen
 from fuseboard.stores import Change, Record
 from tests.signals import policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fuseboard.cluster import Manifest
+    from fuseboard.cluster.client import Manifest
     from fuseboard.stores import Decide
 
 NOW: Final = 1_700_000_000_000

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eventsources.alerts import Alerts
-from fuseboard.asking import Asker
-from fuseboard.held import Pace
+from eventsources.alertmanager_poll import Alerts
+from fuseboard.signals.http import Asker
+from fuseboard.signals.known_alerts import Pace
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
 from tests.cli.running import Up, policy

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from fuseboard.breaker.placement import Fence, Move, Shares
+from fuseboard.cluster.rehearsal import Rehearsal
 from fuseboard.errors import Conflict, Refused
-from fuseboard.placement import Fence, Move, Shares
-from fuseboard.rehearsal import Rehearsal
-from fuseboard.routes.service import AWAY, BOTH, HOME, ServiceRoute
-from fuseboard.validation import parse
+from fuseboard.failover.routes.service import AWAY, BOTH, HOME, ServiceRoute
+from fuseboard.policy.validation import parse
 from tests.apiserver import PODS, SERVICE, ApiServer, connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from fuseboard.cluster import Cluster, Manifest
-    from fuseboard.policy import Policy
+    from fuseboard.cluster.client import Cluster, Manifest
+    from fuseboard.policy.spec import Policy
 
 PRIMARY = {"app": "login", "track": "primary"}
 STANDBY = {"app": "login", "track": "standby"}

@@ -18,8 +18,8 @@ from fuseboard.stores.redis import RedisStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fuseboard.cluster import Manifest
-    from fuseboard.rehearsal import Rehearsal
+    from fuseboard.cluster.client import Manifest
+    from fuseboard.cluster.rehearsal import Rehearsal
     from fuseboard.stores import Change, Decide, Record
     from tests.stores.twin import Twin
 

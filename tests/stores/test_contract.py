@@ -13,22 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from fuseboard.breaker.evidence import Condition, Resolved
+from fuseboard.breaker.placement import Placement, Result, Shares
+from fuseboard.breaker.state import Breaker, State
 from fuseboard.errors import Busy, NotEnrolled
-from fuseboard.evidence import Condition, Resolved
-from fuseboard.placement import Placement, Result, Shares
-from fuseboard.state import Breaker, State
+from fuseboard.policy.validation import parse
 from fuseboard.stores import DEBT, JOURNAL_CAP, TIMER, Change, Entry, Record
 from fuseboard.stores.memory import MemoryStore
-from fuseboard.stores.pacing import next_attempt
+from fuseboard.stores.records import next_attempt
 from fuseboard.stores.redis import open_store
-from fuseboard.validation import parse
 
 from .hammer import one_more
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fuseboard.policy import Policy
+    from fuseboard.policy.spec import Policy
     from fuseboard.stores import Store
 
 KEY: Final = "shop/login"

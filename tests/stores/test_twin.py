@@ -25,13 +25,21 @@ from msgspec.structs import replace
 
 from functions.breaker import Breaker as BreakerFunction
 from functions.failover import LEASE_MS, Failover
-from fuseboard.breaker import MAX_REMEMBERED
+from fuseboard.breaker.placement import Fence, Placement, Result, Shares, debt_due, owed
+from fuseboard.breaker.state import Breaker, State
+from fuseboard.breaker.step import MAX_REMEMBERED
+from fuseboard.cluster.rehearsal import Rehearsal
 from fuseboard.errors import FuseboardError, Refused
-from fuseboard.events import Event, Failure, FailureDetected, FailureResolved, OperatorRequested, StepDue, TimerElapsed
-from fuseboard.placement import Fence, Placement, Result, Shares, debt_due, owed
-from fuseboard.policy import Policy
-from fuseboard.rehearsal import Rehearsal
-from fuseboard.state import Breaker, State
+from fuseboard.events.types import (
+    Event,
+    Failure,
+    FailureDetected,
+    FailureResolved,
+    OperatorRequested,
+    StepDue,
+    TimerElapsed,
+)
+from fuseboard.policy.spec import Policy
 from fuseboard.stores import DEBT, TIMER, Change
 from fuseboard.stores.redis import RedisStore
 from fuseboard.stores.scripts import due_keys, keys_of, members_of
@@ -43,8 +51,8 @@ from .twin import Row, Twin
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from fuseboard.cluster import Cluster, Manifest
-    from fuseboard.events import BreakerMoved, Data
+    from fuseboard.cluster.client import Cluster, Manifest
+    from fuseboard.events.types import BreakerMoved, Data
     from fuseboard.stores import Record, Store
 
 SHARDS: Final = 8

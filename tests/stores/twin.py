@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from fuseboard.breaker import MAX_REMEMBERED, MAX_REPLIES
-from fuseboard.events import OperatorRequested
-from fuseboard.evidence import MAX_CONDITIONS, MAX_OCCURRENCES
-from fuseboard.placement import Fence, Placement
-from fuseboard.policy import millis
-from fuseboard.state import Breaker, State
+from fuseboard.breaker.evidence import MAX_CONDITIONS, MAX_OCCURRENCES
+from fuseboard.breaker.placement import Fence, Placement
+from fuseboard.breaker.state import Breaker, State
+from fuseboard.breaker.step import MAX_REMEMBERED, MAX_REPLIES
+from fuseboard.events.types import OperatorRequested
+from fuseboard.policy.spec import millis
 from fuseboard.stores import Change, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fuseboard.policy import Policy
+    from fuseboard.policy.spec import Policy
     from fuseboard.stores import Decide, Entry
 
 LEGAL: Final = {

@@ -1,0 +1,196 @@
+"""Ask Alertmanager for the conditions that breakers hold, so that a lost repeat or a lost resolve is noticed.
+
+While breakers hold conditions, each of Alertmanager's addresses is asked for all alerts: what still fires is told again
+before its lease is half over, and at every ask while its target is on trial; what is gone is told as resolved. When
+that is, and when nothing can be said, ``fuseboard.signals.known_alerts`` decides. An Alertmanager that does not answer
+changes nothing.
+
+The addresses must be those of one Alertmanager, or of the members of one cluster: each of them knows all its alerts.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from fuseboard import logs, metrics
+from fuseboard.errors import FuseboardError, Unavailable
+from fuseboard.events.types import FailureDetected, FailureResolved
+from fuseboard.signals.fold import folded
+from fuseboard.signals.http import OK, Asker
+from fuseboard.signals.known_alerts import Answer, Held, Known, Pace
+from fuseboard.stores import Entry
+from fuseboard.stores.outbox import open_outbox
+from fuseboard.stores.redis import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from threading import Event as Flag
+
+    from fuseboard.delivery.sinks import Sink
+    from fuseboard.delivery.source import Outbox
+    from fuseboard.events.types import Event
+    from fuseboard.settings import Settings
+    from fuseboard.signals.known_alerts import Told
+    from fuseboard.stores import Store
+
+NAME: Final = "alerts"
+SOURCE: Final = "/alertmanager"
+"""The webhook's own: what is told again is the same fact."""
+
+ALL: Final = {"active": "true", "silenced": "true", "inhibited": "true", "unprocessed": "true"}
+MAX_BYTES: Final = 64 * 1024 * 1024
+DEAF_S: Final = 150.0
+"""With conditions to ask for, and without an answer for so long, this source is not ready."""
+_SHOWN_EVENTS: Final = 100
+
+
+Content = TypeVar("Content")
+
+
+class _Status(Struct, frozen=True):
+    uptime: str
+
+
+_status: Final = msgspec.json.Decoder(_Status).decode
+_alerts: Final = msgspec.json.Decoder(tuple[Known, ...]).decode
+
+
+class Alerts:
+    """Turns what Alertmanager knows into signals; without an address there are none."""
+
+    def __init__(
+        self,
+        store: Store,
+        outbox: Outbox,
+        askers: Sequence[Asker],
+        pace: Pace | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Connect nothing yet."""
+        self._store = store
+        self._outbox = outbox
+        self._askers = askers
+        self._pace = pace or Pace()
+        self._clock = clock
+        self._held = Held(self._pace)
+        self._away: dict[str, str] = {}
+        self._answered_at = time.monotonic()
+
+    def run(self, stop: Flag) -> None:
+        """See ``Watcher.run``."""
+        if not self._askers:
+            stop.wait()
+            return
+        while True:
+            self.look()
+            if stop.wait(self._pace.every):
+                return
+
+    def check(self) -> None:
+        """Do nothing if it is known whether alerts still fire, or nobody has to know.
+
+        Raises:
+            Unavailable: the store does not answer, or no Alertmanager has answered for too long.
+
+        """
+        if not self._askers:
+            return
+        self._store.check()
+        silent = time.monotonic() - self._answered_at
+        if self._away and silent > DEAF_S:
+            raise Unavailable(f"no answer of Alertmanager for {silent:.0f} s: {'; '.join(self._away.values())}")
+
+    def look(self) -> None:
+        """Ask once, if there is something to ask for; what cannot be told now is found again at the next look."""
+        try:
+            self._look()
+        except FuseboardError as error:
+            logs.logger().warning("alerts.waiting", error=str(error))
+
+    def _look(self) -> None:
+        holders = self._store.holding()
+        if not holders and not self._held.looks_out:
+            self._away, self._answered_at = {}, time.monotonic()
+            return
+        answers = dict(self._answers())
+        metrics.source_silent(NAME, time.monotonic() - self._answered_at)
+        if not answers:
+            return
+        told = self._held.judge(holders, answers, time.monotonic(), round(self._clock() * 1000))
+        events = tuple(_events(told))
+        if events:
+            self._outbox.append(events, _entry(told, events))
+
+    def _answers(self) -> Iterator[tuple[str, Answer]]:
+        for asker in self._askers:
+            try:
+                answer = _ask(asker)
+            except Unavailable as error:
+                metrics.count(NAME, "unavailable")
+                if asker.url not in self._away:  # once, not at each look
+                    logs.logger().warning("alerts.away", error=str(error))
+                self._away[asker.url] = str(error)
+            else:
+                metrics.count(NAME, "answered")
+                if self._away.pop(asker.url, None):
+                    logs.logger().info("alerts.back", alertmanager=asker.url)
+                self._answered_at = time.monotonic()
+                yield asker.url, answer
+
+
+def new(settings: Settings, sink: Sink) -> Alerts:  # noqa: ARG001  - it makes this a watcher; the relay has the sink
+    """Return the source, connected; without Alertmanager's address it does nothing."""
+    url, addresses = settings.need_redis(), settings.alertmanager_url.split(",")
+    askers = [
+        Asker(each.strip(), settings.alertmanager_token_file, max_bytes=MAX_BYTES) for each in addresses if each.strip()
+    ]
+    return Alerts(open_store(url), open_outbox(url), askers)
+
+
+def _ask(asker: Asker) -> Answer:
+    """Return what a member knows.
+
+    Raises:
+        Unavailable: it does not answer, or not alone.
+
+    """
+    since = _uptime(asker)
+    alerts = _decoded(_alerts, asker, "/api/v2/alerts", ALL)
+    if _uptime(asker) != since:
+        raise Unavailable(f"{asker.url}: two members answered, or it restarted: give the address of each member")
+    return Answer(since, alerts)
+
+
+def _uptime(asker: Asker) -> str:
+    return _decoded(_status, asker, "/api/v2/status").uptime
+
+
+def _decoded(
+    decode: Callable[[bytes], Content], asker: Asker, path: str, fields: Mapping[str, str] | None = None
+) -> Content:
+    answer = asker.get(path, fields)
+    if answer.status != OK:
+        raise Unavailable(f"{asker.url} {answer.hint}")
+    try:
+        return decode(answer.body)
+    except msgspec.DecodeError as error:
+        raise Unavailable(f"{asker.url}{path} is no answer of Alertmanager's API 2: {error}") from error
+
+
+def _events(told: Told) -> Iterator[Event]:
+    # As in the webhook: what fires before what is resolved.
+    for breaker, failures in sorted(told.detected.items()):
+        yield from folded(SOURCE, breaker, FailureDetected, failures)
+    for breaker, failures in sorted(told.resolved.items()):
+        yield from folded(SOURCE, breaker, FailureResolved, failures)
+
+
+def _entry(told: Told, events: Sequence[Event]) -> Entry:
+    seen, gone = (sum(map(len, each.values())) for each in (told.detected, told.resolved))
+    detail = {"events": [f"{event.subject} {event.id}" for event in events[:_SHOWN_EVENTS]]}
+    reason = f"asked Alertmanager: {seen} conditions still hold, {gone} are gone without a word"
+    return Entry(kind="ingest", event=SOURCE, reason=reason, detail=detail)

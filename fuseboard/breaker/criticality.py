@@ -1,0 +1,184 @@
+"""Is this failure critical, and why? And what kind of failure is it, and how much does it weigh?
+
+The table of failures (``failures.json``: data, not code) gives each Kubernetes reason, container exit reason and alert
+name its class, and where it matters a severity and a worth; ``signals.failures`` of a policy overrides it. The class of
+a failure is that of the root of its chain of causes: a ``BackOff`` behind which is an ``ImagePullBackOff`` is one of
+configuration.
+
+A failure is critical *by itself* (the policy's rules, the first that matches; without one, its severity), *by its
+causes* (one of its chain is critical by itself), or *by the past*: its reason, or one of its chain, was critical
+``pastAt`` times, of which half is forgotten in every ``halfLife``. The verdict names the rule and the inputs.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from fuseboard.policy import matchers
+from fuseboard.policy.spec import OCCURRENCE, FailureClass, LeadsTo, millis
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from fuseboard.events.types import Failure
+    from fuseboard.policy.spec import Policy, Rating, Rule
+
+CRITICAL_SEVERITIES: Final = frozenset({"critical", "page"})
+"""Severities that are critical by themselves, unless a rule says otherwise (prometheus-operator's runbooks; ``page`` is
+Google's SRE workbook's)."""
+
+MAX_PAST: Final = 32
+"""Reasons whose past is remembered; the one that was not critical for the longest time goes first."""
+
+_FORGOTTEN: Final = 0.25
+_SHOWN: Final = 128
+
+
+class Row(Struct, frozen=True):
+    """What the table says of one reason."""
+
+    reason: str
+    class_: FailureClass = field(name="class", default=FailureClass.RUNTIME)
+    severity: str = ""
+    """Of an alert that carries none."""
+    worth: Annotated[int, Meta(ge=1)] = 1
+    """How many occurrences one of it counts for."""
+
+
+class Past(Struct, frozen=True, array_like=True):
+    """How often a reason was critical, as it was at a time; it fades."""
+
+    score: float
+    at: int
+
+    def faded(self, now: int, half_life_ms: int) -> float:
+        """Return what is left of it."""
+        return float(self.score * 0.5 ** (max(0, now - self.at) / half_life_ms))
+
+
+class Verdict(Struct, frozen=True):
+    """What a failure is to one breaker."""
+
+    kind: FailureClass
+    weight: int
+    limits_only: bool = False
+    """It counts towards ``limitAt`` and never opens."""
+    critical: str = ""
+    """The rule by which it is critical, and its inputs; empty where it is not."""
+    critical_by: str = ""
+    """The reason that is critical by itself: this one's, or one of its chain. Empty when only the past says so."""
+
+
+@lru_cache(maxsize=1)
+def table() -> Mapping[str, Row]:
+    """Return the table of failures by reason."""
+    raw = (files("fuseboard.breaker") / "failures.json").read_bytes()
+    groups = msgspec.json.decode(raw, type=dict[str, tuple[Row, ...]])
+    return {row.reason: row for rows in groups.values() for row in rows}
+
+
+def judge(failure: Failure, policy: Policy, past: Mapping[str, Past], now: int) -> Verdict:
+    """Return what a failure is to a breaker with this policy and this past."""
+    reason, condition = failure.name, bool(failure.condition)
+    rating, row = policy.spec.signals.failures.get(reason), table().get(reason)
+    kind = class_of(reason, failure.chain, policy)
+    severity = _severity(rating, row, failure.severity)
+    leads_to = policy.spec.trip.classes.leads_to(kind)
+    weight = 0 if leads_to is LeadsTo.JOURNAL else _weight(rating, row, severity, policy, condition=condition)
+    if not weight or leads_to is LeadsTo.LIMIT:
+        return Verdict(kind, weight, limits_only=leads_to is LeadsTo.LIMIT)
+    critical, by = _critical(failure, kind, severity, policy)
+    if critical is None:
+        critical, by = _by_the_past(failure, policy, past, now) if past else "", ""
+    return Verdict(kind, weight, critical=critical[:_SHOWN], critical_by=by if critical else "")
+
+
+def class_of(reason: str, chain: tuple[str, ...], policy: Policy) -> FailureClass:
+    """Return the class of a failure: of its root cause, as far as the table or the policy knows one."""
+    own = policy.spec.signals.failures.get(reason)
+    if own is not None and own.class_ is not None:
+        return own.class_
+    for each in (*reversed(chain), reason):
+        rating, row = policy.spec.signals.failures.get(each), table().get(each)
+        if rating is not None and rating.class_ is not None:
+            return rating.class_
+        if row is not None:
+            return row.class_
+    return FailureClass.RUNTIME
+
+
+def remember(past: Mapping[str, Past], reason: str, policy: Policy, now: int) -> dict[str, Past]:
+    """Return the past with one more time that a reason was critical; a burst within one cool-down is one time."""
+    half_life = millis(policy.spec.criticality.half_life)
+    kept = {name: each for name, each in past.items() if each.faded(now, half_life) >= _FORGOTTEN}
+    known = kept.pop(reason, None)
+    if known is not None and now - known.at < millis(policy.spec.recover.cool_down):
+        kept[reason] = known
+        return kept
+    kept[reason] = Past(1 + (known.faded(now, half_life) if known else 0.0), now)
+    if len(kept) > MAX_PAST:
+        del kept[min(kept, key=lambda name: kept[name].at)]
+    return kept
+
+
+def _severity(rating: Rating | None, row: Row | None, told: str) -> str:
+    if rating is not None and rating.severity is not None:
+        return rating.severity
+    return told or (row.severity if row is not None else "")
+
+
+def _weight(rating: Rating | None, row: Row | None, severity: str, policy: Policy, *, condition: bool) -> int:
+    signals = policy.spec.signals
+    if rating is not None and rating.weight is not None:
+        return rating.weight
+    if condition or severity:
+        return signals.weigh(severity, condition=condition)
+    return signals.weigh(OCCURRENCE, condition=False) * (row.worth if row is not None else 1)
+
+
+def _critical(failure: Failure, kind: FailureClass, severity: str, policy: Policy) -> tuple[str | None, str]:
+    """Say why a failure is critical by itself or by its causes; nothing where a rule says no, None where none does."""
+    own = _by_itself(failure, failure.name, kind, severity, policy)
+    if own is not None:
+        return own, failure.name
+    for cause in failure.chain:
+        severity = _severity(policy.spec.signals.failures.get(cause), table().get(cause), "")
+        found = _by_itself(failure, cause, class_of(cause, (), policy), severity, policy)
+        if found:
+            return f"caused by {cause}: {found}", cause
+    return None, ""
+
+
+def _by_itself(failure: Failure, reason: str, kind: FailureClass, severity: str, policy: Policy) -> str | None:
+    rules = policy.spec.criticality.rules
+    facts = _facts(failure, reason, kind, severity) if rules else {}
+    for rule, applies in _rules(rules) if rules else ():
+        if applies(facts):
+            return f"rule {rule.name or ', '.join(rule.match)}" if rule.critical else ""
+    return f"severity {severity}" if severity in CRITICAL_SEVERITIES else None
+
+
+@lru_cache(maxsize=1024)
+def _rules(rules: tuple[Rule, ...]) -> tuple[tuple[Rule, Callable[[Mapping[str, str]], bool]], ...]:
+    return tuple((rule, matchers.every(rule.match)) for rule in rules)
+
+
+def _facts(failure: Failure, reason: str, kind: FailureClass, severity: str) -> dict[str, str]:
+    of, _, name = failure.cause.rpartition(" ")[2].partition("/")
+    found = {"reason": reason, "class": kind.value, "severity": severity}
+    return {**found, "kind": of, "name": name, "container": failure.container}
+
+
+def _by_the_past(failure: Failure, policy: Policy, past: Mapping[str, Past], now: int) -> str:
+    rules = policy.spec.criticality
+    for reason in (failure.name, *failure.chain):
+        known = past.get(reason)
+        score = known.faded(now, millis(rules.half_life)) if known is not None else 0.0
+        if round(score) >= rules.past_at:
+            return f"{reason} was critical {score:.1f} times of late, pastAt is {rules.past_at}"
+    return ""

@@ -1,0 +1,207 @@
+"""What is known of one breaker: its state, and what of the past still matters.
+
+Times are milliseconds since 1970 of the store's clock. *Seen* is when something was taken in.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fuseboard.breaker.criticality import Past
+from fuseboard.breaker.evidence import Condition, Occurrence, Resolved
+from fuseboard.events.types import Action, BreakerMoved, Phase, Role
+from fuseboard.policy.spec import Mode
+
+if TYPE_CHECKING:
+    from fuseboard.breaker.placement import Placement
+    from fuseboard.policy.spec import Policy
+
+CAPACITY_LEASE_MS: Final = 5 * 60_000
+"""A lack of ready pods, or a probe that fails, is told again every 30 s: what was not for so long is not known."""
+
+LOAD_LEASES: Final = 3
+"""A load is known for as many times as often it is asked for."""
+
+
+class State(StrEnum):
+    """Whether the target should serve."""
+
+    CLOSED = "CLOSED"
+    LIMITED = "LIMITED"
+    OPEN = "OPEN"
+    HALF_OPEN = "HALF_OPEN"
+
+
+class _Part(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A part of the record in the store."""
+
+
+class Remembered(Struct, frozen=True, array_like=True):
+    """An event that has been decided, and the epoch of the transition that answered it (0: none)."""
+
+    seen: int
+    epoch: int = 0
+
+
+class Capacity(_Part, frozen=True):
+    """Pods of a workload, as they were told last."""
+
+    ready: int
+    desired: int
+    seen: int
+    phase: Phase = Phase.STEADY
+    probe: str = ""
+    """``ok``, or why the policy's probe fails; empty where nothing was probed."""
+    short_since: int = 0
+    """Since when the target has fewer ready pods than it must; 0 when it has enough."""
+
+    def lacks(self, min_ready: int) -> bool:
+        """Say whether it has fewer ready pods than it must; where fewer are desired, so many are enough."""
+        return self.ready < min(min_ready, self.desired)
+
+
+class Load(_Part, frozen=True):
+    """The load of the target, as it was told last, in the unit of its capacity."""
+
+    value: float
+    seen: int
+
+
+class Override(_Part, frozen=True):
+    """What an operator has set over the policy: ForcedOpen (``trip``), or no transitions at all (``hold``)."""
+
+    action: Action
+    operator: str
+    reason: str
+    since: int
+    until: int = 0
+    """0: until another request ends it."""
+
+
+class Dependency(Struct, frozen=True):
+    """A breaker that another one depends on, as it stood when a signal was decided."""
+
+    name: str
+    state: State
+    verified: int = 0
+    """Since when the placement of its epoch is in place; 0 when it is not."""
+
+
+class Breaker(_Part, frozen=True):
+    """The state of one breaker."""
+
+    state: State = State.CLOSED
+    epoch: int = 0
+    since: int = 0
+    reason: str = ""
+    watermark: int = 0
+    clock: int = 0
+    held_until: int = 0
+    """Nothing moves it until then: memory was lost, or the clock was set back."""
+    cool_down: int = 0
+    healthy_since: int = 0
+    trial: int = 0
+    """Which of the trial's shares is asked for."""
+    trial_since: int = 0
+    """Since when; 0 for the first, which the transition asks for."""
+    opened: tuple[int, ...] = ()
+    """When episodes opened of late, for the flap guard."""
+    latched: bool = False
+    """It opened too often: it stays open until an operator resets it."""
+    override: Override | None = None
+    asked: int = 0
+    """When the last request of an operator was taken in."""
+    recheck_at: int = 0
+    """When it is looked again whether conditions are still a dependency's; 0 where none is put down to one."""
+    capacity: dict[Role, Capacity] = {}
+    load: Load | None = None
+    occurrences: tuple[Occurrence, ...] = ()
+    conditions: dict[str, Condition] = {}
+    resolved: dict[str, Resolved] = {}
+    past: dict[str, Past] = {}
+    remembered: dict[str, Remembered] = {}
+    replies: tuple[BreakerMoved, ...] = ()
+
+    @property
+    def holding(self) -> tuple[Condition, ...]:
+        """The conditions that hold and are not put down to a dependency."""
+        return tuple(each for each in self.conditions.values() if not each.attributed)
+
+    @property
+    def weighing(self) -> tuple[Occurrence | Condition, ...]:
+        """Occurrences since the watermark, and all conditions that hold."""
+        fresh = [each for each in self.occurrences if each.seen > self.watermark]
+        return (*fresh, *self.holding)
+
+    @property
+    def weight(self) -> int:
+        """What the window and the conditions that hold weigh together."""
+        return sum(each.weight for each in self.weighing)
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """The distinct causes that weigh anything, in order of the alphabet."""
+        return tuple(sorted({each.cause for each in self.weighing}))
+
+    @property
+    def is_held(self) -> bool:
+        """Whether an operator lets nothing move it."""
+        return self.override is not None and self.override.action is Action.HOLD
+
+    def mode(self, policy: Policy) -> Mode:
+        """Return the mode in force: an operator's over the policy's."""
+        forced = self.override is not None and self.override.action is Action.TRIP
+        return Mode.FORCED_OPEN if forced else policy.spec.mode
+
+    def lacks(self, policy: Policy) -> bool:
+        """Say whether the target is known to have fewer ready pods than it must."""
+        known = self.capacity.get(Role.TARGET)
+        if known is None or known.seen <= self.clock - CAPACITY_LEASE_MS:
+            return False
+        return known.lacks(policy.spec.target.min_ready)
+
+
+def verified(breaker: Breaker, placement: Placement) -> int:
+    """Return since when what the breaker asks for is in place, in milliseconds since 1970; 0 when it is not."""
+    is_current = (placement.epoch, placement.trial) == (breaker.epoch, breaker.trial)
+    return placement.verified_at if is_current else 0
+
+
+def set_back(breaker: Breaker, now: int, held_until: int) -> Breaker:
+    """Move all that is known back as far as the clock was, so that nothing gets shorter or longer."""
+    back = breaker.clock - now
+    load, override = breaker.load, breaker.override
+    return replace(
+        breaker,
+        clock=now,
+        held_until=held_until,
+        since=_earlier(breaker.since, back),
+        watermark=_earlier(breaker.watermark, back),
+        healthy_since=_earlier(breaker.healthy_since, back),
+        trial_since=_earlier(breaker.trial_since, back),
+        recheck_at=_earlier(breaker.recheck_at, back),
+        asked=_earlier(breaker.asked, back),
+        opened=tuple(each - back for each in breaker.opened),
+        override=override and replace(override, since=override.since - back, until=_earlier(override.until, back)),
+        load=load and replace(load, seen=load.seen - back),
+        capacity={
+            role: replace(each, seen=each.seen - back, short_since=_earlier(each.short_since, back))
+            for role, each in breaker.capacity.items()
+        },
+        past={name: replace(each, at=each.at - back) for name, each in breaker.past.items()},
+        occurrences=tuple(replace(each, seen=each.seen - back) for each in breaker.occurrences),
+        conditions={
+            name: replace(each, seen=each.seen - back, since=each.since - back)
+            for name, each in breaker.conditions.items()
+        },
+        resolved={name: replace(each, seen=each.seen - back) for name, each in breaker.resolved.items()},
+        remembered={name: replace(each, seen=each.seen - back) for name, each in breaker.remembered.items()},
+    )
+
+
+def _earlier(moment: int, back: int) -> int:
+    return moment - back if moment else 0

@@ -1,0 +1,70 @@
+"""Is the capacity of the table exceeded: too few ready pods, too much load, a probe that fails?
+
+Pure. What is not known, or was not told for some time, is not exceeded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from fuseboard.breaker.state import CAPACITY_LEASE_MS, LOAD_LEASES
+from fuseboard.events.types import Phase, Role
+from fuseboard.policy.spec import millis
+
+if TYPE_CHECKING:
+    from fuseboard.breaker.state import Breaker, Capacity
+    from fuseboard.policy.spec import Policy
+
+PROBE_OK: Final = "ok"
+
+
+def lacking_at(breaker: Breaker, policy: Policy, since: int = 0) -> int | None:
+    """Return when the target will have had too few ready pods for too long; None where it will not."""
+    known = breaker.capacity.get(Role.TARGET)
+    if known is None or not known.short_since or known.phase is Phase.FRESH:
+        return None
+    trip = policy.spec.trip
+    patience = trip.ready_for if known.phase is Phase.STEADY else trip.rollout_for
+    return max(known.short_since, since) + millis(patience)
+
+
+def unknown_at(breaker: Breaker) -> int:
+    """Return when it is no longer known how many pods of the target are ready; 0 where it never was."""
+    known = breaker.capacity.get(Role.TARGET)
+    return known.seen + CAPACITY_LEASE_MS if known is not None else 0
+
+
+def lack(known: Capacity, policy: Policy) -> str:
+    """Say how many ready pods there are, and how many there must be."""
+    least = min(policy.spec.target.min_ready, known.desired)
+    during = "" if known.phase is Phase.STEADY else f" (during a {known.phase})"
+    pods = "1 pod is" if known.ready == 1 else f"{known.ready or 'no'} pods are"
+    return f"{pods} ready, minReady is {least}{during}"
+
+
+def is_overloaded(breaker: Breaker, after: int, policy: Policy) -> bool:
+    """Say whether a load above the target's capacity was told after a time, and is still known."""
+    capacity, load = policy.spec.target.capacity, breaker.load
+    if capacity is None or load is None:
+        return False
+    return load.value > capacity and load.seen > max(after, breaker.clock - load_lease(policy))
+
+
+def overload(breaker: Breaker, policy: Policy) -> str:
+    """Say what the load is, and what the target can carry."""
+    value = breaker.load.value if breaker.load is not None else 0.0
+    return f"the load is {value:g}, the target's capacity is {policy.spec.target.capacity:g}"
+
+
+def load_lease(policy: Policy) -> int:
+    """Return for how long a load is known, in milliseconds."""
+    asked = policy.spec.signals.load
+    return LOAD_LEASES * millis(asked.every if asked is not None else "15s")
+
+
+def is_probe_failing(breaker: Breaker, policy: Policy) -> bool:
+    """Say whether the policy's probe of the target's pods is known to fail."""
+    known = breaker.capacity.get(Role.TARGET)
+    if policy.spec.recover.probe is None or known is None or known.seen <= breaker.clock - CAPACITY_LEASE_MS:
+        return False
+    return known.probe not in ("", PROBE_OK)

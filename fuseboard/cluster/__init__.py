@@ -1,0 +1,1 @@
+"""The Kubernetes API server: objects, streams, watches; or a rehearsal of it."""

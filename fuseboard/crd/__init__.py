@@ -1,0 +1,1 @@
+"""The CircuitBreaker resource: its definition, its status, and its deletion."""

@@ -1,0 +1,110 @@
+"""The ``CustomResourceDefinition`` of a breaker: the types of its policy and status, and the rules of ``cel``.
+
+What the API server stores, ``validation.parse`` accepts.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import yaml
+
+from fuseboard.crd import rules as cel
+from fuseboard.crd.openapi import Schema, structural
+from fuseboard.crd.status import Status
+from fuseboard.policy.spec import API_VERSION, KIND, Spec
+
+GROUP, _, VERSION = API_VERSION.partition("/")
+PLURAL: Final = "circuitbreakers"
+FILE: Final = "knative/base/circuitbreakers.yaml"
+
+_HEADER: Final = f"""\
+# The breaker table's resource. Generated from the types of fuseboard/policy/spec.py and fuseboard/crd/status.py: write it again
+# with `fuseboard schema > {FILE}`.
+"""
+
+_COLUMNS: Final = (
+    ("State", "string", ".status.state"),
+    ("Serving", "string", ".status.serving"),
+    ("Ready", "string", ".status.ready"),
+    ("Standby", "string", ".status.standby"),
+    ("Since", "date", ".status.since"),
+    ("Reason", "string", ".status.reason"),
+)
+
+_LISTS: Final[dict[str, Schema]] = {
+    "dependencies": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    "conditions": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+}
+"""Lists that several writers may add to; any other one is written as a whole."""
+
+_WHOLE: Final = ("route.selectors.target", "route.selectors.standby")
+"""Mappings that mean something as a whole only."""
+
+
+def definition() -> Schema:
+    """Return the CustomResourceDefinition."""
+    names = {"kind": KIND, "listKind": f"{KIND}List", "plural": PLURAL, "singular": KIND.lower(), "shortNames": ["cb"]}
+    version = {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": [{"name": name, "type": kind, "jsonPath": path} for name, kind, path in _COLUMNS],
+        "schema": {"openAPIV3Schema": _schema()},
+    }
+    labels = {"app.kubernetes.io/name": PLURAL, "app.kubernetes.io/part-of": "fuseboard"}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{PLURAL}.{GROUP}", "labels": labels},
+        "spec": {"group": GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
+    }
+
+
+def text() -> str:
+    """Return the CustomResourceDefinition as the file has it."""
+    return _HEADER + yaml.dump(definition(), Dumper=_Plain, sort_keys=False, width=120, allow_unicode=True)
+
+
+class _Plain(yaml.SafeDumper):
+    """YAML without anchors: each part stands where it is."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002  - PyYAML's signature
+        return True
+
+
+def _schema() -> Schema:
+    return {
+        "description": "A row of the breaker table: when the traffic of a workload is moved, and how it returns.",
+        "type": "object",
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": structural(Spec, _of_spec),
+            "status": structural(Status, _of_list),
+        },
+        "x-kubernetes-validations": list(cel.AT_ROOT),
+    }
+
+
+def _of_spec(path: str, schema: Schema) -> Schema:
+    """Add what Kubernetes wants to know about a part of the spec, and its rules."""
+    rules = [*cel.AT.get(path, ()), *_of_type(schema)]
+    if path in _WHOLE:
+        schema["x-kubernetes-map-type"] = "atomic"
+    found = _of_list(path, schema)
+    return {**found, "x-kubernetes-validations": rules} if rules else found
+
+
+def _of_list(path: str, schema: Schema) -> Schema:
+    kind = _LISTS.get(path, {"x-kubernetes-list-type": "atomic"})
+    return {**schema, **kind} if schema["type"] == "array" else schema
+
+
+def _of_type(schema: Schema) -> tuple[Schema, ...]:
+    bare = {key: value for key, value in schema.items() if key != "default"}
+    return next((rules for kind, rules in cel.OF_TYPES if msgspec.json.schema(kind) == bare), ())

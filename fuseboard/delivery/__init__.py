@@ -1,0 +1,1 @@
+"""How events travel: functions, sources, sinks, the relay and the local broker."""

@@ -1,0 +1,152 @@
+"""The relay: takes events from the outbox to the broker.
+
+Events of one breaker go one after the other, those of different breakers side by side. What the broker does not take
+now is kept and sent again, ever later. Several relays share the outbox; what one that died had in hand, another one
+takes over.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from threading import BoundedSemaphore, Lock
+from typing import TYPE_CHECKING, Final
+
+from fuseboard import logs, metrics
+from fuseboard.errors import InvalidInput, SinkUnavailable, StoreUnavailable
+from fuseboard.stores.outbox import open_outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from threading import Event as Flag
+
+    from fuseboard.delivery.sinks import Sink
+    from fuseboard.events.types import Event
+    from fuseboard.settings import Settings
+    from fuseboard.stores.outbox import Outbox
+
+    Look = Callable[[str, int], list[tuple[str, Event]]]
+    """A way to find events to deliver, for a relay's name and a number."""
+    Lane = deque[tuple[str, Event]]
+    """Events of one breaker, by their names in the outbox; the first one is being delivered."""
+
+LANES: Final = 16
+IN_HAND: Final = 256
+FIRST_WAIT_S: Final = 0.2
+LAST_WAIT_S: Final = 60.0
+HOLD_EVERY_S: Final = 5.0
+"""A third of the time after which another relay takes over."""
+
+
+class Relay:
+    """Runs until it is told to stop; what it had in hand stays in the outbox."""
+
+    def __init__(self, outbox: Outbox, sink: Sink, name: str) -> None:
+        """``name`` is this relay's own: under the same name it finds again what it had in hand."""
+        self._outbox = outbox
+        self._sink = sink
+        self._name = name
+        self._room = BoundedSemaphore(IN_HAND)
+        self._lock = Lock()
+        self._lanes: dict[str, Lane] = {}
+
+    def run(self, stop: Flag) -> None:
+        """See ``Watcher.run``."""
+        with ThreadPoolExecutor(LANES, thread_name_prefix="relay") as pool:
+            look: Look = partial(self._outbox.take, again=True)  # what this relay had in hand when it last stopped
+            next_look = 0.0
+            while not stop.is_set():
+                taken = self._look(look, stop)
+                for identifier, event in taken or ():
+                    self._enter(pool, identifier, event, stop)
+                if taken is None:
+                    continue  # the store did not answer: the same look again
+                look = self._outbox.take
+                if time.monotonic() >= next_look:
+                    next_look = time.monotonic() + HOLD_EVERY_S
+                    look = self._others
+
+    def check(self) -> None:
+        """See ``Watcher.check``."""
+        self._outbox.check()
+
+    def _look(self, look: Look, stop: Flag) -> list[tuple[str, Event]] | None:
+        try:
+            return look(self._name, IN_HAND)
+        except StoreUnavailable as error:
+            logs.logger().warning("relay.store_unavailable", error=str(error))
+            stop.wait(FIRST_WAIT_S * 5)
+            return None
+
+    def _others(self, relay: str, count: int) -> list[tuple[str, Event]]:
+        """Hold on to what is in hand, and take over what a relay that is gone had in hand."""
+        with self._lock:
+            mine = [identifier for lane in self._lanes.values() for identifier, _ in lane]
+        if mine:
+            self._outbox.hold(relay, mine)
+        metrics.waiting(self._outbox.waiting())
+        return [each for each in self._outbox.take_over(relay, count) if each[0] not in mine]
+
+    def _enter(self, pool: ThreadPoolExecutor, identifier: str, event: Event, stop: Flag) -> None:
+        while not self._room.acquire(timeout=FIRST_WAIT_S):
+            if stop.is_set():
+                return
+        with self._lock:
+            lane = self._lanes.setdefault(event.subject, deque())
+            lane.append((identifier, event))
+            is_first = len(lane) == 1
+        if is_first:
+            self._begin(pool, lane, stop)
+
+    def _begin(self, pool: ThreadPoolExecutor, lane: Lane, stop: Flag) -> None:
+        pool.submit(self._deliver_head, pool, lane, stop).add_done_callback(_tell)
+
+    def _deliver_head(self, pool: ThreadPoolExecutor, lane: Lane, stop: Flag) -> None:
+        """Deliver a lane's first event, then let its next one begin."""
+        identifier, event = lane[0]
+        try:
+            self._deliver(identifier, event, stop)
+        finally:
+            self._room.release()
+            with self._lock:
+                lane.popleft()
+                if not lane:
+                    del self._lanes[event.subject]
+            if lane and not stop.is_set():
+                self._begin(pool, lane, stop)
+
+    def _deliver(self, identifier: str, event: Event, stop: Flag) -> None:
+        wait = FIRST_WAIT_S
+        while not stop.is_set():
+            try:
+                self._hand_over(identifier, event)
+            except (SinkUnavailable, StoreUnavailable) as error:
+                logs.logger().warning("relay.waiting", id=event.id, type=event.type, error=str(error), wait_s=wait)
+                stop.wait(wait * random.uniform(0.5, 1.0))  # noqa: S311  - jitter, not a secret
+                wait = min(2 * wait, LAST_WAIT_S)
+            else:
+                return
+
+    def _hand_over(self, identifier: str, event: Event) -> None:
+        try:
+            self._sink.send(event)
+        except InvalidInput as error:
+            logs.logger().error("relay.rejected", id=event.id, type=event.type, error=str(error))
+            self._outbox.reject(identifier, event, str(error))
+        else:
+            self._outbox.done([identifier])
+
+
+def _tell(done: Future[None]) -> None:
+    error = done.exception()
+    if error is not None:
+        logs.logger().error("relay.bug", exc_info=error)
+
+
+def new(settings: Settings, sink: Sink) -> Relay:
+    """Return the relay, connected; it is known by the name of its pod."""
+    return Relay(open_outbox(settings.need_redis()), sink, socket.gethostname())

@@ -1,0 +1,68 @@
+"""Where events go: a broker's ingress."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+import urllib3
+
+from fuseboard.errors import InvalidInput, SinkUnavailable
+from fuseboard.events.types import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fuseboard.events.types import Event
+
+CONNECT_TIMEOUT_S: Final = 2.0
+ANSWER_TIMEOUT_S: Final = 30.0
+"""An in-memory channel answers only when every function has: longer than ``delivery.timeout`` and its first retries."""
+
+NEVER: Final = frozenset({400, 405, 413, 414, 415, 431})
+"""Answers that sending again cannot change: our own mistake. All others may pass, 401 and 403 too (contract, hop B)."""
+
+
+_HINTS: Final[Mapping[int, str]] = {
+    401: ": the broker does not accept this sender's token",
+    403: ": the broker's policy does not let this sender in",
+    404: ": there is no such broker, or it is not Ready: see `kubectl get broker`",
+}
+
+
+class Sink(Protocol):
+    """Takes events."""
+
+    def send(self, event: Event) -> None:
+        """Hand an event over; when this returns, it is the sink's.
+
+        Raises:
+            InvalidInput: the sink will never take it.
+            SinkUnavailable: it may take it later.
+
+        """
+
+
+class HttpSink:
+    """A broker's ingress, or any other HTTP address that takes CloudEvents."""
+
+    def __init__(self, url: str, connections: int = 16) -> None:
+        self._url = url
+        self._http = urllib3.PoolManager(
+            maxsize=connections,
+            block=True,
+            retries=False,
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=ANSWER_TIMEOUT_S),
+        )
+
+    def send(self, event: Event) -> None:
+        """See ``Sink.send``."""
+        message = encode(event)
+        try:
+            answer = self._http.request("POST", self._url, headers=message.headers, body=message.body)
+        except urllib3.exceptions.HTTPError as error:
+            raise SinkUnavailable(f"{self._url} does not answer: {error}") from error
+        if answer.status in NEVER:
+            raise InvalidInput(f"{self._url} answers {answer.status} to {event.type} {event.id}: it will never take it")
+        if not 200 <= answer.status < 300:  # noqa: PLR2004  - HTTP's own classes
+            hint = _HINTS.get(answer.status, "")
+            raise SinkUnavailable(f"{self._url} answers {answer.status}{hint}")

@@ -1,0 +1,1 @@
+"""Fuseboard's events, and how they travel as CloudEvents 1.0."""

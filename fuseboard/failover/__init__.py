@@ -1,0 +1,1 @@
+"""Who serves: one fenced step at a time, on the route object."""

@@ -1,0 +1,258 @@
+"""What a policy must fulfil: alone, and beside the others of the table.
+
+The CRD refuses most of this at the API server already (``crd.py``); a file has only this.
+"""
+
+from __future__ import annotations
+
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from fuseboard.errors import InvalidPolicy
+from fuseboard.policy import matchers
+from fuseboard.policy.messages import explain, shown
+from fuseboard.policy.spec import API_VERSION, KIND, Policy, millis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from fuseboard.policy.spec import Recover, Spec, Trip
+
+_MIN_DURATION_MS: Final = 1_000
+_MAX_DURATION_MS: Final = 30 * 24 * 3_600_000
+
+ALL: Final = 100
+SERVICE_SHARES: Final = frozenset({50, ALL})
+"""What the selector of a Service can give the target while it serves, in percent."""
+
+
+class Conflict(NamedTuple):
+    """A policy, the one before it that has already what it wants, and what that is, in a sentence."""
+
+    policy: Policy
+    owner: Policy
+    problem: str
+
+
+def parse(document: object, where: str) -> Policy:
+    """Turn one document into a policy; ``where`` begins every message.
+
+    Raises:
+        InvalidPolicy: with the field's path, its value and what was expected there.
+
+    """
+    where = _named(document, where)
+    try:
+        policy = read(document)
+    except InvalidPolicy as error:
+        raise InvalidPolicy(f"{where}: {error}") from error
+    for problem in problems(policy):
+        raise InvalidPolicy(f"{where}: {problem}")
+    return policy
+
+
+def read(document: object) -> Policy:
+    """Turn one document into a policy whose fields have the right types; ``problems`` may have more to say about it.
+
+    Raises:
+        InvalidPolicy: with the field's path, its value and what was expected there.
+
+    """
+    _check_kind(document)
+    try:
+        return msgspec.convert(document, Policy)
+    except msgspec.ValidationError as error:
+        raise InvalidPolicy(explain(error, document, Policy)) from error
+    except RecursionError as error:
+        raise InvalidPolicy("is nested too deep") from error
+
+
+def problems(policy: Policy) -> Iterator[str]:
+    """Yield all that is wrong with a policy by itself, each with the field's path, its value and what was expected."""
+    for path, value, expected in _problems(policy):
+        yield f"{path} is {shown(value)}: expected {expected}"
+
+
+def check_table(policies: Sequence[Policy]) -> tuple[Policy, ...]:
+    """Check what no single policy can know: names are unique, so are targets, and no dependency leads back.
+
+    Raises:
+        InvalidPolicy: two breakers have one name, protect one target or turn one route, or depend on each other.
+
+    """
+    for found in cycles(policies):
+        raise InvalidPolicy(f"{found[0]}: {told(found)}")
+    for policy, _, problem in conflicts(policies):
+        raise InvalidPolicy(f"{policy.key}: {problem}")
+    return tuple(policies)
+
+
+def conflicts(policies: Iterable[Policy]) -> Iterator[Conflict]:
+    """Yield each policy that wants what is another's already."""
+    taken: dict[tuple[str, str], Policy] = {}
+    for policy in policies:
+        for what, which in (("breaker", policy.key), *claims(policy)):
+            owner = taken.setdefault((what, which), policy)
+            if owner is policy:
+                continue
+            if what == "breaker":
+                yield Conflict(policy, owner, "two documents have this name: remove one, or give it another")
+                break
+            yield Conflict(policy, owner, already((what, which), owner.key))
+
+
+def claims(policy: Policy) -> tuple[tuple[str, str], ...]:
+    """Return what a breaker has for itself alone: its target, and its route."""
+    target, route = policy.spec.target, policy.spec.route
+    claim = "target", f"{policy.namespace}/{target.kind}/{target.name}"
+    return (claim,) if route is None else (claim, ("route", f"{policy.namespace}/{route.kind}/{route.name}"))
+
+
+def already(claim: tuple[str, str], owner: str) -> str:
+    """Say that what a breaker claims is another one's."""
+    what, which = claim
+    return (
+        f"the {what} {which} already belongs to the breaker {owner}: "
+        f"a {what} has one breaker; merge the two or remove one"
+    )
+
+
+def cycle(policies: Iterable[Policy]) -> tuple[str, ...]:
+    """Return breakers of which each depends on the next and the last on the first; nothing where there are none."""
+    return next(cycles(policies), ())
+
+
+def cycles(policies: Iterable[Policy]) -> Iterator[tuple[str, ...]]:
+    """Yield such breakers until none are left, taking the last one's dependency away each time."""
+    depends = {
+        policy.key: [f"{policy.namespace}/{name}" for name in dict.fromkeys(policy.spec.depends_on)]
+        for policy in policies
+        if policy.spec.depends_on
+    }
+    while found := _cycle(depends):
+        yield found
+        depends[found[-1]].remove(found[0])
+
+
+def told(found: tuple[str, ...]) -> str:
+    """Say what is wrong with breakers that ``cycles`` has found."""
+    way = " → ".join((*found, found[0]))
+    return f"spec.dependsOn leads back to itself ({way}): remove one of these dependencies"
+
+
+def _cycle(depends: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    try:
+        tuple(TopologicalSorter(depends).static_order())
+    except CycleError as error:
+        found: list[str] = error.args[1]
+        return tuple(reversed(found[1:]))
+    return ()
+
+
+def _check_kind(document: object) -> None:
+    """Refuse what is another kind of document, before its fields are looked at."""
+    for field, expected in (("apiVersion", API_VERSION), ("kind", KIND)):
+        if isinstance(document, dict) and document.get(field, expected) != expected:
+            raise InvalidPolicy(f"{field} is {shown(document[field])}: expected {expected}")
+
+
+def _problems(policy: Policy) -> Iterator[tuple[str, object, str]]:
+    """Yield (path, value, expected) for what spans fields or needs more than a type."""
+    for path, name in _names(policy):
+        if name.endswith("\n"):  # a pattern's $ lets one through
+            yield path, name, "a name without a line break"
+    for path, duration in _durations(policy.spec):
+        if duration.endswith("\n") or not _MIN_DURATION_MS <= millis(duration) <= _MAX_DURATION_MS:
+            yield path, duration, "a duration from 1s to 30 days"
+    yield from _problems_of_numbers(policy.spec.trip, policy.spec.recover)
+    yield from _problems_of_route(policy.spec)
+    yield from _problems_of_load(policy.spec)
+    for path, matcher in _matchers(policy.spec):
+        problem = matchers.problem(matcher)
+        if problem:
+            yield path, matcher, problem
+    if policy.metadata.name in policy.spec.depends_on:
+        yield "spec.dependsOn", policy.metadata.name, "other breakers than this one"
+
+
+def _problems_of_numbers(trip: Trip, recover: Recover) -> Iterator[tuple[str, object, str]]:
+    if trip.limit_at >= trip.open_at:
+        yield "spec.trip.limitAt", trip.limit_at, f"less than spec.trip.openAt ({trip.open_at})"
+    if millis(recover.cool_down) > millis(recover.max_cool_down):
+        yield "spec.recover.coolDown", recover.cool_down, f"at most maxCoolDown ({recover.max_cool_down})"
+    if millis(recover.healthy_for) >= millis(recover.max_trial):
+        yield "spec.recover.healthyFor", recover.healthy_for, f"less than maxTrial ({recover.max_trial})"
+    if recover.probe is not None and recover.probe.http.endswith("\n"):
+        yield "spec.recover.probe.http", recover.probe.http, "a path without a line break"
+    shares = list(recover.shares)
+    if shares[-1] != ALL or sorted(set(shares)) != shares:
+        yield "spec.recover.trialShares", shares, f"shares that rise to {ALL}, such as [10, 50, {ALL}]"
+
+
+def _problems_of_route(spec: Spec) -> Iterator[tuple[str, object, str]]:
+    if spec.standby is not None and spec.standby.id == spec.target.id:
+        yield "spec.standby", f"{spec.target.kind}/{spec.target.name}", "another workload than the target"
+    if spec.standby is not None and spec.route is None:
+        yield "spec.route", None, "the Service that serves target and standby, for example {kind: Service, name: login}"
+    if not SERVICE_SHARES.issuperset(spec.recover.shares):  # the only kind of route that there is
+        yield (
+            "spec.recover.trialShares", list(spec.recover.shares),
+            "50 and 100 only: a Service sends its traffic to the target, the standby, or both",
+        )  # fmt: skip
+    selectors = spec.route.selectors if spec.route is not None else None
+    if selectors is not None and selectors.target == selectors.standby:
+        yield "spec.route.selectors.standby", selectors.standby, "another selector than the target's"
+
+
+def _problems_of_load(spec: Spec) -> Iterator[tuple[str, object, str]]:
+    load = spec.signals.load
+    if load is None:
+        return
+    if not load.query and not load.annotation:
+        yield "spec.signals.load", {}, "a query, or the annotation of alerts that holds the load"
+    if spec.target.capacity is None:
+        yield "spec.target.capacity", None, "the load that the target can carry, since spec.signals.load is set"
+
+
+def _matchers(spec: Spec) -> Iterator[tuple[str, str]]:
+    for index, matcher in enumerate(spec.signals.match):
+        yield f"spec.signals.match[{index}]", matcher
+    for number, rule in enumerate(spec.criticality.rules):
+        for index, matcher in enumerate(rule.match):
+            yield f"spec.criticality.rules[{number}].match[{index}]", matcher
+
+
+def _durations(spec: Spec) -> Iterator[tuple[str, str]]:
+    yield "spec.trip.window", spec.trip.window
+    if spec.trip.limit_for is not None:
+        yield "spec.trip.limitFor", spec.trip.limit_for
+    yield "spec.trip.readyFor", spec.trip.ready_for
+    yield "spec.trip.rolloutFor", spec.trip.rollout_for
+    if spec.signals.load is not None:
+        yield "spec.signals.load.every", spec.signals.load.every
+    yield "spec.criticality.halfLife", spec.criticality.half_life
+    yield "spec.recover.coolDown", spec.recover.cool_down
+    yield "spec.recover.maxCoolDown", spec.recover.max_cool_down
+    yield "spec.recover.healthyFor", spec.recover.healthy_for
+    yield "spec.recover.maxTrial", spec.recover.max_trial
+    yield "spec.signals.repeatInterval", spec.signals.repeat_interval
+
+
+def _names(policy: Policy) -> Iterator[tuple[str, str]]:
+    yield "metadata.name", policy.metadata.name
+    yield "metadata.namespace", policy.metadata.namespace
+    for field in ("target", "standby", "route"):
+        found = getattr(policy.spec, field)
+        if found is not None:
+            yield f"spec.{field}.name", found.name
+    for index, name in enumerate(policy.spec.depends_on):
+        yield f"spec.dependsOn[{index}]", name
+
+
+def _named(document: object, where: str) -> str:
+    """Add the breaker's own name to the place where it was found."""
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    return f"{where} ({shown(name).strip(chr(39))})" if isinstance(name, str) and name else where

@@ -1,0 +1,1 @@
+"""What alerts and loads say, and which breakers that is about."""

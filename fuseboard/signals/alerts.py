@@ -1,0 +1,107 @@
+"""An alert of Alertmanager: what makes it the same condition, and what it says of a target.
+
+Its labels are untrusted: they are digested, compared, and shown short and printable.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from fuseboard.events.types import Failure, digest
+from fuseboard.text import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fuseboard.signals.targets import Involved
+
+REPLICA_LABELS: Final = frozenset({"prometheus_replica", "__replica__", "thanos_ruler_replica", "rule_replica"})
+"""Labels that name the Prometheus (or the ruler) of an HA pair that noticed, and not what it noticed.
+
+They are external labels of prometheus-operator, Cortex and Mimir, and Thanos. A plain ``replica`` is not among them,
+nor are ``instance`` and ``pod``: they tell real things apart, and the end of one must not be the end of the other.
+"""
+
+FIRING: Final = "firing"
+RESOLVED: Final = "resolved"
+
+_SEVERITY_LENGTH: Final = 64
+_SHOWN_LENGTH: Final = 128
+_OLDEST_MS: Final = 946_684_800_000
+_DAY_MS: Final = 24 * 3_600_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_SORTED: Final = msgspec.json.Encoder(order="deterministic")
+
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class Alert(Struct, frozen=True, rename="camel"):
+    """The part of an alert that is looked at."""
+
+    labels: dict[str, str]
+    status: Literal["firing", "resolved"]
+    starts_at: Moment
+    ends_at: Any = None
+    """Read for a resolved alert only, and only to tell one resolve from another."""
+    annotations: Any = None
+    """Looked into only for what a policy names, and put on no record: they may hold secrets."""
+
+
+def condition_of(labels: Mapping[str, str]) -> str:
+    """Return the key of the condition that alerts with these labels are: twins of an HA pair are one."""
+    if not REPLICA_LABELS.isdisjoint(labels):
+        labels = {name: value for name, value in labels.items() if name not in REPLICA_LABELS}
+    return digest(_SORTED.encode(labels).decode())
+
+
+def failure_of(alert: Alert, about: Involved, now: int) -> Failure:
+    """Return what an alert says of the object that it is about; ``now`` is only held against ``startsAt``."""
+    labels, condition = alert.labels, condition_of(alert.labels)
+    began = millis_of(alert.starts_at)
+    ended = f":{_end(alert.ends_at)}" if alert.status == RESOLVED else ""
+    name, reason = shown(labels.get("alertname", "")), shown(labels.get("reason", ""))
+    # No summary: annotations may hold secrets, and all else is in the cause already.
+    return Failure(
+        key=f"{condition}:{began}:{alert.status}{ended}",
+        cause=f"{name or 'alert without a name'} {about.kind}/{about.name}",
+        condition=condition,
+        severity=shown(labels.get("severity", "")).lower()[:_SEVERITY_LENGTH],
+        started_at=began if _OLDEST_MS <= began <= now + _DAY_MS else 0,
+        # The first word of the cause says it already: 5,000 alerts on 20 breakers are then 20 events, and not 40.
+        reason=name if " " in name else "",
+        # kube-state-metrics' own, as in KubePodCrashLooping and KubeContainerWaiting: why the container waits.
+        chain=(reason,) if reason else (),
+    )
+
+
+def annotation_of(alert: Alert, name: str) -> str | None:
+    """Return an annotation as text; None where there is none."""
+    value = alert.annotations.get(name) if isinstance(alert.annotations, dict) else None
+    return value if isinstance(value, str | None) else ""
+
+
+def began(failure: Failure) -> tuple[int, str]:
+    """Sort failures by when they began."""
+    return failure.started_at, failure.key
+
+
+def millis_of(moment: datetime) -> int:
+    """Return a moment in milliseconds since 1970."""
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def shown(text: str) -> str:
+    """Return text that others wrote fit to be shown: short, without control or formatting characters."""
+    return plain(text, _SHOWN_LENGTH)
+
+
+def _end(ends_at: object) -> int:
+    try:
+        return millis_of(msgspec.convert(ends_at, Moment))
+    except msgspec.ValidationError:
+        return 0  # a resolve is a resolve, whenever it was

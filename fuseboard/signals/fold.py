@@ -1,0 +1,43 @@
+"""Fold failures of one breaker into as few events as will carry them; an event's id follows from what it carries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from fuseboard.events.types import Event, FailureDetected, FailureResolved, digest, encode_data
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from fuseboard.events.types import Failure
+
+MAX_DATA_BYTES: Final = 60 * 1024
+"""Of an event's data: with its attributes it stays under the 64 KiB that every CloudEvents intermediary forwards."""
+
+
+def folded(
+    source: str, breaker: str, kind: type[FailureDetected | FailureResolved], failures: Iterable[Failure]
+) -> Iterator[Event]:
+    """Yield the events that tell a breaker of some failures; without any, none."""
+    for part in _split(failures):
+        name = digest(breaker, *(failure.key for failure in part))
+        yield Event(id=name, source=source, subject=breaker, data=kind(part))
+
+
+def _split(failures: Iterable[Failure]) -> Iterator[tuple[Failure, ...]]:
+    """Yield all failures in order of their keys, in parts that fit into an event."""
+    whole = sorted(failures, key=lambda failure: failure.key)
+    if whole and len(encode_data(whole)) <= MAX_DATA_BYTES:
+        yield tuple(whole)
+        return
+    part: list[Failure] = []
+    size = 0
+    for failure in whole:
+        length = len(encode_data(failure)) + 1
+        if part and size + length > MAX_DATA_BYTES:
+            yield tuple(part)
+            part, size = [], 0
+        part.append(failure)
+        size += length
+    if part:
+        yield tuple(part)

@@ -1,0 +1,209 @@
+"""Which breakers is this about? Alert labels, or an involved object, to breakers of the table.
+
+The first of these labels that is there decides what an alert is about; a later one is not asked when an earlier one
+names something that has no breaker: the standby's pods stand behind the target's Service, too.
+
+1. ``exported_namespace``, ``namespace``: without a namespace there is no target.
+2. ``exported_deployment``, ``deployment``, ``exported_statefulset``, ``statefulset``.
+3. ``exported_workload``, ``workload`` with ``workload_type`` (kubernetes-mixin); without a type, one of either kind.
+4. ``daemonset``, ``job_name``, ``cronjob``: nothing that has a breaker.
+5. ``exported_pod``, ``pod``: by ``created_by_kind`` and ``created_by_name`` or ``owner_kind`` and ``owner_name``
+   (kube-state-metrics) where they are there, else by the pod's name.
+6. ``exported_service``, ``service``: the route.
+
+``exported_*`` wins: where kube-state-metrics is scraped without honorLabels, the plain labels name kube-state-metrics
+itself. For that reason a plain ``pod`` or ``service`` counts for nothing beside ``exported_namespace`` or
+``exported_pod``, nor when it is kube-state-metrics' own: every alert that comes from it may carry that.
+
+A pod's name is NAME-HASH-RANDOM (Deployment) or NAME-ORDINAL (StatefulSet). HASH is one to ten of Kubernetes' safe
+letters, RANDOM five; what is before RANDOM is cut after 58 letters (apiserver's generateName). The longest name of a
+target that fits wins; two that fit as well as each other are not told apart, and the pod has no target.
+
+Labels are untrusted: they are compared with names of the table and reach nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from fuseboard.policy import matchers
+from fuseboard.policy.spec import RouteKind, WorkloadKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from fuseboard.policy.spec import Policy
+
+    Owners = Sequence[tuple[str, str]]
+    """Kind and name of whom an object belongs to, in any order."""
+
+POD: Final = "Pod"
+REPLICA_SET: Final = "ReplicaSet"
+WORKLOAD: Final = "Workload"
+"""A workload whose kind is not known."""
+
+DEPLOYMENT: Final = WorkloadKind.DEPLOYMENT.value
+STATEFUL_SET: Final = WorkloadKind.STATEFUL_SET.value
+SERVICE: Final = RouteKind.SERVICE.value
+
+_KINDS: Final = {"": WORKLOAD, "deployment": DEPLOYMENT, "statefulset": STATEFUL_SET}
+_OTHER: Final = "other"
+"""A kind that has no breaker."""
+
+_EXPORTER: Final = "kube-state-metrics"
+
+_NAME_LENGTH: Final = 63
+_KEPT_LENGTH: Final = 58
+_HASH_LENGTH: Final = 10
+_SAFE: Final = "[bcdfghjklmnpqrstvwxz2456789]"
+_DEPLOYMENT_POD: Final = re.compile(rf"(.+)-{_SAFE}{{1,{_HASH_LENGTH}}}-{_SAFE}{{5}}")
+_CUT_HASH: Final = re.compile(rf"-{_SAFE}*")
+_RANDOM: Final = re.compile(rf"{_SAFE}{{5}}")
+_REPLICA_SET: Final = re.compile(rf"(.+)-{_SAFE}{{1,{_HASH_LENGTH}}}")
+_STATEFUL_POD: Final = re.compile(r"(.+)-(?:0|[1-9][0-9]{0,9})")
+
+
+class Involved(Struct, frozen=True):
+    """The object that something is about."""
+
+    namespace: str
+    kind: str
+    name: str
+    owners: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A breaker and the signals that count for it."""
+
+    key: str
+    counts: Callable[[Mapping[str, str]], bool] | None
+
+
+class Table:
+    """The breaker table, by what alerts and events name; no look-up depends on its length."""
+
+    def __init__(self, policies: Iterable[Policy]) -> None:
+        self._rows: dict[tuple[str, str, str], tuple[_Row, ...]] = {}
+        self._cut: dict[tuple[str, str], list[str]] = {}
+        for policy in policies:
+            self._add(policy)
+        self._namespaces = frozenset(namespace for namespace, _, _ in self._rows)
+
+    def by_labels(self, labels: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the keys of the breakers that an alert with these labels counts for."""
+        about = involved(labels)
+        return self.counting(about, labels) if about is not None else ()
+
+    def by_object(self, namespace: str, kind: str, name: str, owners: Owners = ()) -> tuple[str, ...]:
+        """Return the keys of the breakers that an object belongs to; an owner that is known wins over its name."""
+        return tuple(row.key for row in self._find(namespace, kind, name, owners))
+
+    def counting(self, about: Involved, labels: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the keys of the breakers of an object whose ``signals.match`` the labels satisfy."""
+        if about.namespace not in self._namespaces:
+            return ()
+        rows = self._find(about.namespace, about.kind, about.name, about.owners)
+        return tuple([row.key for row in rows if row.counts is None or row.counts(labels)])
+
+    def _add(self, policy: Policy) -> None:
+        spec, namespace = policy.spec, policy.namespace
+        row = _Row(policy.key, matchers.every(spec.signals.match) if spec.signals.match else None)
+        names = [(spec.target.kind.value, spec.target.name)]
+        if spec.route is not None:
+            names.append((spec.route.kind.value, spec.route.name))
+        for kind, name in names:
+            self._rows[namespace, kind, name] = (*self._rows.get((namespace, kind, name), ()), row)
+        if spec.target.kind is WorkloadKind.DEPLOYMENT and len(spec.target.name) >= _KEPT_LENGTH:
+            self._cut.setdefault((namespace, spec.target.name[:_KEPT_LENGTH]), []).append(spec.target.name)
+
+    def _find(self, namespace: str, kind: str, name: str, owners: Owners = ()) -> tuple[_Row, ...]:
+        if owners:
+            named = [owner for owner in owners if owner[0] in (DEPLOYMENT, STATEFUL_SET)] or owners
+            return next(filter(None, (self._find(namespace, *owner) for owner in named)), ())
+        if kind == POD:
+            return self._of_pod(namespace, name)
+        if kind == REPLICA_SET:
+            found = _REPLICA_SET.fullmatch(name)
+            return self._rows.get((namespace, DEPLOYMENT, found[1]), ()) if found else ()
+        if kind == WORKLOAD:
+            both = (self._rows.get((namespace, each, name), ()) for each in (DEPLOYMENT, STATEFUL_SET))
+            return tuple(row for rows in both for row in rows)
+        return self._rows.get((namespace, kind, name), ())
+
+    def _of_pod(self, namespace: str, pod: str) -> tuple[_Row, ...]:
+        if len(pod) > _NAME_LENGTH:
+            return ()
+        fitting = [fit for fit in _uncut(namespace, pod) if fit in self._rows]
+        if len(pod) == _NAME_LENGTH:
+            fitting += [fit for fit in self._cut_names(namespace, pod) if fit in self._rows]
+        if not fitting:
+            return ()
+        longest = max(len(name) for _, _, name in fitting)
+        best = {fit for fit in fitting if len(fit[2]) == longest}
+        return self._rows[best.pop()] if len(best) == 1 else ()
+
+    def _cut_names(self, namespace: str, pod: str) -> Iterator[tuple[str, str, str]]:
+        """Yield what a Deployment may be called whose pods' names are cut."""
+        kept, random = pod[:_KEPT_LENGTH], pod[_KEPT_LENGTH:]
+        if not _RANDOM.fullmatch(random):
+            return
+        for length in range(_KEPT_LENGTH - 1 - _HASH_LENGTH, _KEPT_LENGTH):
+            if _CUT_HASH.fullmatch(kept, length):
+                yield namespace, DEPLOYMENT, kept[:length]
+        for name in self._cut.get((namespace, kept), ()):
+            yield namespace, DEPLOYMENT, name
+
+
+def involved(labels: Mapping[str, str]) -> Involved | None:
+    """Return what an alert with these labels is about; None when they do not say."""
+    get = labels.get
+    namespace = get("exported_namespace") or get("namespace")
+    if not namespace:
+        return None
+    if workload := _workload(labels):
+        return Involved(namespace, *workload)
+    if name := get("exported_pod") or _plain(labels, "pod"):
+        return Involved(namespace, POD, name, _owners(labels))
+    if name := get("exported_service") or _plain(labels, "service"):
+        return Involved(namespace, SERVICE, name)
+    return None
+
+
+def _workload(labels: Mapping[str, str]) -> tuple[str, str] | None:
+    get = labels.get
+    if name := get("exported_deployment") or get("deployment"):
+        return DEPLOYMENT, name
+    if name := get("exported_statefulset") or get("statefulset"):
+        return STATEFUL_SET, name
+    if name := get("exported_workload") or get("workload"):
+        return _KINDS.get(get("workload_type", "").lower(), _OTHER), name
+    if name := get("daemonset") or get("job_name") or get("cronjob"):
+        return _OTHER, name
+    return None
+
+
+def _plain(labels: Mapping[str, str], label: str) -> str:
+    """Return a label that the scrape may have added, unless it is the exporter's own."""
+    name = labels.get(label, "")
+    if _EXPORTER in name or labels.get("exported_namespace") or labels.get("exported_pod"):
+        return ""
+    return name
+
+
+def _owners(labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    pairs = (("created_by_kind", "created_by_name"), ("owner_kind", "owner_name"))
+    found = [(labels.get(kind, ""), labels.get(name, "")) for kind, name in pairs]
+    return tuple([(kind, name) for kind, name in found if kind and name])
+
+
+def _uncut(namespace: str, pod: str) -> Iterator[tuple[str, str, str]]:
+    """Yield what a workload may be called that has such a pod."""
+    if found := _DEPLOYMENT_POD.fullmatch(pod):
+        yield namespace, DEPLOYMENT, found[1]
+    if found := _STATEFUL_POD.fullmatch(pod):
+        yield namespace, STATEFUL_SET, found[1]

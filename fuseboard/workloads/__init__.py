@@ -1,0 +1,1 @@
+"""What a cluster says of targets and standbys: Events, pods, rollouts, probes."""

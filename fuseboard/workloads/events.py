@@ -1,0 +1,302 @@
+"""What a Kubernetes Event says, in either of its shapes, and how much of it is new.
+
+``core/v1`` and ``events.k8s.io/v1`` are the same objects under other names. The kubelet and most controllers write
+``count``, ``firstTimestamp`` and ``lastTimestamp``; the scheduler and what uses the newer recorder write ``eventTime``
+and, from the second occurrence on, ``series``. Each may be null.
+
+An Event object stands for many occurrences: its count grows. Each occurrence has a key of its own, uid and number, so
+that whoever sees the object, and whenever, names the same occurrences.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from fuseboard.errors import InvalidInput
+from fuseboard.events.types import Failure, digest
+from fuseboard.policy.spec import OCCURRENCE, millis
+from fuseboard.signals.targets import Involved
+from fuseboard.text import moment, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fuseboard.policy.spec import Policy
+
+OWN: Final = "fuseboard"
+"""Who reports when Fuseboard itself writes an Event: no evidence against anybody."""
+
+NORMAL: Final = "Normal"
+NORMAL_FAILURES: Final[Mapping[str, str]] = {
+    "BackOff": "",  # the kubelet's "Back-off pulling image"; the one for crashes is a Warning
+    "Killing": "probe",  # "failed liveness probe, will be restarted", and not the "Stopping container" of a rollout
+    "NodeNotReady": "",
+    "Preempted": "",
+    "TaintManagerEviction": "Marking for deletion",  # and not "Cancelling deletion"
+}
+"""Events of type Normal that speak of a failure, by reason, where the note has this in it. All others do not count."""
+
+HARMLESS: Final = frozenset({
+    "DNSConfigForming",  # a search path was shortened
+    "FailedToUpdateEndpoint", "FailedToUpdateEndpointSlices",  # the controller tries again; rollouts bring them
+    "FailedPreStopHook", "ExceededGracePeriod",  # the pod is leaving anyway
+    "PolicyViolation",  # an audit's finding
+    "TopologyAwareHintsDisabled",
+})  # fmt: skip
+"""Warnings that say nothing about how a workload does; any other one counts, whatever its type is called."""
+
+SHOWN_NOTES: Final = frozenset({
+    "BackOff", "Evicted", "FailedAttachVolume", "FailedCreate", "FailedMount", "FailedScheduling", "NodeNotReady",
+})  # fmt: skip
+"""Reasons whose notes are in Kubernetes' own words: others may quote a probe's answer or a command line."""
+
+MAX_DELTA: Final = 25
+"""Occurrences that one look at an Event object brings: as many as a client-go recorder sends in one go."""
+
+MAX_KNOWN: Final = 20_000
+"""Event objects of a namespace whose counts are remembered; the one not heard of for the longest time goes first."""
+
+NOTE_LENGTH: Final = 256
+
+_COMBINED: Final = "(combined from similar events): "
+_SAME_TIME_MS: Final = 10 * 60_000
+_THROTTLED_MS: Final = 5 * 60_000
+_REST_OF_SECOND_MS: Final = 999
+
+
+class Report(Struct, frozen=True):
+    """What one Event object says."""
+
+    uid: str
+    version: str
+    about: Involved
+    about_uid: str
+    type: str
+    reason: str
+    count: int = 1
+    container: str = ""
+    note: str = ""
+    reporter: str = ""
+    emitted_at: int = 0
+    """The emitter's stamp of the last occurrence; every time here is in milliseconds since 1970, 0 when not known."""
+    written_at: int = 0
+    """The API server's stamp of the last change."""
+    created_at: int = 0
+    """The API server's stamp of the object."""
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether it speaks against a workload."""
+        if self.reporter == OWN or self.reason in HARMLESS:
+            return False
+        if self.type != NORMAL:
+            return True
+        needed = NORMAL_FAILURES.get(self.reason)
+        return needed is not None and needed in self.note
+
+    def failure(self, key: str, chain: tuple[str, ...] = ()) -> Failure:
+        """Return one of its occurrences as a failure; ``chain`` is what led to it, where that is known."""
+        # Emitters' clocks may be wrong, and a throttled one tells late: the API server was told when it says it was.
+        began = self.written_at or self.emitted_at
+        # Kubernetes writes whole seconds: it was by the end of that one. Else a transition in the same second, a moment
+        # before, would make it stale.
+        began += _REST_OF_SECOND_MS if began and not began % 1_000 else 0
+        return Failure(
+            key=key,
+            cause=f"{self.reason} {self.about.kind}/{self.about.name}"[:320],
+            started_at=began,
+            emitted_at=self.emitted_at if self.emitted_at != (self.written_at or self.emitted_at) else 0,
+            reason=self.reason,
+            chain=tuple([each for each in chain if each != self.reason]),
+            container=self.container,
+            summary=self.note[:NOTE_LENGTH] if self.reason in SHOWN_NOTES else "",
+        )
+
+
+class Known(Struct, frozen=True, array_like=True):
+    """How far an Event object's count had come, and the episode of it, when it was begun again."""
+
+    count: int
+    episode: str = ""
+
+
+class Ledger:
+    """The counts of a namespace's Event objects as they were last seen: what is above is new."""
+
+    def __init__(self, known: Mapping[str, Known] | None = None, limit: int = MAX_KNOWN) -> None:
+        """Begin with what an earlier run knew."""
+        self._known = OrderedDict(known or {})
+        self._limit = limit
+        self._changed: dict[str, Known | None] = {}
+
+    def added(self, report: Report) -> tuple[str, ...]:
+        """Return the keys of what is new in an object that has come to be."""
+        return self._take(report, unknown=report.count)
+
+    def modified(self, report: Report) -> tuple[str, ...]:
+        """Return the keys of what is new in an object that has changed; of one long forgotten, the last occurrence."""
+        return self._take(report, unknown=1)
+
+    def listed(self, report: Report, since: int | None) -> tuple[str, ...]:
+        """Return the keys of what is new in an object that was found; ``since`` then, all others were known.
+
+        Of an object from before, only the last occurrence has a time: the others may be of long ago.
+        """
+        is_new = since is not None and report.created_at > since - _SAME_TIME_MS
+        return self._take(report, unknown=report.count if is_new else 1)
+
+    def forget(self, uid: str) -> None:
+        """Forget an object that is no more: its uid never comes again."""
+        if self._known.pop(uid, None) is not None:
+            self._changed[uid] = None
+
+    def keep_only(self, uids: set[str]) -> None:
+        """Forget all objects but these."""
+        for uid in self._known.keys() - uids:
+            self.forget(uid)
+
+    def changes(self) -> dict[str, Known | None]:
+        """Return what has changed since the last call; None stands for what was forgotten."""
+        changed, self._changed = self._changed, {}
+        return changed
+
+    def _take(self, report: Report, *, unknown: int) -> tuple[str, ...]:
+        known = self._known.get(report.uid)
+        if known is None:
+            known, new = Known(0), min(unknown, report.count)
+        elif report.count < known.count:
+            known, new = Known(0, report.version), report.count
+        else:
+            new = report.count - known.count
+        if not new and report.uid in self._known:
+            return ()
+        self._remember(report.uid, Known(report.count, known.episode))
+        name = f"{report.uid}/{known.episode}" if known.episode else report.uid
+        first = report.count - min(new, MAX_DELTA) + 1
+        return tuple(f"{name}:{number}" for number in range(first, report.count + 1))
+
+    def _remember(self, uid: str, known: Known) -> None:
+        self._known[uid] = self._changed[uid] = known
+        self._known.move_to_end(uid)
+        if len(self._known) > self._limit:
+            oldest, _ = self._known.popitem(last=False)
+            self._changed[oldest] = None
+
+
+class _Reference(Struct, frozen=True, rename="camel"):
+    namespace: str | None = None
+    kind: str | None = None
+    name: str | None = None
+    uid: str | None = None
+    field_path: str | None = None
+
+
+class _Series(Struct, frozen=True, rename="camel"):
+    count: int | None = None
+    last_observed_time: str | None = None
+
+
+class _Written(Struct, frozen=True):
+    time: str | None = None
+
+
+class _Metadata(Struct, frozen=True, rename="camel"):
+    uid: str
+    resource_version: str
+    creation_timestamp: str | None = None
+    managed_fields: list[_Written] | None = None
+
+
+class _Event(Struct, frozen=True, rename="camel"):
+    """Both shapes at once: what ``core/v1`` and ``events.k8s.io/v1`` call by two names stands here twice."""
+
+    metadata: _Metadata
+    type: str | None = None
+    reason: str | None = None
+    series: _Series | None = None
+    event_time: str | None = None
+    involved_object: _Reference | None = None
+    regarding: _Reference | None = None
+    message: str | None = None
+    note: str | None = None
+    count: int | None = None
+    deprecated_count: int | None = None
+    last_timestamp: str | None = None
+    deprecated_last_timestamp: str | None = None
+    reporting_component: str | None = None
+    reporting_controller: str | None = None
+
+    @property
+    def times(self) -> tuple[str | None, ...]:
+        series = self.series.last_observed_time if self.series else None
+        return series, self.last_timestamp, self.deprecated_last_timestamp, self.event_time
+
+    @property
+    def counts(self) -> tuple[int | None, ...]:
+        return self.series.count if self.series else None, self.count, self.deprecated_count
+
+
+def read(found: Mapping[str, Any]) -> Report:
+    """Return what an Event object says, in either shape.
+
+    Raises:
+        InvalidInput: it is none.
+
+    """
+    try:
+        event = msgspec.convert(found, _Event)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise InvalidInput(f"this is no Event: {error}") from error
+    about = event.regarding or event.involved_object or _Reference()
+    meta = event.metadata
+    created = moment(meta.creation_timestamp)
+    written = [moment(each.time) for each in meta.managed_fields or ()]
+    return Report(
+        uid=_short(meta.uid),
+        version=meta.resource_version[:32],
+        # Not the Event's own namespace: that of an Event about a Node is "default".
+        about=Involved(about.namespace or "", plain(about.kind, 63), plain(about.name, 253)),
+        about_uid=about.uid or "",
+        type=event.type or "",
+        reason=plain(event.reason, 128) or "Event",
+        count=max(1, next((count for count in event.counts if count and count > 0), 1)),
+        container=_container(about.field_path or ""),
+        note=plain((event.note or event.message or "").removeprefix(_COMBINED), 1_024),
+        reporter=event.reporting_controller or event.reporting_component or "",
+        emitted_at=next(filter(None, map(moment, event.times)), created),
+        written_at=max([*written, created]),
+        created_at=created,
+    )
+
+
+def out_of_reach(policy: Policy) -> str:
+    """Say why Events of one pod alone can never open a breaker, where that is so; else nothing.
+
+    A client-go recorder sends 25 Events about one object, then one in five minutes (``events_cache.go``), and one look
+    at an Event object counts for 25 at most.
+    """
+    spec, weight = policy.spec, policy.spec.signals.weigh("", condition=False)
+    most = weight * MAX_DELTA * (1 + millis(spec.trip.window) // _THROTTLED_MS)
+    if weight and most < spec.trip.open_at:
+        return (
+            f"{policy.key}: spec.trip.openAt is {spec.trip.open_at}, but the Events of one object weigh at most {most} "
+            f"in {spec.trip.window}: Kubernetes throttles them. Only alerts, or several pods at once, can open this "
+            f"breaker: lower openAt, or raise spec.signals.weights.{OCCURRENCE}"
+        )
+    return ""
+
+
+def _container(path: str) -> str:
+    """Return ``app`` of ``spec.containers{app}``, with its list where that is another: ``initContainers/app``."""
+    group, _, name = path.removeprefix("spec.").partition("{")
+    name = plain(name.removesuffix("}"), 48)
+    return name if group == "containers" or not name else f"{plain(group, 15)}/{name}"
+
+
+def _short(uid: str) -> str:
+    """Return a uid that leaves room for the rest of a key; Kubernetes' own has 36 characters."""
+    return uid if len(uid) <= 40 else digest(uid)  # noqa: PLR2004  - as above
