@@ -17,10 +17,10 @@ test: .venv/.dev ## The fast suite: at most 3 minutes on 2 cores
 	$(BIN)/python -m pytest -n 4 -q --ignore tests/cluster
 
 test-long: .venv/.dev ## The proofs in their long form: a million steps of the store and its twin, the model with all its faults
-	$(BIN)/python -m pytest -n auto -q -o timeout=3600 --long --steps 1000000 tests/stores/test_twin.py tests/model
+	$(BIN)/python -m pytest -n auto -q -o timeout=3600 --long --steps 1000000 tests/proofs/test_twin.py tests/proofs/model
 
-mutants: .venv/.dev ## Change what decides, one small change at a time: a test must notice, or a reason is in tests/mutation/survivors.txt
-	$(BIN)/python -m tests.mutation
+mutants: .venv/.dev ## Change what decides, one small change at a time: a test must notice, or a reason is in tests/proofs/mutation/survivors.txt
+	$(BIN)/python -m tests.proofs.mutation
 
 test-cluster: .venv/.dev ## The tests on a real cluster; the first time it is built, from Go modules
 	$(BIN)/python -m tests.cluster.programs

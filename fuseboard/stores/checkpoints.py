@@ -95,25 +95,6 @@ class RedisCheckpoints:
             pipe.execute()
 
 
-class MemoryCheckpoints:
-    """Keeps them in this process, for tests."""
-
-    def __init__(self) -> None:
-        """Begin with none."""
-        self._kept: dict[str, Checkpoint] = {}
-
-    def read(self, namespace: str) -> Checkpoint | None:
-        """See ``Checkpoints.read``."""
-        return self._kept.get(namespace)
-
-    def move(self, namespace: str, version: str, known_until: int, changes: Mapping[str, Known | None]) -> None:
-        """See ``Checkpoints.move``."""
-        before = self._kept.get(namespace)
-        known = {**(before.known if before else {}), **changes}
-        left = {uid: each for uid, each in known.items() if each is not None}
-        self._kept[namespace] = Checkpoint(version, known_until, left)
-
-
 def _keys(namespace: str) -> tuple[str, str]:
     tag = f"fuseboard:{{{namespace}}}:events"
     return tag, f"{tag}:counts"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import urllib3
 
-from tests.ports import free_port
+from fuseboard.testing.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable

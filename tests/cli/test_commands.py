@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from fuseboard import __version__
 from fuseboard.cli import cli
+from fuseboard.testing.ports import free_port
 from tests.cli.running import FUSEBOARD, POLICY, Up, alert, notification
-from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Self
 import urllib3
 
 from fuseboard.stores.redis import open_store
+from fuseboard.testing.ports import free_port
 from tests.cluster import manifests
 from tests.cluster.api import RefusedError, has_condition, read_manifests
-from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -17,16 +17,15 @@ from fuseboard.cluster.client import Kubernetes, open_cluster
 from fuseboard.events.types import CapacityChanged, Failure, FailureDetected, Phase, Role
 from fuseboard.policy.validation import parse
 from fuseboard.settings import Settings
-from fuseboard.stores.checkpoints import MemoryCheckpoints
-from fuseboard.stores.memory import MemoryStore
+from fuseboard.testing.api_script import in_thread, until
+from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore
 from fuseboard.workloads.probe import Prober
 from tests.cluster.access import SERVICE_ACCOUNT
 from tests.cluster.moving import NEVER, Moving
 from tests.cluster.test_events import SOON, kubelet_says
 from tests.eventsources.test_apiserver import Box
 from tests.eventsources.test_clock import opened
-from tests.scripted import in_thread, until
-from tests.test_probing import HERE, listening
+from tests.workloads.test_probe import HERE, listening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

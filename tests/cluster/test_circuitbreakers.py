@@ -16,10 +16,10 @@ from fuseboard.errors import InvalidPolicy
 from fuseboard.policy import matchers
 from fuseboard.policy.spec import API_VERSION, KIND
 from fuseboard.policy.validation import parse
+from fuseboard.testing.from_schema import MATCHERS, like
 from tests.cluster.api import RefusedError, has_condition
 from tests.cluster.kustomize import KNATIVE
-from tests.from_schema import MATCHERS, like
-from tests.test_policy import test_a_mistake_is_named as mistakes
+from tests.policy.test_validation import test_a_mistake_is_named as mistakes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

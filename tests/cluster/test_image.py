@@ -19,9 +19,9 @@ import eventsources
 import functions
 from fuseboard.cli.commands.up import names
 from fuseboard.stores.embedded import embedded_valkey
+from fuseboard.testing.ports import free_port
 from tests.manifests.dockerfile import build, stages
 from tests.manifests.reading import ROOT
-from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

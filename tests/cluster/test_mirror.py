@@ -15,13 +15,13 @@ from fuseboard.cluster.client import Kubernetes, open_cluster
 from fuseboard.errors import Unavailable
 from fuseboard.events.types import Action, FailoverFailed, OperatorRequested
 from fuseboard.settings import Settings
-from fuseboard.stores.memory import MemoryStore
+from fuseboard.testing.memory import MemoryStore
+from fuseboard.testing.ports import free_port
 from fuseboard.workloads.events import OWN
 from tests.cli.running import Up, alert, notification
 from tests.cluster.api import RefusedError
 from tests.cluster.mirrored import HOME, SOON, Mirrored
 from tests.cluster.standing import deployment, wait_for
-from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

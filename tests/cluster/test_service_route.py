@@ -17,7 +17,7 @@ from fuseboard.events.types import Event, FailoverCompleted, FailoverReverted, S
 from fuseboard.policy.validation import parse
 from fuseboard.settings import Settings
 from fuseboard.stores import Change, Record
-from fuseboard.stores.memory import MemoryStore
+from fuseboard.testing.memory import MemoryStore
 from tests.cluster.standing import SPACE, enrol, policy, wait_for
 
 if TYPE_CHECKING:

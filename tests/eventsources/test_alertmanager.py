@@ -46,7 +46,7 @@ from fuseboard.policy.validation import parse
 from fuseboard.signals.alerts import REPLICA_LABELS
 from fuseboard.signals.targets import Table
 from fuseboard.stores import Entry
-from fuseboard.stores.memory import MemoryStore
+from fuseboard.testing.memory import MemoryStore
 from tests.real.record import load
 
 Payload = dict[str, Any]

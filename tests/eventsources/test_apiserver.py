@@ -19,15 +19,15 @@ from fuseboard.cluster.reflector import Pace
 from fuseboard.errors import RecordCorrupt, StoreUnavailable, Unavailable
 from fuseboard.events.types import KINDS, Event, FailureDetected, IngestGapFound, decode, encode
 from fuseboard.settings import Settings
-from fuseboard.stores.checkpoints import Checkpoints, MemoryCheckpoints, open_checkpoints
+from fuseboard.stores.checkpoints import Checkpoints, open_checkpoints
 from fuseboard.stores.connection import connect
-from fuseboard.stores.memory import MemoryStore
+from fuseboard.testing.api_script import Answer, Scripted, change, error, in_thread, listed, refusal, streamed, until
+from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore
+from fuseboard.testing.panel import Panel
+from fuseboard.testing.panel import policy as calm
 from fuseboard.workloads.events import Known
 from tests.eventsources.test_clock import Inbox, policy
-from tests.panel import Panel
-from tests.panel import policy as calm
-from tests.scripted import Answer, Scripted, change, error, in_thread, listed, refusal, streamed, until
-from tests.test_kubernetes_events import shape
+from tests.workloads.test_events import shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -16,22 +16,21 @@ from fuseboard.breaker.state import State
 from fuseboard.events.types import CapacityChanged, Event, Failure, FailureDetected, Phase, Role, TimerElapsed
 from fuseboard.policy.spec import Policy, Workload
 from fuseboard.stores import Change
-from fuseboard.stores.checkpoints import MemoryCheckpoints
-from fuseboard.stores.memory import MemoryStore
+from fuseboard.testing.api_script import Answer, Scripted, change, in_thread, listed, refusal, streamed, until
+from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore
+from fuseboard.testing.objects import condition, container, deployment, end, pod, starting, stateful_set
 from fuseboard.workloads.probe import Prober
 from tests.eventsources.test_apiserver import SOON, Box, event
 from tests.eventsources.test_clock import opened
-from tests.objects import condition, container, deployment, end, pod, starting, stateful_set
-from tests.scripted import Answer, Scripted, change, in_thread, listed, refusal, streamed, until
-from tests.test_capacity import SET, policy
-from tests.test_probing import HERE, listening
+from tests.workloads.test_probe import HERE, listening
+from tests.workloads.test_readiness import SET, policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from fuseboard.stores import Entry, Record
-    from tests.objects import Manifest
+    from fuseboard.testing.objects import Manifest
 
 GOING = (condition("Available"), condition("Progressing", reason="ReplicaSetUpdated"))
 ROLLING = deployment(2, conditions=GOING, updatedReplicas=1)

@@ -23,11 +23,11 @@ from fuseboard.errors import ClusterUnavailable, Refused, StoreUnavailable, Unav
 from fuseboard.events.types import Action, FailoverFailed, OperatorRequested
 from fuseboard.settings import Settings
 from fuseboard.stores import Change
-from fuseboard.stores.memory import MemoryStore
+from fuseboard.testing.memory import MemoryStore
+from fuseboard.testing.shelf import Shelf
+from tests.crd.test_resource import resource
 from tests.eventsources.test_apiserver import Box
-from tests.shelf import Shelf
 from tests.stores.test_contract import policy
-from tests.test_resources import resource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

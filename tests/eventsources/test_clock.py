@@ -13,7 +13,7 @@ from fuseboard.errors import SinkUnavailable
 from fuseboard.events.types import Event, StepDue, TimerElapsed
 from fuseboard.policy.spec import Metadata, Policy, Spec, Workload
 from fuseboard.stores import Change, Record
-from fuseboard.stores.memory import MemoryStore
+from fuseboard.testing.memory import MemoryStore
 
 KEY = "shop/login"
 

@@ -17,16 +17,16 @@ from fuseboard.errors import Unavailable
 from fuseboard.events.types import LoadChanged
 from fuseboard.policy.validation import parse
 from fuseboard.signals.http import Asker
-from fuseboard.stores.memory import MemoryStore
-from tests.asked import Kept, answering
-from tests.ports import free_port
+from fuseboard.testing.http_server import Kept, answering
+from fuseboard.testing.memory import MemoryStore
+from fuseboard.testing.ports import free_port
 from tests.real import prometheus as real
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fuseboard.policy.spec import Policy
-    from tests.asked import Request
+    from fuseboard.testing.http_server import Request
 
 
 DEADLINE_S: Final = 1.0

@@ -33,7 +33,7 @@ from fuseboard.events.types import (
 from fuseboard.policy.validation import parse
 from fuseboard.settings import Settings
 from fuseboard.stores import Change
-from fuseboard.stores.memory import MemoryStore
+from fuseboard.testing.memory import MemoryStore
 
 if TYPE_CHECKING:
     from fuseboard.policy.spec import Policy

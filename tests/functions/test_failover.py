@@ -29,8 +29,7 @@ from fuseboard.events.types import Event as CloudEvent
 from fuseboard.policy.validation import parse
 from fuseboard.settings import Settings
 from fuseboard.stores import Change
-from fuseboard.stores.memory import MemoryStore
-from tests.apiserver import (
+from fuseboard.testing.api_server import (
     SERVICE,
     ApiServer,
     answers,
@@ -41,6 +40,7 @@ from tests.apiserver import (
     passes,
     waits_for,
 )
+from fuseboard.testing.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from fuseboard.cluster.client import Cluster, Kubernetes, Manifest
     from fuseboard.policy.spec import Policy
     from fuseboard.stores import Record, Store
-    from tests.apiserver import Fault
+    from fuseboard.testing.api_server import Fault
 
 Answer = TypeVar("Answer")
 

@@ -18,9 +18,9 @@ from fuseboard.crd.writer import MAX_CONFLICTS
 from fuseboard.errors import ClusterUnavailable, NotEnrolled, Refused
 from fuseboard.events.types import BreakerOpened, Event, FailoverCompleted, type_of
 from fuseboard.stores import Change, Record
-from fuseboard.stores.memory import MemoryStore
-from tests.panel import policy
-from tests.shelf import Shelf
+from fuseboard.testing.memory import MemoryStore
+from fuseboard.testing.panel import policy
+from fuseboard.testing.shelf import Shelf
 from tests.stores.test_contract import policy as named
 
 if TYPE_CHECKING:

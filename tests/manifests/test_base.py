@@ -73,7 +73,7 @@ def test_the_sources_are_the_watchers_and_the_relay() -> None:
     containers = of_kind(BASE, "Deployment")["sources"]["spec"]["template"]["spec"]["containers"]
     served = {each["args"][1]: each["args"][-1] for each in containers}
 
-    assert set(served) == {"fuseboard.delivery.relay", *(f"eventsources.{name}" for name in WATCHERS - {"policies"})}
+    assert set(served) == {"fuseboard.delivery.relay", *(f"eventsources.{name}" for name in WATCHERS - {"policy_files"})}
     assert len(set(served.values())) == len(served)
     for each in containers:
         assert each["args"][-1] == f"--port={each['ports'][0]['containerPort']}"

@@ -19,7 +19,7 @@ from typing import Any, Self
 import pytest
 import urllib3
 
-from tests.ports import free_port
+from fuseboard.testing.ports import free_port
 
 INSTALL = "no Prometheus on PATH: apt-get install prometheus"
 WITHIN_S = 20.0

@@ -16,8 +16,8 @@ from fuseboard.signals.http import Asker
 from fuseboard.signals.known_alerts import Pace
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
+from fuseboard.testing.ports import free_port
 from tests.cli.running import Up, policy
-from tests.ports import free_port
 from tests.real.alertmanager import Alertmanager, require_binary
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from fuseboard.breaker.state import Breaker, State
 from fuseboard.errors import Busy, NotEnrolled
 from fuseboard.policy.validation import parse
 from fuseboard.stores import DEBT, JOURNAL_CAP, TIMER, Change, Entry, Record
-from fuseboard.stores.memory import MemoryStore
 from fuseboard.stores.records import next_attempt
 from fuseboard.stores.redis import open_store
+from fuseboard.testing.memory import MemoryStore
 
 from .hammer import one_more
 

@@ -18,7 +18,7 @@ from fuseboard.events.types import Event, Failure, FailureDetected, Foreign
 from fuseboard.stores import Entry
 from fuseboard.stores.connection import connect
 from fuseboard.stores.outbox import REJECTED, STREAM, Outbox, open_outbox
-from tests.ports import free_port
+from fuseboard.testing.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,10 +24,10 @@ from fuseboard.errors import CannotStart, NotEnrolled, RecordCorrupt, StoreUnava
 from fuseboard.events.types import Data, Event, Failure, FailureDetected, FailureResolved, TimerElapsed
 from fuseboard.stores import Change, Entry, Record
 from fuseboard.stores.connection import ANSWER_TIMEOUT_S, errors_translated
-from fuseboard.stores.memory import MemoryStore
 from fuseboard.stores.redis import CACHED_ROWS, RedisStore, open_store
 from fuseboard.stores.scripts import NAMESPACES, due_keys, keys_of, members_of
-from tests.ports import free_port
+from fuseboard.testing.memory import MemoryStore
+from fuseboard.testing.ports import free_port
 
 from .hammer import one_more
 from .proxy import Proxy

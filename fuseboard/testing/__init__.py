@@ -1,0 +1,1 @@
+"""What tests of Fuseboard, and of its users' own functions and strategies, build on."""

@@ -1,0 +1,204 @@
+"""An API server that says what a test tells it to, on a real socket; the client is the real one."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event as Flag
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import parse_qsl, urlsplit
+
+from fuseboard.cluster.client import Kubernetes, _client
+from fuseboard.testing.api_server import kubeconfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+EVENTS = "/api/v1/namespaces/shop/events"
+OTHERS = ("pods", "deployments", "statefulsets")
+"""What else is watched; by their scripts there are none, unless a test says otherwise."""
+
+
+@dataclass
+class Asked:
+    """A request as it came."""
+
+    path: str
+    query: dict[str, str]
+    at: float = field(default_factory=time.monotonic)
+
+    @property
+    def verb(self) -> str:
+        """What of: ``list``, ``probe``, ``watch`` or ``get``; of others than Events, ``pods_list`` and so on."""
+        plural = self.path.rpartition("/")[2]
+        if self.path != EVENTS and plural not in OTHERS:
+            return "get"
+        verb = "probe" if "resourceVersionMatch" in self.query else "list"
+        verb = "watch" if "watch" in self.query else verb
+        return verb if self.path == EVENTS else f"{plural}_{verb}"
+
+
+@dataclass
+class Answer:
+    """What is answered; ``lines`` are a stream's, and what comes after them decides how it ends."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    lines: tuple[bytes, ...] = ()
+    stays: bool = False
+    """Stay open, without a byte, until the test is over."""
+    breaks: bool = False
+    """Break off in the middle of a chunk."""
+    lasts_s: float = 0.0
+    """Stay open for so long, then end as a server does in time."""
+
+
+class Scripted:
+    """Answers each verb by its script; the last answer of a script goes on for ever."""
+
+    def __init__(self, **scripts: list[Answer]) -> None:
+        """Begin with ``list=[…], watch=[…], probe=[…], get=[…]``."""
+        self.scripts = {"list": [listed()], "watch": [Answer(stays=True)], "probe": [listed()]}
+        for plural in OTHERS:
+            self.scripts |= {f"{plural}_list": [listed()], f"{plural}_watch": [Answer(stays=True)]}
+            self.scripts[f"{plural}_probe"] = [listed()]
+        self.scripts |= scripts
+        self.asked: list[Asked] = []
+        self.over = Flag()
+        self._lock = Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._server.block_on_close = False
+        self._thread = Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+
+    def __enter__(self) -> Self:
+        """Start serving."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop serving."""
+        self.over.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
+
+    def client(self, directory: Path) -> Kubernetes:
+        """Return the real client of this server."""
+        url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        return Kubernetes(_client(str(kubeconfig(directory, url))))
+
+    def verbs(self) -> list[str]:
+        """Return what was asked, in order."""
+        return [each.verb for each in self.asked]
+
+    def of(self, verb: str) -> list[Asked]:
+        """Return the requests of a verb."""
+        return [each for each in self.asked if each.verb == verb]
+
+    def _answer(self, asked: Asked) -> Answer:
+        with self._lock:
+            self.asked.append(asked)
+            script = self.scripts.get(asked.verb) or [Answer(404, b"{}")]
+            return script.pop(0) if len(script) > 1 else script[0]
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        script = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                parts = urlsplit(self.path)
+                answer = script._answer(Asked(parts.path, dict(parse_qsl(parts.query))))
+                try:
+                    self._say(answer)
+                except OSError:
+                    self.close_connection = True
+
+            def _say(self, answer: Answer) -> None:
+                self.send_response(answer.status)
+                for name, value in answer.headers.items():
+                    self.send_header(name, value)
+                if not (answer.lines or answer.stays or answer.breaks or answer.lasts_s):
+                    self.send_header("Content-Length", str(len(answer.body)))
+                    self.end_headers()
+                    self.wfile.write(answer.body)
+                    return
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                for line in answer.lines:
+                    self.wfile.write(b"%x\r\n%s\n\r\n" % (len(line) + 1, line))
+                self.wfile.flush()
+                script.over.wait(answer.lasts_s)
+                if answer.stays:
+                    script.over.wait()
+                if answer.breaks:
+                    self.wfile.write(b"ff\r\n{")
+                    self.wfile.flush()
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    self.close_connection = True
+                else:
+                    self.wfile.write(b"0\r\n\r\n")
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        return Handler
+
+
+def listed(*objects: dict[str, Any], version: str = "100", more: str = "") -> Answer:
+    """Return a list."""
+    meta = {"resourceVersion": version} | ({"continue": more} if more else {})
+    return Answer(body=json.dumps({"kind": "EventList", "metadata": meta, "items": list(objects)}).encode())
+
+
+def refusal(status: int, message: str = "no", **headers: str) -> Answer:
+    """Return a Status."""
+    body = {"kind": "Status", "status": "Failure", "code": status, "message": message}
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(status, json.dumps(body).encode(), named)
+
+
+def streamed(*lines: bytes, **how: Any) -> Answer:  # noqa: ANN401  - fields of Answer
+    """Return a stream."""
+    return Answer(lines=lines, **how)
+
+
+def change(kind: str, found: dict[str, Any]) -> bytes:
+    """Return a line of a stream."""
+    return json.dumps({"type": kind, "object": found}).encode()
+
+
+def error(status: int, message: str = "too old resource version: 1 (2)") -> bytes:
+    """Return the line of a stream that ends it."""
+    return change("ERROR", {"kind": "Status", "code": status, "message": message})
+
+
+@contextmanager
+def in_thread(run: Callable[[Flag], None]) -> Iterator[None]:
+    """Let a source run until the block ends; it has to end when it is told to."""
+    stop = Flag()
+    thread = Thread(target=run, args=(stop,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def until(condition: Callable[[], object], within_s: float = 10.0) -> None:
+    """Wait for something."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to be in time"
+        time.sleep(0.01)

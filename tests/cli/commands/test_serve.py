@@ -1,0 +1,138 @@
+"""Each module in a process of its own, as in a cluster: gunicorn, a store, and a sink by its address."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import urllib3
+
+from fuseboard.events.types import KINDS, FailureDetected, TimerElapsed, decode, encode
+from fuseboard.policy.files import load
+from fuseboard.stores.redis import open_store
+from fuseboard.testing.ports import free_port
+from tests.cli.running import FUSEBOARD, alert, notification
+from tests.delivery.test_sinks import ingress  # noqa: F401  - a fixture
+from tests.test_readme import EXAMPLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fuseboard.events.types import Event
+    from tests.delivery.test_sinks import Ingress
+
+
+@contextmanager
+def serving(module: str, **environment: str) -> Iterator[str]:
+    """Run ``fuseboard serve`` until the block ends; yield its address once it is ready."""
+    port = free_port()
+    process = subprocess.Popen(  # noqa: S603  - the program under test
+        [FUSEBOARD, "serve", module, "--port", str(port)],
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_until_ready(url, process)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    give_up = time.monotonic() + 30
+    while time.monotonic() < give_up:
+        assert process.poll() is None
+        try:
+            if urllib3.request("GET", f"{url}/readyz", retries=False).status == 200:
+                return
+        except urllib3.exceptions.HTTPError:
+            pass
+        time.sleep(0.1)
+    pytest.fail(f"{url} does not get ready")
+
+
+def _first(ingress: Ingress, kind: type) -> Event:  # noqa: F811  - the fixture's value
+    give_up = time.monotonic() + 15
+    while time.monotonic() < give_up:
+        for event in list(ingress.posted):
+            if kind.__name__ in str(KINDS.get(event.type)):
+                return event
+        time.sleep(0.05)
+    pytest.fail(f"no {kind.__name__} arrived")
+
+
+def _call(url: str, event: Event) -> tuple[int, Event | None]:
+    message = encode(event)
+    answer = urllib3.request("POST", url, headers=message.headers, body=message.body, retries=False)
+    return answer.status, decode(dict(answer.headers), answer.data, KINDS) if answer.data else None
+
+
+def test_every_hop_in_a_process_of_its_own(redis_url: str, ingress: Ingress, tmp_path: Path) -> None:  # noqa: F811
+    """Webhook → outbox → relay → broker; then breaker, failover, dead letters; and the clock when time is up."""
+    store = open_store(redis_url)
+    store.apply(load(EXAMPLE / "breakers.yaml"))
+    environment = {"FUSEBOARD_REDIS_URL": redis_url, "K_SINK": ingress.url, "FUSEBOARD_STATE_DIR": str(tmp_path)}
+    modules = ("eventsources.alertmanager", "fuseboard.delivery.relay", "functions.breaker", "functions.failover")
+    with ExitStack() as stack:
+        webhook, _, breaker, failover, clock, deadletter = (
+            stack.enter_context(serving(module, **environment))
+            for module in (*modules, "eventsources.clock", "functions.deadletter")
+        )
+        body = urllib3.request("POST", webhook, json=notification(alert("critical")), retries=False)
+        assert (body.status, body.data) == (202, b"")
+        signal = _first(ingress, FailureDetected)
+
+        status, opened = _call(breaker, signal)
+        assert (status, opened and opened.type) == (200, "dev.fuseboard.breaker.opened")
+        assert opened is not None
+        status, done = _call(failover, opened)
+        assert (status, done and done.type) == (200, "dev.fuseboard.failover.completed")
+        assert _call(deadletter, signal) == (202, None)
+        assert _call(breaker, signal) == (200, opened)
+
+        timer = _first_after_resolving(store_url=breaker, webhook=webhook, ingress=ingress)
+        status, tried = _call(breaker, timer)
+        assert (status, tried and tried.type) == (200, "dev.fuseboard.breaker.half_opened")
+        assert urllib3.request("GET", f"{clock}/healthz").status == 200
+    assert store.read("shop/login").breaker.epoch == 2
+
+
+def _first_after_resolving(store_url: str, webhook: str, ingress: Ingress) -> Event:  # noqa: F811
+    """Resolve the alert, hand the resolve to the breaker, and wait for the clock."""
+    ingress.posted.clear()
+    urllib3.request("POST", webhook, json=notification(alert("critical", resolved=True)), retries=False)
+    give_up = time.monotonic() + 10
+    while not ingress.posted and time.monotonic() < give_up:
+        time.sleep(0.05)
+    assert _call(store_url, ingress.posted[0]) == (202, None)
+    give_up = time.monotonic() + 30
+    while time.monotonic() < give_up:
+        for event in list(ingress.posted):
+            if KINDS.get(event.type) is TimerElapsed:
+                return event
+        time.sleep(0.05)
+    pytest.fail("the clock did not send a timer")
+
+
+def test_a_module_that_misses_its_settings_says_which() -> None:
+    """Without a store's URL, the log of the breaker function names the variable."""
+    environment = {name: value for name, value in os.environ.items() if name != "FUSEBOARD_REDIS_URL"}
+    found = subprocess.run(  # noqa: S603  - the program under test
+        [FUSEBOARD, "serve", "functions.breaker", "--port", "1"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert found.returncode != 0
+    assert "FUSEBOARD_REDIS_URL" in found.stderr + found.stdout

@@ -1,0 +1,1 @@
+"""Tests of ``fuseboard.cluster``; ``tests/cluster`` is the suite on a real cluster."""

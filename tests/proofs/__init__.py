@@ -1,0 +1,1 @@
+"""Proofs: what holds for any sequence, and tests of the tests."""

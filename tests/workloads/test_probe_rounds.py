@@ -1,0 +1,91 @@
+"""Which breakers' pods are asked: those that are open, found in time among however many there are."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from fuseboard.errors import Refused
+from fuseboard.testing.memory import MemoryStore
+from fuseboard.workloads.owners import Resolver
+from fuseboard.workloads.probe import Prober
+from fuseboard.workloads.probe_rounds import READS, Rounds
+from fuseboard.workloads.readiness import Capacity
+from tests.eventsources.test_clock import opened
+from tests.workloads.test_readiness import policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fuseboard.policy.spec import Policy
+    from fuseboard.stores import Record
+
+
+class Counting(MemoryStore):
+    """A store that notes what is read of it."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: round(time.time() * 1000))
+        self.reads: list[str] = []
+
+    def read(self, key: str) -> Record:
+        self.reads.append(key)
+        return super().read(key)
+
+
+def unread(path: str) -> Mapping[str, object]:
+    """Read nothing."""
+    raise Refused(path)
+
+
+def rounds(count: int) -> tuple[Counting, Rounds, Mapping[str, Policy]]:
+    """Return so many breakers with a probe, and one without."""
+    store, capacity = Counting(), Capacity(Resolver(unread))
+    probed = [policy(f"b{n}", f"t{n}", recover={"probe": {"http": "/"}}) for n in range(count)]
+    store.apply([*probed, policy("plain", "plain")])
+    table = store.table()
+    capacity.know(table)
+    return store, Rounds(store, capacity, Prober()), table
+
+
+def test_all_are_looked_up_soon_and_then_in_turns() -> None:
+    """The first time without waiting; later no more at once than the store bears, and none twice before all."""
+    store, found, table = rounds(2 * READS + 10)
+    for _ in range(3):
+        found.look(table)
+    assert len(set(store.reads)) == len(store.reads) == 2 * READS + 10
+
+    store.reads.clear()
+    found.look(table)
+    assert store.reads == []
+    found.every_s = 0
+    for _ in range(3):
+        found.look(table)
+    assert set(store.reads) == table.keys() - {"shop/plain"}
+
+
+def test_one_that_is_open_is_looked_up_every_time() -> None:
+    """However many others there are."""
+    store, found, table = rounds(2 * READS)
+    store.change("shop/b7", opened)
+    for _ in range(3):
+        found.look(table)
+    found.every_s = 0
+    store.reads.clear()
+    for _ in range(4):
+        found.look(table)
+
+    assert store.reads.count("shop/b7") >= 4
+
+
+def test_one_that_leaves_the_table_is_forgotten() -> None:
+    """Open or not."""
+    store, found, table = rounds(2)
+    store.change("shop/b1", opened)
+    found.look(table)
+    found.look({key: each for key, each in table.items() if key != "shop/b1"})
+    store.reads.clear()
+    found.every_s = 0
+    found.look({})
+
+    assert store.reads == []
