@@ -26,7 +26,9 @@ from bench import cold_start, ingress
 from bench.measure import PROGRAMS, Result, client, interleave, medians, post, ratio, running, valkey
 from bench.signals import NAMESPACE, policies, workloads
 from functions.breaker import Breaker
-from fuseboard.events.types import Event, Failure, FailureDetected, encode
+from fuseboard.events.event import Event
+from fuseboard.events.types import Failure, FailureDetected
+from fuseboard.events.wire import encode
 from fuseboard.policy.validation import parse
 from fuseboard.stores.checkpoints import open_checkpoints
 from fuseboard.stores.redis import open_store

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import redis
 
     from bench.measure import Plan
-    from fuseboard.events.types import Event
+    from fuseboard.events.event import Event
 
 Given = TypeVar("Given")
 

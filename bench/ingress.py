@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from bench.measure import Result, answered, client, interleave, medians, ratio
 from bench.signals import JSON, alert, alerts_again, notification, workloads
-from fuseboard.events.types import encode
+from fuseboard.events.wire import encode
 from fuseboard.stores.outbox import STREAM
 
 if TYPE_CHECKING:

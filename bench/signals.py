@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from bench.measure import post
-from fuseboard.events.types import Event, Failure, FailureDetected, encode
+from fuseboard.events.event import Event
+from fuseboard.events.types import Failure, FailureDetected
+from fuseboard.events.wire import encode
 from fuseboard.policy import spec as policy
 from fuseboard.policy import validation
 

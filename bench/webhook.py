@@ -38,7 +38,9 @@ from bench.measure import (
     valkey,
 )
 from bench.signals import JSON, alert, notification, policies, policy_file, workloads
-from fuseboard.events.types import Event, Failure, FailureDetected, encode
+from fuseboard.events.event import Event
+from fuseboard.events.types import Failure, FailureDetected
+from fuseboard.events.wire import encode
 from fuseboard.stores.outbox import STREAM
 from fuseboard.stores.redis import open_store
 

@@ -21,23 +21,25 @@ import msgspec
 from msgspec import Struct
 
 from fuseboard.errors import InvalidInput, TooLarge, WrongContentType
-from fuseboard.events.types import JSON, Event, FailureDetected, FailureResolved, decode_json
+from fuseboard.events.event import JSON, Event
+from fuseboard.events.json import decode_json
+from fuseboard.events.types import FailureDetected, FailureResolved
 from fuseboard.signals import load
 from fuseboard.signals.alerts import FIRING, Alert, annotation_of, began, failure_of, shown
 from fuseboard.signals.fold import folded
-from fuseboard.signals.targets import Table, involved
-from fuseboard.stores import Entry
+from fuseboard.signals.targets import TargetIndex, involved
 from fuseboard.stores.outbox import open_outbox
+from fuseboard.stores.records import Entry
 from fuseboard.stores.redis import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from fuseboard.delivery.source import Notification, Outbox
+    from fuseboard.delivery.source import Notification
     from fuseboard.events.types import Failure
     from fuseboard.policy.spec import Policy
     from fuseboard.settings import Settings
-    from fuseboard.stores import Store
+    from fuseboard.stores import Outbox, Store
 
 VERSION: Final = "4"
 
@@ -126,13 +128,13 @@ class _Tables:
     __slots__ = ("_built",)
 
     def __init__(self) -> None:
-        self._built: tuple[Mapping[str, Policy], Table, Mapping[str, str]] = ({}, Table(()), {})
+        self._built: tuple[Mapping[str, Policy], TargetIndex, Mapping[str, str]] = ({}, TargetIndex(()), {})
 
-    def of(self, policies: Mapping[str, Policy]) -> tuple[Table, Mapping[str, str]]:
+    def of(self, policies: Mapping[str, Policy]) -> tuple[TargetIndex, Mapping[str, str]]:
         """Return the table, and the annotation that holds the load, by breaker, where a policy names one."""
         known, table, annotations = self._built
         if known is not policies:
-            table, annotations = Table(policies.values()), dict(_annotations(policies))
+            table, annotations = TargetIndex(policies.values()), dict(_annotations(policies))
             self._built = policies, table, annotations
         return table, annotations
 
@@ -179,7 +181,7 @@ def new(settings: Settings) -> Alertmanager:
 
 
 def translate(
-    payload: object, table: Table, cluster: str, now: int, annotations: Mapping[str, str] | None = None
+    payload: object, table: TargetIndex, cluster: str, now: int, annotations: Mapping[str, str] | None = None
 ) -> Translation:
     """Return what a notification says to the breakers of the table; ``now`` is only held against ``startsAt``.
 

@@ -20,10 +20,10 @@ from fuseboard import logs, metrics
 from fuseboard.errors import FuseboardError, Unavailable
 from fuseboard.events.types import FailureDetected, FailureResolved
 from fuseboard.signals.fold import folded
-from fuseboard.signals.http import OK, Asker
-from fuseboard.signals.known_alerts import Answer, Held, Known, Pace
-from fuseboard.stores import Entry
+from fuseboard.signals.http import OK, HttpClient
+from fuseboard.signals.known_alerts import AlertReconciler, KnownAlert, MemberAnswer, PollPace
 from fuseboard.stores.outbox import open_outbox
+from fuseboard.stores.records import Entry
 from fuseboard.stores.redis import open_store
 
 if TYPE_CHECKING:
@@ -31,11 +31,10 @@ if TYPE_CHECKING:
     from threading import Event as Flag
 
     from fuseboard.delivery.sinks import Sink
-    from fuseboard.delivery.source import Outbox
-    from fuseboard.events.types import Event
+    from fuseboard.events.event import Event
     from fuseboard.settings import Settings
     from fuseboard.signals.known_alerts import Told
-    from fuseboard.stores import Store
+    from fuseboard.stores import Outbox, Store
 
 NAME: Final = "alerts"
 SOURCE: Final = "/alertmanager"
@@ -56,7 +55,7 @@ class _Status(Struct, frozen=True):
 
 
 _status: Final = msgspec.json.Decoder(_Status).decode
-_alerts: Final = msgspec.json.Decoder(tuple[Known, ...]).decode
+_alerts: Final = msgspec.json.Decoder(tuple[KnownAlert, ...]).decode
 
 
 class Alerts:
@@ -66,17 +65,17 @@ class Alerts:
         self,
         store: Store,
         outbox: Outbox,
-        askers: Sequence[Asker],
-        pace: Pace | None = None,
+        askers: Sequence[HttpClient],
+        pace: PollPace | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Connect nothing yet."""
         self._store = store
         self._outbox = outbox
         self._askers = askers
-        self._pace = pace or Pace()
+        self._pace = pace or PollPace()
         self._clock = clock
-        self._held = Held(self._pace)
+        self._held = AlertReconciler(self._pace)
         self._away: dict[str, str] = {}
         self._answered_at = time.monotonic()
 
@@ -125,7 +124,7 @@ class Alerts:
         if events:
             self._outbox.append(events, _entry(told, events))
 
-    def _answers(self) -> Iterator[tuple[str, Answer]]:
+    def _answers(self) -> Iterator[tuple[str, MemberAnswer]]:
         for asker in self._askers:
             try:
                 answer = _ask(asker)
@@ -146,12 +145,14 @@ def new(settings: Settings, sink: Sink) -> Alerts:  # noqa: ARG001  - it makes t
     """Return the source, connected; without Alertmanager's address it does nothing."""
     url, addresses = settings.need_redis(), settings.alertmanager_url.split(",")
     askers = [
-        Asker(each.strip(), settings.alertmanager_token_file, max_bytes=MAX_BYTES) for each in addresses if each.strip()
+        HttpClient(each.strip(), settings.alertmanager_token_file, max_bytes=MAX_BYTES)
+        for each in addresses
+        if each.strip()
     ]
     return Alerts(open_store(url), open_outbox(url), askers)
 
 
-def _ask(asker: Asker) -> Answer:
+def _ask(asker: HttpClient) -> MemberAnswer:
     """Return what a member knows.
 
     Raises:
@@ -162,15 +163,15 @@ def _ask(asker: Asker) -> Answer:
     alerts = _decoded(_alerts, asker, "/api/v2/alerts", ALL)
     if _uptime(asker) != since:
         raise Unavailable(f"{asker.url}: two members answered, or it restarted: give the address of each member")
-    return Answer(since, alerts)
+    return MemberAnswer(since, alerts)
 
 
-def _uptime(asker: Asker) -> str:
+def _uptime(asker: HttpClient) -> str:
     return _decoded(_status, asker, "/api/v2/status").uptime
 
 
 def _decoded(
-    decode: Callable[[bytes], Content], asker: Asker, path: str, fields: Mapping[str, str] | None = None
+    decode: Callable[[bytes], Content], asker: HttpClient, path: str, fields: Mapping[str, str] | None = None
 ) -> Content:
     answer = asker.get(path, fields)
     if answer.status != OK:

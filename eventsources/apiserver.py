@@ -20,32 +20,30 @@ from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs, metrics
 from fuseboard.cluster.client import Kubernetes, open_cluster
-from fuseboard.cluster.reflector import Heard, Pace, Watch
+from fuseboard.cluster.names import DEPLOYMENT, POD, STATEFUL_SET
+from fuseboard.cluster.reflector import Heard, Watch, WatchPace
 from fuseboard.errors import FuseboardError, InvalidInput, RecordCorrupt, Unavailable
-from fuseboard.signals.targets import DEPLOYMENT, POD, STATEFUL_SET
 from fuseboard.stores.checkpoints import open_checkpoints
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
 from fuseboard.workloads import pods
 from fuseboard.workloads import rollout as phases
 from fuseboard.workloads.events import Ledger
-from fuseboard.workloads.intake import EVENT, Batch, Followed, Intake
+from fuseboard.workloads.intake import EVENT, Batch, Intake, WatchedKind
 from fuseboard.workloads.owners import Resolver
 from fuseboard.workloads.probe import Prober
-from fuseboard.workloads.probe_rounds import Rounds
+from fuseboard.workloads.probe_rounds import ProbeRounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from collections.abc import Set as AbstractSet
     from threading import Event as Flag
 
-    from fuseboard.cluster.client import Manifest
+    from fuseboard.cluster import Manifest
     from fuseboard.delivery.sinks import Sink
-    from fuseboard.delivery.source import Outbox
     from fuseboard.settings import Settings
-    from fuseboard.stores import Store
-    from fuseboard.stores.checkpoints import Checkpoints
-    from fuseboard.workloads.events import Known
+    from fuseboard.stores import Outbox, Store
+    from fuseboard.stores.checkpoints import Checkpoints, SeenCount
 
 LOOK_EVERY_S: Final = 2.0
 """How often the table is looked at for namespaces that have come or gone."""
@@ -85,12 +83,12 @@ class ApiServer:
         self._checkpoints = checkpoints
         self._cluster = cluster
         self._intake = Intake(Resolver(self._read_object), clock)
-        self._heard: queue.Queue[tuple[Followed, Heard]] = queue.Queue(WAITING)
-        self._rounds = Rounds(store, self._intake.capacity, prober or Prober())
-        self._watches: dict[tuple[str, str], tuple[Followed, Watch, Thread]] = {}
+        self._heard: queue.Queue[tuple[WatchedKind, Heard]] = queue.Queue(WAITING)
+        self._rounds = ProbeRounds(store, self._intake.capacity, prober or Prober())
+        self._watches: dict[tuple[str, str], tuple[WatchedKind, Watch, Thread]] = {}
         self._names: Mapping[tuple[str, str], AbstractSet[str]] = {}
         self._looked_at = float("-inf")
-        self.pace = Pace()
+        self.pace = WatchPace()
 
     def run(self, stop: Flag) -> None:
         """See ``Watcher.run``."""
@@ -159,7 +157,7 @@ class ApiServer:
             return
         known = self._checkpoints.read(namespace) if kind == EVENT else None
         ledger = Ledger(known.known if known else {})
-        followed = Followed(namespace, ledger, known.known_until if known else None, kind)
+        followed = WatchedKind(namespace, ledger, known.known_until if known else None, kind)
         watch = Watch(
             self._cluster,
             _PATHS[kind].format(namespace),
@@ -186,7 +184,7 @@ class ApiServer:
 
     # -- what they hear ----------------------------------------------------------------------------------------------
 
-    def _hear(self, followed: Followed, heard: Heard) -> None:
+    def _hear(self, followed: WatchedKind, heard: Heard) -> None:
         while not followed.stop.is_set():
             try:
                 self._heard.put((followed, heard), timeout=AGAIN_S)
@@ -194,9 +192,9 @@ class ApiServer:
                 continue
             return
 
-    def _next(self) -> list[tuple[Followed, Heard]]:
+    def _next(self) -> list[tuple[WatchedKind, Heard]]:
         """Return what there is to take in, without waiting for more than there is."""
-        found: list[tuple[Followed, Heard]] = []
+        found: list[tuple[WatchedKind, Heard]] = []
         with contextlib.suppress(queue.Empty):
             found.append(self._heard.get(timeout=AGAIN_S))
             while len(found) < BATCH:
@@ -219,7 +217,7 @@ class ApiServer:
             if not stop.is_set():
                 self._move(followed, followed.ledger.changes(), stop)
 
-    def _move(self, followed: Followed, changes: Mapping[str, Known | None], stop: Flag) -> None:
+    def _move(self, followed: WatchedKind, changes: Mapping[str, SeenCount | None], stop: Flag) -> None:
         def move() -> None:
             try:
                 self._checkpoints.move(followed.namespace, followed.version, followed.known_until or 0, changes)
@@ -263,8 +261,8 @@ def _pod(found: Manifest) -> pods.Pod | None:
         return None
 
 
-def _status(kind: str) -> Callable[[Manifest], phases.Status | None]:
-    def read(found: Manifest) -> phases.Status | None:
+def _status(kind: str) -> Callable[[Manifest], phases.WorkloadStatus | None]:
+    def read(found: Manifest) -> phases.WorkloadStatus | None:
         try:
             return phases.read(kind, found)
         except InvalidInput as error:

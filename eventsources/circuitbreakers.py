@@ -17,28 +17,27 @@ from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs
 from fuseboard.cluster.client import Kubernetes, open_cluster
-from fuseboard.cluster.reflector import Changed, Denied, Heard, Listed, Pace, Watch
+from fuseboard.cluster.reflector import Changed, Denied, Heard, Listed, Watch, WatchPace
 from fuseboard.crd import acceptance as mirror
 from fuseboard.crd import resource as resources
-from fuseboard.crd.acceptance import Mirror
-from fuseboard.crd.finalizer import Departures
+from fuseboard.crd.acceptance import AcceptedPolicies
+from fuseboard.crd.finalizer import FinalizerKeeper
 from fuseboard.crd.writer import StatusWriter
 from fuseboard.errors import ClusterUnavailable, FuseboardError, InvalidInput, NotFound, Refused, Unavailable
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
-from fuseboard.text import moment
+from fuseboard.times import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from threading import Event as Flag
 
-    from fuseboard.cluster.client import Writable
+    from fuseboard.cluster import Writable
     from fuseboard.crd.resource import Resource
     from fuseboard.delivery.sinks import Sink
-    from fuseboard.delivery.source import Outbox
     from fuseboard.policy.spec import Policy
     from fuseboard.settings import Settings
-    from fuseboard.stores import Store
+    from fuseboard.stores import Outbox, Store
 
 MANAGER: Final = "fuseboard-policy"
 LOOK_EVERY_S: Final = 0.5
@@ -72,16 +71,16 @@ class CircuitBreakers:
         self._cluster = cluster
         self._clock = clock
         self._heard: queue.Queue[Heard] = queue.Queue(WAITING)
-        self._mirror = Mirror()
-        self._departures = Departures(store, outbox, release_after_s, clock)
-        self._untold: dict[str, tuple[mirror.Verdict, float]] = {}
+        self._mirror = AcceptedPolicies()
+        self._departures = FinalizerKeeper(store, outbox, release_after_s, clock)
+        self._untold: dict[str, tuple[mirror.Acceptance, float]] = {}
         """What is still to be said in a status, and from when on it may be tried, by ``time.monotonic()``."""
         self._table: Mapping[str, Policy] | None = None
         self._is_listed = self._is_due = False
         self._denied = ""
         self._watch: Watch | None = None
         self._complaint = ""
-        self.pace = Pace()
+        self.pace = WatchPace()
         self.look_every_s = LOOK_EVERY_S
 
     def run(self, stop: Flag) -> None:
@@ -205,7 +204,7 @@ class CircuitBreakers:
                 self._untold[key] = verdict, 0.0
                 raise
 
-    def _say(self, cluster: Writable, resource: Resource, verdict: mirror.Verdict) -> None:
+    def _say(self, cluster: Writable, resource: Resource, verdict: mirror.Acceptance) -> None:
         body = mirror.told(resource, verdict, round(self._clock() * 1000))
         if body is not None:
             if not verdict.is_accepted:

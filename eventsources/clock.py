@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs
 from fuseboard.errors import InvalidInput, Unavailable
-from fuseboard.events.types import Event, StepDue, TimerElapsed, digest
-from fuseboard.stores import TIMER
+from fuseboard.events.event import Event, digest
+from fuseboard.events.types import StepDue, TimerElapsed
+from fuseboard.stores.records import TIMER
 from fuseboard.stores.redis import open_store
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from fuseboard.delivery.sinks import Sink
     from fuseboard.settings import Settings
-    from fuseboard.stores import Due, Store
+    from fuseboard.stores import Store
+    from fuseboard.stores.records import Due
 
 LOOK_EVERY_S: Final = 0.25
 AT_ONCE: Final = 500

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from fuseboard import logs, metrics
 from fuseboard.errors import FuseboardError, InvalidInput, StoreUnavailable, Unavailable
 from fuseboard.signals import load
-from fuseboard.signals.http import OK, Asker
-from fuseboard.stores import Entry
+from fuseboard.signals.http import OK, HttpClient
 from fuseboard.stores.outbox import open_outbox
+from fuseboard.stores.records import Entry
 from fuseboard.stores.redis import open_store
 
 if TYPE_CHECKING:
@@ -29,13 +29,12 @@ if TYPE_CHECKING:
     from threading import Event as Flag
 
     from fuseboard.delivery.sinks import Sink
-    from fuseboard.delivery.source import Outbox
-    from fuseboard.events.types import Event
+    from fuseboard.events.event import Event
     from fuseboard.policy.spec import Policy
     from fuseboard.settings import Settings
-    from fuseboard.signals.http import Answer
+    from fuseboard.signals.http import HttpResponse
     from fuseboard.signals.load import Slots
-    from fuseboard.stores import Store
+    from fuseboard.stores import Outbox, Store
 
 LOOK_EVERY_S: Final = 0.5
 TABLE_EVERY_S: Final = 2.0
@@ -53,7 +52,7 @@ QUERY_FAULTS: Final = frozenset({400, 422})
 _SHOWN_EVENTS: Final = 100
 _SHOWN_QUERY: Final = 200
 
-Asked: TypeAlias = "tuple[int, Future[Answer]]"
+Asked: TypeAlias = "tuple[int, Future[HttpResponse]]"
 """The moment that is asked for, and the answer to come."""
 
 
@@ -101,7 +100,7 @@ class Prometheus:
     """Turns answers of Prometheus into signals; without an address there are none."""
 
     def __init__(
-        self, store: Store, outbox: Outbox, asker: Asker | None, clock: Callable[[], float] = time.time
+        self, store: Store, outbox: Outbox, asker: HttpClient | None, clock: Callable[[], float] = time.time
     ) -> None:
         """Connect nothing yet."""
         self._store = store
@@ -174,7 +173,7 @@ class Prometheus:
                     "prometheus.no_address", queries=len(self._queries), set="FUSEBOARD_PROMETHEUS_URL, or --prometheus"
                 )
 
-    def _ask(self, pool: ThreadPoolExecutor, asker: Asker) -> None:
+    def _ask(self, pool: ThreadPoolExecutor, asker: HttpClient) -> None:
         now = self._now()
         for query in self._queries.values():
             if query.due <= now and query.asked is None:
@@ -199,7 +198,7 @@ class Prometheus:
         metrics.source_silent(NAME, time.monotonic() - self._answered_at if self._queries else 0.0)
         return batch
 
-    def _answered(self, batch: _Batch, key: str, query: _Query, moment: int, answer: Answer) -> None:
+    def _answered(self, batch: _Batch, key: str, query: _Query, moment: int, answer: HttpResponse) -> None:
         """Take in one answer.
 
         Raises:
@@ -253,11 +252,11 @@ class Prometheus:
 def new(settings: Settings, sink: Sink) -> Prometheus:  # noqa: ARG001  - it makes this a watcher; the relay has the sink
     """Return the source, connected; without Prometheus' address it does nothing."""
     url, address = settings.need_redis(), settings.prometheus_url
-    asker = Asker(address, settings.prometheus_token_file, lanes=LANES) if address else None
+    asker = HttpClient(address, settings.prometheus_token_file, lanes=LANES) if address else None
     return Prometheus(open_store(url), open_outbox(url), asker)
 
 
-def _get(asker: Asker, query: str, moment: int) -> Answer:
+def _get(asker: HttpClient, query: str, moment: int) -> HttpResponse:
     return asker.get("/api/v1/query", {"query": query, "time": f"{moment / 1000:.3f}", "timeout": TIMEOUT})
 
 

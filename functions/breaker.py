@@ -10,19 +10,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from fuseboard.breaker.placement import Result, set_back
-from fuseboard.breaker.state import Dependency, verified
+from fuseboard.breaker.placement import Result, set_back, verified
+from fuseboard.breaker.state import Dependency
 from fuseboard.breaker.step import step
 from fuseboard.errors import FuseboardError, NotEnrolled, RecordCorrupt
-from fuseboard.events.types import BREAKER_EVENTS, SIGNALS, Event, Foreign, TimerElapsed
-from fuseboard.stores import Change, Entry
+from fuseboard.events.event import Event, Foreign
+from fuseboard.events.types import BREAKER_EVENTS, SIGNALS, TimerElapsed
+from fuseboard.stores.records import Change, Entry
 from fuseboard.stores.redis import open_store
 
 if TYPE_CHECKING:
-    from fuseboard.breaker.step import Transition
+    from fuseboard.breaker.step import Decision
     from fuseboard.events.types import EventTypes
     from fuseboard.settings import Settings
-    from fuseboard.stores import Record, Store
+    from fuseboard.stores import Store
+    from fuseboard.stores.records import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def _decide(event: Event, names: tuple[str, ...], dependencies: tuple[Dependency
     return Change(transition.breaker, placement, _entries(event, transition), transition.announcement(event))
 
 
-def _entries(event: Event, transition: Transition) -> tuple[Entry, ...]:
+def _entries(event: Event, transition: Decision) -> tuple[Entry, ...]:
     """Return what goes on the record: no duplicates, and no timer that changed nothing."""
     if transition.duplicate or not (transition.weighed or transition.moved or transition.noted or transition.stale):
         return ()

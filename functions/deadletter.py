@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from fuseboard import logs
 from fuseboard.errors import StoreUnavailable
-from fuseboard.events.types import ANY, encode
+from fuseboard.events.types import ANY
+from fuseboard.events.wire import encode
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fuseboard.events.types import Event, EventTypes
+    from fuseboard.events.event import Event
+    from fuseboard.events.types import EventTypes
     from fuseboard.settings import Settings
 
 FILE: Final = "dead-letters.jsonl"

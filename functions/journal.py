@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, ClassVar
 import msgspec
 
 from fuseboard import logs
-from fuseboard.events.types import ANY, Foreign
+from fuseboard.events.event import Foreign
+from fuseboard.events.types import ANY
 
 if TYPE_CHECKING:
-    from fuseboard.events.types import Event, EventTypes
+    from fuseboard.events.event import Event
+    from fuseboard.events.types import EventTypes
     from fuseboard.settings import Settings
 
 

@@ -21,8 +21,9 @@ from fuseboard.stores.redis import open_store
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fuseboard.cluster.client import Cluster, Writable
-    from fuseboard.events.types import Event, EventTypes
+    from fuseboard.cluster import Cluster, Writable
+    from fuseboard.events.event import Event
+    from fuseboard.events.types import EventTypes
     from fuseboard.policy.spec import Policy
     from fuseboard.settings import Settings
     from fuseboard.stores import Store

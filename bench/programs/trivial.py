@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from fuseboard.events.types import SIGNALS, Event
-from fuseboard.serving import function_app
+from fuseboard.events.types import SIGNALS
+from fuseboard.serving.apps import function_app
 
 if TYPE_CHECKING:
+    from fuseboard.events.event import Event
     from fuseboard.events.types import EventTypes
 
 

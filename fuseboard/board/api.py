@@ -8,12 +8,13 @@ from flask import Blueprint, Response, request
 
 from fuseboard.board.view import told, views, whole_view
 from fuseboard.errors import InvalidInput, NotEnrolled
-from fuseboard.events.types import encode_data
+from fuseboard.events.json import encode_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fuseboard.stores import Entry, Store
+    from fuseboard.stores import Store
+    from fuseboard.stores.records import Entry
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1_000

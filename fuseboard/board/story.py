@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 _COUNTS: Final = ("counted", "renewed")
 
 
-class _Wire(Struct, frozen=True, rename="camel"):
+class _JournalPart(Struct, frozen=True, rename="camel"):
     """A part of an entry, as it is read here."""
 
 
-class _Failure(_Wire, frozen=True):
+class _Failure(_JournalPart, frozen=True):
     key: str = ""
     cause: str = ""
     condition: str = ""
 
 
-class Signal(_Wire, frozen=True):
+class Signal(_JournalPart, frozen=True):
     """What an event said: failures, what an operator asked for, or how many pods are ready."""
 
     failures: tuple[_Failure, ...] = ()
@@ -44,7 +44,7 @@ class Signal(_Wire, frozen=True):
     probe: str = ""
 
 
-class _Weighed(_Wire, frozen=True):
+class _Weighed(_JournalPart, frozen=True):
     key: str = ""
     verdict: str = ""
     weight: int = 0
@@ -53,7 +53,7 @@ class _Weighed(_Wire, frozen=True):
     attributed: str = ""
 
 
-class Line(_Wire, frozen=True):
+class JournalLine(_JournalPart, frozen=True):
     """An entry of the journal."""
 
     kind: str = ""
@@ -82,7 +82,7 @@ class Line(_Wire, frozen=True):
         return self.signal if self.signal is not None and self.signal.role else None
 
 
-class Evidence(Struct, frozen=True, rename="camel"):
+class CauseSummary(Struct, frozen=True, rename="camel"):
     """Failures of one cause, and what became of them."""
 
     cause: str
@@ -96,14 +96,14 @@ class Evidence(Struct, frozen=True, rename="camel"):
 class Part(Struct, frozen=True, rename="camel"):
     """What happened from one transition to before the next; the newest may have none yet."""
 
-    moved: Line | None
-    lines: tuple[Line, ...]
+    moved: JournalLine | None
+    lines: tuple[JournalLine, ...]
     """Steps of the placement, requests of operators, edits of the policy, pods, newest first."""
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[CauseSummary, ...]
     """What was weighed up to the transition, since the one before."""
 
 
-def read(entries: Iterable[Any]) -> list[Line]:
+def read(entries: Iterable[Any]) -> list[JournalLine]:
     """Read entries of a journal, newest first.
 
     Raises:
@@ -111,15 +111,15 @@ def read(entries: Iterable[Any]) -> list[Line]:
 
     """
     try:
-        return [msgspec.convert(each, Line) for each in entries]
+        return [msgspec.convert(each, JournalLine) for each in entries]
     except msgspec.ValidationError as error:
         raise RecordCorrupt(f"the journal cannot be read here ({error}): is this Fuseboard the older one?") from error
 
 
-def parts(lines: Sequence[Line], last: int) -> list[Part]:
+def parts(lines: Sequence[JournalLine], last: int) -> list[Part]:
     """Return the last parts of a journal, newest first."""
     found: list[Part] = []
-    part: list[Line] = []
+    part: list[JournalLine] = []
     for line in reversed(lines):
         if line.previous:
             found.append(_part(found, part, line))
@@ -131,7 +131,7 @@ def parts(lines: Sequence[Line], last: int) -> list[Part]:
     return [latest, *earlier[::-1]][: last if latest.moved else last + 1]
 
 
-def _part(before: list[Part], lines: list[Line], moved: Line) -> Part:
+def _part(before: list[Part], lines: list[JournalLine], moved: JournalLine) -> Part:
     """Return a transition with what was weighed since the one before; its steps come after it."""
     if before:
         before[-1] = replace(before[-1], lines=_told(lines))
@@ -146,9 +146,9 @@ def _belonging(found: list[Part], newest: Part) -> list[Part]:
     return [*found, newest] if newest.evidence or newest.lines else found
 
 
-def _told(lines: Iterable[Line]) -> tuple[Line, ...]:
+def _told(lines: Iterable[JournalLine]) -> tuple[JournalLine, ...]:
     """Return what is told one by one, newest first: of a workload's pods only the last."""
-    shown: list[Line] = []
+    shown: list[JournalLine] = []
     roles: set[str] = set()
     for line in reversed(list(lines)):
         known = line.capacity
@@ -160,21 +160,21 @@ def _told(lines: Iterable[Line]) -> tuple[Line, ...]:
     return tuple(shown)
 
 
-def _fold(lines: Iterable[Line]) -> tuple[Evidence, ...]:
+def _fold(lines: Iterable[JournalLine]) -> tuple[CauseSummary, ...]:
     """Fold what was weighed by its cause, the heaviest first."""
-    found: dict[str, tuple[Evidence, dict[str, int]]] = {}
+    found: dict[str, tuple[CauseSummary, dict[str, int]]] = {}
     for line in lines:
         failures = {each.key: each for each in line.signal.failures} if line.signal is not None else {}
         for weighed in line.weighed:
             failure = failures.get(weighed.key, _Failure(cause=weighed.key))
-            known, weights = found.get(failure.cause, (Evidence(failure.cause), {}))
+            known, weights = found.get(failure.cause, (CauseSummary(failure.cause), {}))
             if weighed.verdict in _COUNTS:
                 weights = {**weights, failure.condition or failure.key: weighed.weight}
             found[failure.cause] = _with(known, weighed, sum(weights.values())), weights
     return tuple(sorted((each for each, _ in found.values()), key=lambda each: -each.weight))
 
 
-def _with(known: Evidence, weighed: _Weighed, weight: int) -> Evidence:
+def _with(known: CauseSummary, weighed: _Weighed, weight: int) -> CauseSummary:
     return replace(
         known,
         kind=weighed.kind or known.kind,

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from fuseboard.breaker.evidence import Condition
 from fuseboard.breaker.outlook import outlook
-from fuseboard.breaker.placement import owed, wanted
-from fuseboard.breaker.state import Dependency, State, verified
+from fuseboard.breaker.placement import owed, verified, wanted
+from fuseboard.breaker.state import Dependency, State
 from fuseboard.errors import NotEnrolled, RecordCorrupt
-from fuseboard.policy.spec import millis
+from fuseboard.times import iso, millis
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fuseboard.breaker.evidence import Occurrence
     from fuseboard.breaker.outlook import Outlook
-    from fuseboard.breaker.state import Breaker
+    from fuseboard.breaker.state import BreakerState
     from fuseboard.policy.spec import Policy
-    from fuseboard.stores import Entry, Record, Store
+    from fuseboard.stores import Store
+    from fuseboard.stores.records import Entry, Record
 
 HOLD: Final = "Hold"
 """The mode that is shown while an operator lets nothing move a breaker."""
@@ -59,13 +59,6 @@ def told(entry: Entry) -> dict[str, Any]:
     """Return an entry of the journal."""
     content: dict[str, Any] = msgspec.to_builtins(entry)
     return {"at": iso(entry.now), **content}
-
-
-def iso(moment: int) -> str | None:
-    """Return a time as RFC 3339 has it; None for 0."""
-    if not moment:
-        return None
-    return datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _view(record: Record, dependencies: tuple[Dependency, ...]) -> dict[str, Any]:
@@ -107,7 +100,7 @@ def _view(record: Record, dependencies: tuple[Dependency, ...]) -> dict[str, Any
     }
 
 
-def _override(breaker: Breaker) -> dict[str, Any] | None:
+def _override(breaker: BreakerState) -> dict[str, Any] | None:
     if breaker.override is None:
         return None
     set_by = breaker.override
@@ -115,7 +108,7 @@ def _override(breaker: Breaker) -> dict[str, Any] | None:
     return {"action": set_by.action, "operator": set_by.operator, "reason": set_by.reason, **times}
 
 
-def _trial(breaker: Breaker, policy: Policy) -> dict[str, Any] | None:
+def _trial(breaker: BreakerState, policy: Policy) -> dict[str, Any] | None:
     if breaker.state is not State.HALF_OPEN:
         return None
     shares = policy.spec.recover.shares
@@ -123,7 +116,7 @@ def _trial(breaker: Breaker, policy: Policy) -> dict[str, Any] | None:
     return {"share": wanted(breaker, policy).target, "number": breaker.trial + 1, "of": len(shares), "since": since}
 
 
-def _capacity(breaker: Breaker, policy: Policy) -> dict[str, Any]:
+def _capacity(breaker: BreakerState, policy: Policy) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for role, known in breaker.capacity.items():
         workload = getattr(policy.spec, role)
@@ -147,7 +140,7 @@ def _outlook(seen: Outlook) -> dict[str, Any]:
     }
 
 
-def _weighing(breaker: Breaker, policy: Policy) -> list[dict[str, Any]]:
+def _weighing(breaker: BreakerState, policy: Policy) -> list[dict[str, Any]]:
     """Return what weighs now by cause, the heaviest first; what is put down to a dependency weighs nothing."""
     rows: dict[tuple[str, bool], list[Occurrence | Condition]] = {}
     for each in (*breaker.weighing, *(each for each in breaker.conditions.values() if each.attributed)):
@@ -176,7 +169,7 @@ def _weighs(cause: str, found: list[Occurrence | Condition], policy: Policy) -> 
     }
 
 
-def _past(breaker: Breaker, record: Record) -> list[dict[str, Any]]:
+def _past(breaker: BreakerState, record: Record) -> list[dict[str, Any]]:
     rules = record.policy.spec.criticality
     scores = {
         reason: round(each.faded(record.now, millis(rules.half_life)), 2) for reason, each in breaker.past.items()

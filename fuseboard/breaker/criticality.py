@@ -20,7 +20,9 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from fuseboard.policy import matchers
-from fuseboard.policy.spec import OCCURRENCE, FailureClass, LeadsTo, millis
+from fuseboard.policy.enums import FailureClass, LeadsTo
+from fuseboard.policy.spec import OCCURRENCE
+from fuseboard.times import millis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,7 +63,7 @@ class Past(Struct, frozen=True, array_like=True):
         return float(self.score * 0.5 ** (max(0, now - self.at) / half_life_ms))
 
 
-class Verdict(Struct, frozen=True):
+class Judgement(Struct, frozen=True):
     """What a failure is to one breaker."""
 
     kind: FailureClass
@@ -82,7 +84,7 @@ def table() -> Mapping[str, Row]:
     return {row.reason: row for rows in groups.values() for row in rows}
 
 
-def judge(failure: Failure, policy: Policy, past: Mapping[str, Past], now: int) -> Verdict:
+def judge(failure: Failure, policy: Policy, past: Mapping[str, Past], now: int) -> Judgement:
     """Return what a failure is to a breaker with this policy and this past."""
     reason, condition = failure.name, bool(failure.condition)
     rating, row = policy.spec.signals.failures.get(reason), table().get(reason)
@@ -91,11 +93,11 @@ def judge(failure: Failure, policy: Policy, past: Mapping[str, Past], now: int) 
     leads_to = policy.spec.trip.classes.leads_to(kind)
     weight = 0 if leads_to is LeadsTo.JOURNAL else _weight(rating, row, severity, policy, condition=condition)
     if not weight or leads_to is LeadsTo.LIMIT:
-        return Verdict(kind, weight, limits_only=leads_to is LeadsTo.LIMIT)
+        return Judgement(kind, weight, limits_only=leads_to is LeadsTo.LIMIT)
     critical, by = _critical(failure, kind, severity, policy)
     if critical is None:
         critical, by = _by_the_past(failure, policy, past, now) if past else "", ""
-    return Verdict(kind, weight, critical=critical[:_SHOWN], critical_by=by if critical else "")
+    return Judgement(kind, weight, critical=critical[:_SHOWN], critical_by=by if critical else "")
 
 
 def class_of(reason: str, chain: tuple[str, ...], policy: Policy) -> FailureClass:

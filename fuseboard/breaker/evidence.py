@@ -15,12 +15,13 @@ from msgspec.structs import replace
 
 from fuseboard.breaker.criticality import judge, remember
 from fuseboard.events.types import FailureDetected, FailureResolved
-from fuseboard.policy.spec import millis
+from fuseboard.times import millis
 
 if TYPE_CHECKING:
+    from fuseboard.breaker.criticality import Judgement as Judged
     from fuseboard.breaker.criticality import Past
-    from fuseboard.breaker.criticality import Verdict as Judged
-    from fuseboard.events.types import Data, Failure, Foreign
+    from fuseboard.events.event import Foreign
+    from fuseboard.events.types import Data, Failure
     from fuseboard.policy.spec import Policy
 
 MAX_OCCURRENCES: Final = 256
@@ -44,7 +45,7 @@ RESOLVES_KEPT_MS: Final = 3_600_000
 Value = TypeVar("Value")
 
 
-class Verdict(StrEnum):
+class Outcome(StrEnum):
     """What became of one failure."""
 
     COUNTED = "counted"
@@ -58,11 +59,11 @@ class Verdict(StrEnum):
     """It is put down to a dependency that is open, and does not count."""
 
 
-class _Part(Struct, frozen=True, rename="camel", omit_defaults=True):
+class _EvidencePart(Struct, frozen=True, rename="camel", omit_defaults=True):
     """A part of the record in the store."""
 
 
-class Occurrence(_Part, frozen=True):
+class Occurrence(_EvidencePart, frozen=True):
     """Something that happened, while it is in the window."""
 
     key: str
@@ -74,7 +75,7 @@ class Occurrence(_Part, frozen=True):
     """It counts towards ``limitAt`` and never opens."""
 
 
-class Condition(_Part, frozen=True):
+class Condition(_EvidencePart, frozen=True):
     """Something that is so, until it is resolved or its lease ends."""
 
     cause: str
@@ -88,18 +89,18 @@ class Condition(_Part, frozen=True):
     """The dependency that it is put down to; while it is, it weighs nothing."""
 
 
-class Resolved(_Part, frozen=True):
+class Resolved(_EvidencePart, frozen=True):
     """That a condition ended: an older firing that comes late does not begin it again."""
 
     started_at: int
     seen: int
 
 
-class Weighed(_Part, frozen=True):
+class Weighed(_EvidencePart, frozen=True):
     """One failure and what became of it."""
 
     key: str
-    verdict: Verdict
+    verdict: Outcome
     weight: int = 0
     kind: str = field(name="class", default="")
     critical: str = ""
@@ -108,7 +109,7 @@ class Weighed(_Part, frozen=True):
     """The dependency that it is put down to."""
 
 
-class Known(Protocol):
+class PriorEvidence(Protocol):
     """What a breaker knows already."""
 
     @property
@@ -135,7 +136,7 @@ class Evidence:
 
     def __init__(
         self,
-        known: Known,
+        known: PriorEvidence,
         policy: Policy,
         *,
         watermark: int,
@@ -166,28 +167,28 @@ class Evidence:
     def _detect(self, failure: Failure, seen: int) -> Weighed:
         judged = judge(failure, self._policy, self.past, self._clock)
         verdict = self._hold(failure, seen, judged) if failure.condition else self._count(failure, seen, judged)
-        if verdict is Verdict.COUNTED and judged.critical_by:
+        if verdict is Outcome.COUNTED and judged.critical_by:
             self.past = remember(self.past, judged.critical_by, self._policy, self._clock)
-        counts = verdict in (Verdict.COUNTED, Verdict.RENEWED)
+        counts = verdict in (Outcome.COUNTED, Outcome.RENEWED)
         return Weighed(
             failure.key,
             verdict,
             judged.weight if counts else 0,
             judged.kind.value,
             judged.critical if counts else "",
-            self._blamed if verdict is Verdict.ATTRIBUTED else "",
+            self._blamed if verdict is Outcome.ATTRIBUTED else "",
         )
 
-    def _hold(self, failure: Failure, seen: int, judged: Judged) -> Verdict:
+    def _hold(self, failure: Failure, seen: int, judged: Judged) -> Outcome:
         """A condition holds, again or for the first time."""
         known = self.conditions.get(failure.condition)
         if self._is_stale(failure, seen, known):
-            return Verdict.STALE
+            return Outcome.STALE
         if known is not None and seen <= known.seen:
-            return Verdict.DUPLICATE
+            return Outcome.DUPLICATE
         self.conditions.pop(failure.condition, None)
         if not judged.weight:
-            return Verdict.WEIGHTLESS
+            return Outcome.WEIGHTLESS
         condition = Condition(
             cause=failure.cause,
             weight=judged.weight,
@@ -201,8 +202,8 @@ class Evidence:
         )
         _put(self.conditions, failure.condition, condition)
         if condition.attributed:
-            return Verdict.ATTRIBUTED
-        return Verdict.RENEWED if known and not known.attributed else Verdict.COUNTED
+            return Outcome.ATTRIBUTED
+        return Outcome.RENEWED if known and not known.attributed else Outcome.COUNTED
 
     def _is_stale(self, failure: Failure, seen: int, known: Condition | None) -> bool:
         """Say whether a firing is of the past: before the watermark, of an episode that ended, or of an earlier one."""
@@ -215,31 +216,31 @@ class Evidence:
             return True
         return known is not None and 0 < failure.started_at < known.started_at
 
-    def _resolve(self, failure: Failure, seen: int) -> Verdict:
+    def _resolve(self, failure: Failure, seen: int) -> Outcome:
         """A condition holds no longer; healthy evidence is never blocked, unless it is of an earlier episode."""
         if not failure.condition:
-            return Verdict.UNKNOWN
+            return Outcome.UNKNOWN
         known, ended = self.conditions.get(failure.condition), Resolved(failure.started_at, seen)
         earlier = self.resolved.pop(failure.condition, ended)
         _put(self.resolved, failure.condition, max(earlier, ended, key=lambda each: (each.started_at, each.seen)))
         if known is None:
-            return Verdict.UNKNOWN
+            return Outcome.UNKNOWN
         if not _is_outweighed(known.started_at, known.seen, ended):
-            return Verdict.STALE
+            return Outcome.STALE
         del self.conditions[failure.condition]
-        return Verdict.RESOLVED
+        return Outcome.RESOLVED
 
-    def _count(self, failure: Failure, seen: int, judged: Judged) -> Verdict:
+    def _count(self, failure: Failure, seen: int, judged: Judged) -> Outcome:
         """Something happened: it counts once, while it is in the window."""
         if failure.key in self._keys:
-            return Verdict.DUPLICATE
+            return Outcome.DUPLICATE
         oldest = max(self._watermark, self._clock - millis(self._policy.spec.trip.window))
         if seen <= oldest or 0 < failure.started_at <= oldest - LAG_MS:
-            return Verdict.STALE
+            return Outcome.STALE
         if not judged.weight:
-            return Verdict.WEIGHTLESS
+            return Outcome.WEIGHTLESS
         if self._blamed:
-            return Verdict.ATTRIBUTED
+            return Outcome.ATTRIBUTED
         self._keys.add(failure.key)
         critical, limits_only = bool(judged.critical), judged.limits_only
         self.occurrences.append(
@@ -247,7 +248,7 @@ class Evidence:
         )
         if len(self.occurrences) > MAX_OCCURRENCES:
             self._shrink()
-        return Verdict.COUNTED
+        return Outcome.COUNTED
 
     def _shrink(self) -> None:
         """Make room for one: drop what no longer counts, else make one of the two oldest, so that no weight is lost."""

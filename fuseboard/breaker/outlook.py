@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from fuseboard.breaker.placement import wanted
-from fuseboard.breaker.state import Breaker, State
+from fuseboard.breaker.state import BreakerState, State
 from fuseboard.breaker.step import FLAPS, next_due, step
 from fuseboard.breaker.thresholds import is_overloaded, is_probe_failing, lack, overload
 from fuseboard.breaker.transitions import edge, on_trial_since
-from fuseboard.events.types import Event, Role, TimerElapsed
-from fuseboard.policy.spec import Mode, RecoverMode, millis
+from fuseboard.events.event import Event
+from fuseboard.events.types import Role, TimerElapsed
+from fuseboard.policy.enums import Mode, RecoverMode
+from fuseboard.times import millis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from fuseboard.breaker.placement import Placement
     from fuseboard.breaker.state import Dependency, Override
-    from fuseboard.breaker.step import Transition
+    from fuseboard.breaker.step import Decision
     from fuseboard.policy.spec import Policy
 
 MAX_LOOKS: Final = 600
@@ -49,7 +51,7 @@ class Ahead(Struct, frozen=True):
 class Outlook(Struct, frozen=True):
     """Why a breaker stays, and what comes next."""
 
-    breaker: Breaker
+    breaker: BreakerState
     """As it is now: what time has ended is left behind."""
     blocked: tuple[Blocked, ...]
     ahead: Ahead | None
@@ -58,7 +60,7 @@ class Outlook(Struct, frozen=True):
 
 
 def outlook(
-    breaker: Breaker, placement: Placement, policy: Policy, now: int, dependencies: Sequence[Dependency] = ()
+    breaker: BreakerState, placement: Placement, policy: Policy, now: int, dependencies: Sequence[Dependency] = ()
 ) -> Outlook:
     """Return how things stand with a breaker at ``now``."""
     then = _at(breaker, placement, policy, max(now, breaker.clock), dependencies)
@@ -73,7 +75,9 @@ def outlook(
 # -- what comes next -------------------------------------------------------------------------------------------------
 
 
-def _ahead(breaker: Breaker, placement: Placement, policy: Policy, dependencies: Sequence[Dependency]) -> Ahead | None:
+def _ahead(
+    breaker: BreakerState, placement: Placement, policy: Policy, dependencies: Sequence[Dependency]
+) -> Ahead | None:
     for _ in range(MAX_LOOKS):
         at = next_due(breaker, placement, policy)
         if at is None:
@@ -87,13 +91,13 @@ def _ahead(breaker: Breaker, placement: Placement, policy: Policy, dependencies:
 
 
 def _at(
-    breaker: Breaker, placement: Placement, policy: Policy, at: int, dependencies: Sequence[Dependency]
-) -> Transition:
+    breaker: BreakerState, placement: Placement, policy: Policy, at: int, dependencies: Sequence[Dependency]
+) -> Decision:
     tick = Event(id="", source="/fuseboard/outlook", subject=policy.key, data=TimerElapsed(due_at=at), time=at)
     return step(breaker, placement, tick, policy, at, dependencies)
 
 
-def _passes(then: Transition, before: Breaker, policy: Policy) -> Ahead | None:
+def _passes(then: Decision, before: BreakerState, policy: Policy) -> Ahead | None:
     """Return what a time brought, if it brought anything."""
     after = then.breaker
     if then.moved:
@@ -106,7 +110,7 @@ def _passes(then: Transition, before: Breaker, policy: Policy) -> Ahead | None:
 # -- what blocks -----------------------------------------------------------------------------------------------------
 
 
-def _blocked(breaker: Breaker, placement: Placement, policy: Policy) -> Iterator[Blocked]:
+def _blocked(breaker: BreakerState, placement: Placement, policy: Policy) -> Iterator[Blocked]:
     """Yield what keeps the breaker from moving, or from getting well; nothing where an edge is to be taken."""
     anyway = list(_blocked_anyway(breaker, policy))
     yield from anyway
@@ -114,7 +118,7 @@ def _blocked(breaker: Breaker, placement: Placement, policy: Policy) -> Iterator
         yield from _BLOCKED[breaker.state](breaker, placement, policy)
 
 
-def _blocked_anyway(breaker: Breaker, policy: Policy) -> Iterator[Blocked]:
+def _blocked_anyway(breaker: BreakerState, policy: Policy) -> Iterator[Blocked]:
     override = breaker.override
     if breaker.clock < breaker.held_until:
         yield Blocked("nothing moves it: memory was lost, or the clock was set back", breaker.held_until)
@@ -124,14 +128,14 @@ def _blocked_anyway(breaker: Breaker, policy: Policy) -> Iterator[Blocked]:
         yield Blocked("the mode is Disabled: nothing moves it but an operator")
 
 
-def _when_closed(breaker: Breaker, _: Placement, policy: Policy) -> Iterator[Blocked]:
+def _when_closed(breaker: BreakerState, _: Placement, policy: Policy) -> Iterator[Blocked]:
     trip = policy.spec.trip
     if breaker.weight >= trip.limit_at and len(breaker.causes) < trip.minimum_sources:
         text = f"failures weigh {breaker.weight}, of {len(breaker.causes)} causes: minimumSources is"
         yield Blocked(f"{text} {trip.minimum_sources}")
 
 
-def _when_limited(breaker: Breaker, _: Placement, policy: Policy) -> Iterator[Blocked]:
+def _when_limited(breaker: BreakerState, _: Placement, policy: Policy) -> Iterator[Blocked]:
     if breaker.healthy_since:
         healthy_for = policy.spec.recover.healthy_for
         yield Blocked(f"not yet healthy for {healthy_for}", breaker.healthy_since + millis(healthy_for))
@@ -142,7 +146,7 @@ def _when_limited(breaker: Breaker, _: Placement, policy: Policy) -> Iterator[Bl
     yield from _short(breaker, policy)
 
 
-def _when_open(breaker: Breaker, _: Placement, policy: Policy) -> Iterator[Blocked]:
+def _when_open(breaker: BreakerState, _: Placement, policy: Policy) -> Iterator[Blocked]:
     yield from _stays_open(breaker, policy)
     cooled = breaker.since + breaker.cool_down
     if breaker.clock < cooled:
@@ -161,7 +165,7 @@ def _when_open(breaker: Breaker, _: Placement, policy: Policy) -> Iterator[Block
         yield Blocked(overload(breaker, policy), gives_in)
 
 
-def _stays_open(breaker: Breaker, policy: Policy) -> Iterator[Blocked]:
+def _stays_open(breaker: BreakerState, policy: Policy) -> Iterator[Blocked]:
     """Yield what only an operator, or an edit of the policy, ends."""
     override = breaker.override
     if policy.spec.mode is Mode.FORCED_OPEN:
@@ -174,7 +178,7 @@ def _stays_open(breaker: Breaker, policy: Policy) -> Iterator[Blocked]:
         yield Blocked(f"recover.mode is Manual: fuseboard reset {policy.key} --reason …")
 
 
-def _when_half_open(breaker: Breaker, placement: Placement, policy: Policy) -> Iterator[Blocked]:
+def _when_half_open(breaker: BreakerState, placement: Placement, policy: Policy) -> Iterator[Blocked]:
     healthy_for, since = policy.spec.recover.healthy_for, on_trial_since(breaker, placement)
     share = wanted(breaker, policy).target
     if not since:
@@ -184,13 +188,13 @@ def _when_half_open(breaker: Breaker, placement: Placement, policy: Policy) -> I
     yield from _short(breaker, policy)
 
 
-def _short(breaker: Breaker, policy: Policy) -> Iterator[Blocked]:
+def _short(breaker: BreakerState, policy: Policy) -> Iterator[Blocked]:
     known = breaker.capacity.get(Role.TARGET)
     if known is not None and breaker.lacks(policy):
         yield Blocked(lack(known, policy))
 
 
-def _conditions(breaker: Breaker) -> str:
+def _conditions(breaker: BreakerState) -> str:
     count, weight = len(breaker.holding), sum(each.weight for each in breaker.holding)
     return f"{count} condition{'s weigh' if count > 1 else ' weighs'} {weight}"
 
@@ -199,7 +203,7 @@ def _who(override: Override) -> str:
     return f"{override.operator}: {override.reason}"
 
 
-_BLOCKED: Final[Mapping[State, Callable[[Breaker, Placement, Policy], Iterator[Blocked]]]] = {
+_BLOCKED: Final[Mapping[State, Callable[[BreakerState, Placement, Policy], Iterator[Blocked]]]] = {
     State.CLOSED: _when_closed,
     State.LIMITED: _when_limited,
     State.OPEN: _when_open,
@@ -210,7 +214,7 @@ _BLOCKED: Final[Mapping[State, Callable[[Breaker, Placement, Policy], Iterator[B
 # -- what failures would do ------------------------------------------------------------------------------------------
 
 
-def _evidence(breaker: Breaker, policy: Policy) -> str:
+def _evidence(breaker: BreakerState, policy: Policy) -> str:
     """Say what failures would do."""
     trip, weight = policy.spec.trip, breaker.weight
     if any(_blocked_anyway(breaker, policy)) or breaker.state is State.OPEN:

@@ -12,19 +12,19 @@ from msgspec.structs import replace
 
 from fuseboard.breaker.placement import Shares, owed
 from fuseboard.breaker.state import Override, State
-from fuseboard.breaker.transitions import Edge, first_cool_down
+from fuseboard.breaker.transitions import Transition, first_cool_down
 from fuseboard.events.types import Action
 
 if TYPE_CHECKING:
     from fuseboard.breaker.placement import Placement
-    from fuseboard.breaker.state import Breaker
+    from fuseboard.breaker.state import BreakerState
     from fuseboard.events.types import OperatorRequested
     from fuseboard.policy.spec import Policy
 
 
 def obey(
-    breaker: Breaker, placement: Placement, told: OperatorRequested, seen: int, policy: Policy
-) -> tuple[Breaker, Edge | None, bool]:
+    breaker: BreakerState, placement: Placement, told: OperatorRequested, seen: int, policy: Policy
+) -> tuple[BreakerState, Transition | None, bool]:
     """Do what an operator asks; a request from before the last transition was about another state, and is stale."""
     if seen < max(breaker.watermark, breaker.asked):
         return breaker, None, False
@@ -56,11 +56,11 @@ def obey(
     )
 
 
-def _asked(to: State, reason: str, cool_down: int = 0) -> Edge:
-    return Edge(to, reason, cool_down, asked=True)
+def _asked(to: State, reason: str, cool_down: int = 0) -> Transition:
+    return Transition(to, reason, cool_down, asked=True)
 
 
-def _forget(breaker: Breaker, override: Override | None) -> Breaker:
+def _forget(breaker: BreakerState, override: Override | None) -> BreakerState:
     """Return the breaker without what spoke against its target up to now."""
     return replace(
         breaker,
@@ -74,7 +74,7 @@ def _forget(breaker: Breaker, override: Override | None) -> Breaker:
     )
 
 
-def unless_over(breaker: Breaker) -> Breaker:
+def unless_over(breaker: BreakerState) -> BreakerState:
     """End what an operator has set once its time is over."""
     override = breaker.override
     is_over = override is not None and 0 < override.until <= breaker.clock

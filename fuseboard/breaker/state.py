@@ -14,10 +14,9 @@ from msgspec.structs import replace
 from fuseboard.breaker.criticality import Past
 from fuseboard.breaker.evidence import Condition, Occurrence, Resolved
 from fuseboard.events.types import Action, BreakerMoved, Phase, Role
-from fuseboard.policy.spec import Mode
+from fuseboard.policy.enums import Mode
 
 if TYPE_CHECKING:
-    from fuseboard.breaker.placement import Placement
     from fuseboard.policy.spec import Policy
 
 CAPACITY_LEASE_MS: Final = 5 * 60_000
@@ -36,7 +35,7 @@ class State(StrEnum):
     HALF_OPEN = "HALF_OPEN"
 
 
-class _Part(Struct, frozen=True, rename="camel", omit_defaults=True):
+class _RecordPart(Struct, frozen=True, rename="camel", omit_defaults=True):
     """A part of the record in the store."""
 
 
@@ -47,7 +46,7 @@ class Remembered(Struct, frozen=True, array_like=True):
     epoch: int = 0
 
 
-class Capacity(_Part, frozen=True):
+class ReadyPods(_RecordPart, frozen=True):
     """Pods of a workload, as they were told last."""
 
     ready: int
@@ -64,14 +63,14 @@ class Capacity(_Part, frozen=True):
         return self.ready < min(min_ready, self.desired)
 
 
-class Load(_Part, frozen=True):
+class Load(_RecordPart, frozen=True):
     """The load of the target, as it was told last, in the unit of its capacity."""
 
     value: float
     seen: int
 
 
-class Override(_Part, frozen=True):
+class Override(_RecordPart, frozen=True):
     """What an operator has set over the policy: ForcedOpen (``trip``), or no transitions at all (``hold``)."""
 
     action: Action
@@ -91,7 +90,7 @@ class Dependency(Struct, frozen=True):
     """Since when the placement of its epoch is in place; 0 when it is not."""
 
 
-class Breaker(_Part, frozen=True):
+class BreakerState(_RecordPart, frozen=True):
     """The state of one breaker."""
 
     state: State = State.CLOSED
@@ -117,7 +116,7 @@ class Breaker(_Part, frozen=True):
     """When the last request of an operator was taken in."""
     recheck_at: int = 0
     """When it is looked again whether conditions are still a dependency's; 0 where none is put down to one."""
-    capacity: dict[Role, Capacity] = {}
+    capacity: dict[Role, ReadyPods] = {}
     load: Load | None = None
     occurrences: tuple[Occurrence, ...] = ()
     conditions: dict[str, Condition] = {}
@@ -165,13 +164,7 @@ class Breaker(_Part, frozen=True):
         return known.lacks(policy.spec.target.min_ready)
 
 
-def verified(breaker: Breaker, placement: Placement) -> int:
-    """Return since when what the breaker asks for is in place, in milliseconds since 1970; 0 when it is not."""
-    is_current = (placement.epoch, placement.trial) == (breaker.epoch, breaker.trial)
-    return placement.verified_at if is_current else 0
-
-
-def set_back(breaker: Breaker, now: int, held_until: int) -> Breaker:
+def set_back(breaker: BreakerState, now: int, held_until: int) -> BreakerState:
     """Move all that is known back as far as the clock was, so that nothing gets shorter or longer."""
     back = breaker.clock - now
     load, override = breaker.load, breaker.override

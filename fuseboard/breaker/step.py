@@ -20,8 +20,9 @@ from msgspec.structs import asdict, replace
 
 from fuseboard.breaker.evidence import LAG_MS, Evidence, Weighed
 from fuseboard.breaker.requests import obey, unless_over
-from fuseboard.breaker.state import Breaker, Capacity, Dependency, Load, Remembered, State, set_back
-from fuseboard.breaker.transitions import CLOCK_STEP_MS, Edge, edge, moments, next_share
+from fuseboard.breaker.state import BreakerState, Dependency, Load, ReadyPods, Remembered, State, set_back
+from fuseboard.breaker.transitions import CLOCK_STEP_MS, Transition, edge, moments, next_share
+from fuseboard.events.event import digest
 from fuseboard.events.types import (
     BreakerClosed,
     BreakerHalfOpened,
@@ -32,16 +33,15 @@ from fuseboard.events.types import (
     LoadChanged,
     OperatorRequested,
     Role,
-    digest,
 )
-from fuseboard.policy.spec import millis
+from fuseboard.times import millis
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fuseboard.breaker.evidence import Condition
     from fuseboard.breaker.placement import Placement
-    from fuseboard.events.types import Event
+    from fuseboard.events.event import Event
     from fuseboard.policy.spec import Policy
 
 MAX_REMEMBERED: Final = 32
@@ -60,12 +60,19 @@ _TOLD_CAUSES: Final = 10
 _NAME_LENGTH: Final = 16
 """Of a remembered id: 64 bits are plenty among so few, and the ids are most of a record."""
 
+_ANNOUNCED: Final[Mapping[State, type[BreakerMoved]]] = {
+    State.CLOSED: BreakerClosed,
+    State.LIMITED: BreakerLimited,
+    State.OPEN: BreakerOpened,
+    State.HALF_OPEN: BreakerHalfOpened,
+}
 
-class Transition(Struct, frozen=True):
+
+class Decision(Struct, frozen=True):
     """What one signal did to a breaker."""
 
-    before: Breaker
-    breaker: Breaker
+    before: BreakerState
+    breaker: BreakerState
     weighed: tuple[Weighed, ...] = ()
     reply: BreakerMoved | None = None
     duplicate: bool = False
@@ -88,13 +95,13 @@ class Transition(Struct, frozen=True):
 
 
 def step(
-    breaker: Breaker,
+    breaker: BreakerState,
     placement: Placement,
     signal: Event,
     policy: Policy,
     now: int,
     dependencies: Sequence[Dependency] = (),
-) -> Transition:
+) -> Decision:
     """Return what the breaker becomes when it is told of a signal at ``now``.
 
     ``dependencies`` are the breakers that the policy names in ``dependsOn``, as they stand.
@@ -105,7 +112,7 @@ def step(
     memory = current.remembered.get(name)
     if memory is not None and memory.seen > current.clock - REMEMBER_MS:
         reply = next((each for each in breaker.replies if each.epoch == memory.epoch), None)
-        return Transition(breaker, breaker, reply=reply, duplicate=True)
+        return Decision(breaker, breaker, reply=reply, duplicate=True)
     seen = current.clock if signal.time is None else min(signal.time, current.clock)
     current, weighed = _weigh(_recheck(current, dependencies, policy), signal, seen, policy, dependencies)
     current, asked, noted = _note(current, placement, signal, seen, policy)
@@ -119,10 +126,10 @@ def step(
     if reply is not None or weighed or is_request:
         memory = Remembered(current.clock, reply.epoch if reply else 0)
         current = replace(current, remembered=_remember(current, name, memory))
-    return Transition(breaker, current, weighed, reply, noted=noted, stale=is_request and not noted)
+    return Decision(breaker, current, weighed, reply, noted=noted, stale=is_request and not noted)
 
 
-def adopt(breaker: Breaker, fence: int, policy: Policy, now: int) -> Breaker:
+def adopt(breaker: BreakerState, fence: int, policy: Policy, now: int) -> BreakerState:
     """Return the breaker after a loss of memory: the route's fence is above its epoch.
 
     Nothing is done for one cool-down, and the epoch goes on above the fence (design, section 6).
@@ -133,7 +140,7 @@ def adopt(breaker: Breaker, fence: int, policy: Policy, now: int) -> Breaker:
     return replace(breaker, epoch=epoch, since=now, watermark=now, clock=now, held_until=hold, reason=reason)
 
 
-def next_due(breaker: Breaker, placement: Placement, policy: Policy) -> int | None:
+def next_due(breaker: BreakerState, placement: Placement, policy: Policy) -> int | None:
     """Return when time alone may change the breaker, or None when it cannot."""
     to_come = (moment for moment in moments(breaker, placement, policy) if moment > breaker.clock)
     moment = min(to_come, default=None)
@@ -143,7 +150,7 @@ def next_due(breaker: Breaker, placement: Placement, policy: Policy) -> int | No
 # -- time ------------------------------------------------------------------------------------------------------------
 
 
-def _on_time(breaker: Breaker, policy: Policy, now: int) -> Breaker:
+def _on_time(breaker: BreakerState, policy: Policy, now: int) -> BreakerState:
     """Let the time pass; it never runs back by less than a minute, and more than that holds one cool-down."""
     if now < breaker.clock - CLOCK_STEP_MS:
         breaker = set_back(breaker, now, now + millis(policy.spec.recover.cool_down))
@@ -156,8 +163,8 @@ def _on_time(breaker: Breaker, policy: Policy, now: int) -> Breaker:
 
 
 def _weigh(
-    breaker: Breaker, signal: Event, seen: int, policy: Policy, dependencies: Sequence[Dependency]
-) -> tuple[Breaker, tuple[Weighed, ...]]:
+    breaker: BreakerState, signal: Event, seen: int, policy: Policy, dependencies: Sequence[Dependency]
+) -> tuple[BreakerState, tuple[Weighed, ...]]:
     """Take in the failures of a signal; nothing here moves the breaker."""
     blamed = next((each.name for each in dependencies if each.state is State.OPEN and not each.verified), "")
     evidence = Evidence(breaker, policy, watermark=breaker.watermark, clock=breaker.clock, blamed=blamed)
@@ -176,7 +183,7 @@ def _weigh(
     return absorbed, weighed
 
 
-def _recheck(breaker: Breaker, dependencies: Sequence[Dependency], policy: Policy) -> Breaker:
+def _recheck(breaker: BreakerState, dependencies: Sequence[Dependency], policy: Policy) -> BreakerState:
     """Let conditions count that were put down to a dependency, once its standby has served for ``healthyFor``."""
     if not breaker.recheck_at or breaker.clock < breaker.recheck_at:
         return breaker
@@ -195,8 +202,8 @@ def _recheck(breaker: Breaker, dependencies: Sequence[Dependency], policy: Polic
 
 
 def _note(
-    breaker: Breaker, placement: Placement, signal: Event, seen: int, policy: Policy
-) -> tuple[Breaker, Edge | None, bool]:
+    breaker: BreakerState, placement: Placement, signal: Event, seen: int, policy: Policy
+) -> tuple[BreakerState, Transition | None, bool]:
     """Take in what is no failure; return the edge that an operator asks for, and whether anything was new."""
     match signal.data:
         case CapacityChanged() as told:
@@ -204,7 +211,7 @@ def _note(
             if known is not None and seen < known.seen:
                 return breaker, None, False
             since = known.short_since if known is not None else 0
-            fresh = Capacity(told.ready, told.desired, seen, told.phase, told.probe, since)
+            fresh = ReadyPods(told.ready, told.desired, seen, told.phase, told.probe, since)
             is_news = known is None or replace(known, seen=seen) != fresh
             return replace(breaker, capacity={**breaker.capacity, told.role: fresh}), None, is_news
         case LoadChanged() as told:
@@ -216,7 +223,7 @@ def _note(
     return breaker, None, False
 
 
-def _judge(breaker: Breaker, placement: Placement, signal: Event, seen: int, policy: Policy) -> Breaker:
+def _judge(breaker: BreakerState, placement: Placement, signal: Event, seen: int, policy: Policy) -> BreakerState:
     """Note since when the target lacks pods, since when it is healthy, and which share of a trial is asked for."""
     told = isinstance(signal.data, CapacityChanged) and signal.data.role is Role.TARGET
     judged = _judge_health(_judge_capacity(breaker, seen if told else breaker.clock, policy), policy)
@@ -225,7 +232,7 @@ def _judge(breaker: Breaker, placement: Placement, signal: Event, seen: int, pol
     return judged
 
 
-def _judge_capacity(breaker: Breaker, moment: int, policy: Policy) -> Breaker:
+def _judge_capacity(breaker: BreakerState, moment: int, policy: Policy) -> BreakerState:
     known = breaker.capacity.get(Role.TARGET)
     if known is None:
         return breaker
@@ -238,7 +245,7 @@ def _judge_capacity(breaker: Breaker, moment: int, policy: Policy) -> Breaker:
     return replace(breaker, capacity={**breaker.capacity, Role.TARGET: replace(known, short_since=since)})
 
 
-def _judge_health(breaker: Breaker, policy: Policy) -> Breaker:
+def _judge_health(breaker: BreakerState, policy: Policy) -> BreakerState:
     """Note in LIMITED since when the evidence is below ``limitAt``, no condition holds and no pod lacks."""
     if breaker.state is not State.LIMITED:
         return breaker
@@ -246,7 +253,7 @@ def _judge_health(breaker: Breaker, policy: Policy) -> Breaker:
     return replace(breaker, healthy_since=0 if ill else breaker.healthy_since or breaker.clock)
 
 
-def _remember(breaker: Breaker, name: str, memory: Remembered) -> dict[str, Remembered]:
+def _remember(breaker: BreakerState, name: str, memory: Remembered) -> dict[str, Remembered]:
     """Remember an event as the newest; the oldest goes when it is over its time, or over the cap."""
     kept = {**breaker.remembered, name: memory}
     for oldest, each in breaker.remembered.items():
@@ -258,15 +265,8 @@ def _remember(breaker: Breaker, name: str, memory: Remembered) -> dict[str, Reme
 
 # -- transitions -----------------------------------------------------------------------------------------------------
 
-_ANNOUNCED: Final[Mapping[State, type[BreakerMoved]]] = {
-    State.CLOSED: BreakerClosed,
-    State.LIMITED: BreakerLimited,
-    State.OPEN: BreakerOpened,
-    State.HALF_OPEN: BreakerHalfOpened,
-}
 
-
-def _take(breaker: Breaker, taken: Edge, policy: Policy) -> tuple[Breaker, BreakerMoved]:
+def _take(breaker: BreakerState, taken: Transition, policy: Policy) -> tuple[BreakerState, BreakerMoved]:
     """Enter another state."""
     opened, latched = _flaps(breaker, taken)
     reply = BreakerMoved(
@@ -303,7 +303,7 @@ def _take(breaker: Breaker, taken: Edge, policy: Policy) -> tuple[Breaker, Break
     return _judge_health(entered, policy), reply
 
 
-def _left(breaker: Breaker) -> dict[str, Condition]:
+def _left(breaker: BreakerState) -> dict[str, Condition]:
     """Return the conditions that hold though the target serves again: a dependency's, and those that only limit.
 
     What was never seen again while the target served on trial is taken to be over.
@@ -317,14 +317,14 @@ def _left(breaker: Breaker) -> dict[str, Condition]:
     }
 
 
-def _watermark(breaker: Breaker, taken: Edge) -> int:
+def _watermark(breaker: BreakerState, taken: Transition) -> int:
     if taken.asked:
         return breaker.clock
     newest = max(breaker.watermark, *(each.seen for each in breaker.weighing), 0)
     return max(newest, breaker.clock - LAG_MS) if taken.timed else newest
 
 
-def _flaps(breaker: Breaker, taken: Edge) -> tuple[tuple[int, ...], bool]:
+def _flaps(breaker: BreakerState, taken: Transition) -> tuple[tuple[int, ...], bool]:
     """Return when episodes opened within the last hour, and whether that is too often; operators do not count."""
     begins = taken.to is State.OPEN and breaker.state in (State.CLOSED, State.LIMITED)
     if not begins or taken.asked:

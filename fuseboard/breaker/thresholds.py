@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 from fuseboard.breaker.state import CAPACITY_LEASE_MS, LOAD_LEASES
 from fuseboard.events.types import Phase, Role
-from fuseboard.policy.spec import millis
+from fuseboard.times import millis
 
 if TYPE_CHECKING:
-    from fuseboard.breaker.state import Breaker, Capacity
+    from fuseboard.breaker.state import BreakerState, ReadyPods
     from fuseboard.policy.spec import Policy
 
 PROBE_OK: Final = "ok"
 
 
-def lacking_at(breaker: Breaker, policy: Policy, since: int = 0) -> int | None:
+def lacking_at(breaker: BreakerState, policy: Policy, since: int = 0) -> int | None:
     """Return when the target will have had too few ready pods for too long; None where it will not."""
     known = breaker.capacity.get(Role.TARGET)
     if known is None or not known.short_since or known.phase is Phase.FRESH:
@@ -28,13 +28,13 @@ def lacking_at(breaker: Breaker, policy: Policy, since: int = 0) -> int | None:
     return max(known.short_since, since) + millis(patience)
 
 
-def unknown_at(breaker: Breaker) -> int:
+def unknown_at(breaker: BreakerState) -> int:
     """Return when it is no longer known how many pods of the target are ready; 0 where it never was."""
     known = breaker.capacity.get(Role.TARGET)
     return known.seen + CAPACITY_LEASE_MS if known is not None else 0
 
 
-def lack(known: Capacity, policy: Policy) -> str:
+def lack(known: ReadyPods, policy: Policy) -> str:
     """Say how many ready pods there are, and how many there must be."""
     least = min(policy.spec.target.min_ready, known.desired)
     during = "" if known.phase is Phase.STEADY else f" (during a {known.phase})"
@@ -42,7 +42,7 @@ def lack(known: Capacity, policy: Policy) -> str:
     return f"{pods} ready, minReady is {least}{during}"
 
 
-def is_overloaded(breaker: Breaker, after: int, policy: Policy) -> bool:
+def is_overloaded(breaker: BreakerState, after: int, policy: Policy) -> bool:
     """Say whether a load above the target's capacity was told after a time, and is still known."""
     capacity, load = policy.spec.target.capacity, breaker.load
     if capacity is None or load is None:
@@ -50,7 +50,7 @@ def is_overloaded(breaker: Breaker, after: int, policy: Policy) -> bool:
     return load.value > capacity and load.seen > max(after, breaker.clock - load_lease(policy))
 
 
-def overload(breaker: Breaker, policy: Policy) -> str:
+def overload(breaker: BreakerState, policy: Policy) -> str:
     """Say what the load is, and what the target can carry."""
     value = breaker.load.value if breaker.load is not None else 0.0
     return f"the load is {value:g}, the target's capacity is {policy.spec.target.capacity:g}"
@@ -62,7 +62,7 @@ def load_lease(policy: Policy) -> int:
     return LOAD_LEASES * millis(asked.every if asked is not None else "15s")
 
 
-def is_probe_failing(breaker: Breaker, policy: Policy) -> bool:
+def is_probe_failing(breaker: BreakerState, policy: Policy) -> bool:
     """Say whether the policy's probe of the target's pods is known to fail."""
     known = breaker.capacity.get(Role.TARGET)
     if policy.spec.recover.probe is None or known is None or known.seen <= breaker.clock - CAPACITY_LEASE_MS:

@@ -17,16 +17,17 @@ import click
 from fuseboard.board.view import told, views, whole_view
 from fuseboard.cli.client import DEFAULT_URL, get, request
 from fuseboard.errors import NotEnrolled
-from fuseboard.events.types import STRUCTURED, encode, encode_data
+from fuseboard.events.json import encode_data
+from fuseboard.events.wire import STRUCTURED, encode
 from fuseboard.settings import from_environment
-from fuseboard.stores import Entry
 from fuseboard.stores.outbox import open_outbox
+from fuseboard.stores.records import Entry
 from fuseboard.stores.redis import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fuseboard.events.types import Event
+    from fuseboard.events.event import Event
     from fuseboard.stores.redis import RedisStore
 
 _SUGGESTED: Final = 3

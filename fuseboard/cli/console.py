@@ -11,10 +11,11 @@ import click
 import msgspec
 
 from fuseboard.errors import FuseboardError
-from fuseboard.events.types import BREAKER_EVENTS, FAILOVER_EVENTS, BreakerMoved, FailoverDone, Foreign
+from fuseboard.events.event import Foreign
+from fuseboard.events.types import BREAKER_EVENTS, FAILOVER_EVENTS, BreakerMoved, FailoverDone
 
 if TYPE_CHECKING:
-    from fuseboard.events.types import Event
+    from fuseboard.events.event import Event
     from fuseboard.stores import Store
 
 _COLOURS: Final = {"CLOSED": "green", "LIMITED": "yellow", "OPEN": "red", "HALF_OPEN": "cyan"}

@@ -11,7 +11,7 @@ import re
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from fuseboard.cluster.rehearsal import Rehearsal
 from fuseboard.cluster.stream import Stream
@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 
     from kubernetes.client import ApiClient
 
+    from fuseboard.cluster import Manifest, Writable
     from fuseboard.settings import Settings
-
-    Manifest = dict[str, Any]
-    """An object of the cluster, or a patch of one, as JSON has it."""
 
 FIELD_MANAGER: Final = "fuseboard"
 CALL_TIMEOUT_S: Final = 5.0
@@ -48,60 +46,6 @@ _LATER: Final = (408, 425, _TOO_MANY)
 _TOO_LARGE: Final = "Too large resource version"
 """Said of a version that the API server's store has not come to: it was restored (client-go's ``reflector.go``)."""
 _SECONDS: Final = re.compile(r"[0-9]{1,5}")
-
-
-class Cluster(Protocol):
-    """Where the objects live; several threads may use it at once.
-
-    Every call raises:
-        ClusterUnavailable: no answer, or one that says to try again; a patch may have been applied nevertheless.
-        Refused: it said no, for good.
-    """
-
-    rehearses: ClassVar[bool]
-
-    def within(self, seconds: float) -> Cluster:
-        """Return the same cluster for calls that all end within so many seconds from now."""
-
-    def get(self, path: str, assumed: Manifest) -> Manifest:
-        """Return an object; ``assumed`` is what a rehearsal takes for granted."""
-
-    def list(self, path: str, label_selector: Mapping[str, str]) -> list[Manifest] | None:
-        """Return the objects that have these labels; None when it is not known."""
-
-    def patch(self, path: str, body: Manifest) -> None:
-        """Merge a patch into an object, under the ``metadata.resourceVersion`` that it carries.
-
-        Raises:
-            Conflict: the object has changed since that version was read.
-
-        """
-
-    def check(self) -> None:
-        """Do nothing if the cluster answers."""
-
-
-class Writable(Cluster, Protocol):
-    """A cluster in which things are said as well: Events, and statuses."""
-
-    def within(self, seconds: float) -> Writable:
-        """See ``Cluster.within``."""
-
-    def create(self, path: str, body: Manifest) -> None:
-        """Create an object among those at a path.
-
-        Raises:
-            Conflict: there is one of this name.
-
-        """
-
-    def apply(self, path: str, body: Manifest, manager: str) -> None:
-        """Make what is said of an object so, and own it as ``manager``, whoever said otherwise (server-side apply).
-
-        Raises:
-            Conflict: the object has changed since the ``metadata.resourceVersion`` that it carries was read.
-
-        """
 
 
 def open_cluster(settings: Settings) -> Writable:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from threading import Event as Flag
 
-    from fuseboard.cluster.client import Manifest
+    from fuseboard.cluster import Manifest
     from fuseboard.cluster.stream import Stream
 
 PAGE: Final = 500
@@ -37,7 +37,7 @@ Not all of them pass: where etcd compacted just the state before a change, the A
 """
 
 
-class Pace(Struct, frozen=True):
+class WatchPace(Struct, frozen=True):
     """How long things take, in seconds."""
 
     first_wait: float = 0.8
@@ -84,7 +84,7 @@ class Denied(Struct, frozen=True):
 Heard = Listed | Changed | Alive | Denied
 
 
-class Followed(Protocol):
+class Watchable(Protocol):
     """What a watch needs of the cluster."""
 
     def page(self, path: str, query: Mapping[str, str]) -> Manifest:
@@ -99,7 +99,7 @@ class Watch:
 
     def __init__(
         self,
-        cluster: Followed,
+        cluster: Watchable,
         path: str,
         hear: Callable[[Heard], None],
         *,
@@ -124,7 +124,7 @@ class Watch:
         self._spoilt = 0
         self._is_fresh = False
         self._all_known_at = float("-inf")
-        self.pace = Pace()
+        self.pace = WatchPace()
         self.heard_at = time.monotonic()
         """When the API server last gave a sign of life about this, by ``time.monotonic()``."""
 

@@ -28,7 +28,7 @@ TAKEN: Final = "Taken"
 CIRCULAR: Final = "Circular"
 
 
-class Verdict(Struct, frozen=True):
+class Acceptance(Struct, frozen=True):
     """Whether a resource is the policy in force, and why."""
 
     reason: str
@@ -40,17 +40,17 @@ class Verdict(Struct, frozen=True):
         return self.reason == ACCEPTED
 
 
-_YES: Final = Verdict(ACCEPTED, "this is the policy in force")
+_YES: Final = Acceptance(ACCEPTED, "this is the policy in force")
 
 
-class Decision(Struct, frozen=True):
+class TableChange(Struct, frozen=True):
     """What is to be put into the table, and what is to be said of each resource that was looked at."""
 
     put: tuple[Policy, ...]
-    verdicts: Mapping[str, Verdict]
+    verdicts: Mapping[str, Acceptance]
 
 
-class Mirror:
+class AcceptedPolicies:
     """Knows the resources, and which of them are in force as they are."""
 
     def __init__(self) -> None:
@@ -85,12 +85,12 @@ class Mirror:
             known.pop(key, None)
         self._deleted.discard(key)
 
-    def decide(self, table: Mapping[str, Policy]) -> Decision:
+    def decide(self, table: Mapping[str, Policy]) -> TableChange:
         """Return what is to be done about the resources that are not in force as they are."""
         if not table:  # the store has lost it
             self._settled = {}
             self._open = dict.fromkeys(self.resources)
-        rows, put, verdicts = _Rows(table), dict[str, Policy](), dict[str, Verdict]()
+        rows, put, verdicts = _Rows(table), dict[str, Policy](), dict[str, Acceptance]()
         waiting = sorted((self.resources[key] for key in self._open), key=lambda each: each.age)
         while waiting:  # what one gives up, an earlier one may take
             refused = []
@@ -101,9 +101,9 @@ class Mirror:
                 elif rows.take(resource.policy):
                     put[resource.key] = resource.policy
             waiting = refused if len(refused) < len(waiting) else []
-        return Decision(tuple(put.values()), verdicts)
+        return TableChange(tuple(put.values()), verdicts)
 
-    def settle(self, decision: Decision) -> None:
+    def settle(self, decision: TableChange) -> None:
         """Remember what was done."""
         for key, verdict in decision.verdicts.items():
             resource = self.resources.get(key)
@@ -172,25 +172,25 @@ def _way(last: str, came_from: Mapping[str, str]) -> list[str]:
     return way[::-1]
 
 
-def _judged(resource: Resource, rows: _Rows) -> Verdict:
+def _judged(resource: Resource, rows: _Rows) -> Acceptance:
     refused = _refusal(resource, rows)
     if refused is None:
         return _YES
     stays = "the last valid policy stays in force" if resource.key in rows else "no policy of its is in force"
-    return Verdict(refused.reason, f"{refused.message}; until then {stays}")
+    return Acceptance(refused.reason, f"{refused.message}; until then {stays}")
 
 
-def _refusal(resource: Resource, rows: _Rows) -> Verdict | None:
+def _refusal(resource: Resource, rows: _Rows) -> Acceptance | None:
     if resource.policy is None:
-        return Verdict(INVALID, resource.problem)
+        return Acceptance(INVALID, resource.problem)
     taken = rows.taken(resource.policy)
     if taken:
-        return Verdict(TAKEN, taken)
+        return Acceptance(TAKEN, taken)
     way = rows.way_back(resource.policy)
-    return Verdict(CIRCULAR, validation.told(way)) if way else None
+    return Acceptance(CIRCULAR, validation.told(way)) if way else None
 
 
-def told(resource: Resource, verdict: Verdict, now: int) -> Manifest | None:
+def told(resource: Resource, verdict: Acceptance, now: int) -> Manifest | None:
     """Return what is applied to the status to say the verdict; None where it says so already."""
     before, seen = resource.status, resource.generation
     accepted = condition(

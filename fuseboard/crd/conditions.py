@@ -9,15 +9,17 @@ import msgspec
 from fuseboard.breaker import placement as placements
 from fuseboard.breaker.placement import wanted
 from fuseboard.breaker.state import State
-from fuseboard.crd.resource import MESSAGE_LENGTH, condition, stamp
-from fuseboard.events.types import BreakerLimited, BreakerOpened, Role, digest
-from fuseboard.workloads.events import NORMAL, OWN
+from fuseboard.cluster.names import NORMAL, OWN
+from fuseboard.crd.resource import MESSAGE_LENGTH, condition
+from fuseboard.events.event import digest
+from fuseboard.events.types import BreakerLimited, BreakerOpened, Role
+from fuseboard.times import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fuseboard.breaker.placement import Placement
-    from fuseboard.breaker.state import Breaker
+    from fuseboard.breaker.state import BreakerState
     from fuseboard.crd.resource import Manifest
     from fuseboard.events.types import BreakerMoved
     from fuseboard.policy.spec import Policy
@@ -33,7 +35,7 @@ _TITLES: Final = {State.CLOSED: "Closed", State.LIMITED: "Limited", State.OPEN: 
 
 def status_of(
     policy: Policy,
-    breaker: Breaker,
+    breaker: BreakerState,
     placement: Placement,
     before: Manifest,
     dependencies: Mapping[str, State | None],
@@ -109,7 +111,7 @@ def _placement(placement: Placement) -> Manifest:
     return {name: value for name, value in said.items() if value not in ("", None)}
 
 
-def _pods(breaker: Breaker, role: Role) -> str:
+def _pods(breaker: BreakerState, role: Role) -> str:
     known = breaker.capacity.get(role)
     return f"{known.ready}/{known.desired}" if known is not None else ""
 
@@ -118,7 +120,7 @@ def _dependency(name: str, state: State | None) -> Manifest:
     return {"name": name} | ({"state": state.value} if state is not None else {})
 
 
-def _ready(policy: Policy, breaker: Breaker, placement: Placement, before: Manifest, now: int) -> Manifest:
+def _ready(policy: Policy, breaker: BreakerState, placement: Placement, before: Manifest, now: int) -> Manifest:
     """Return whether the traffic is where the breaker wants it."""
     if placements.is_behind(placement, breaker):
         reason, message = "Owed", f"asked for {wanted(breaker, policy)}; as yet {placement.shares}"
@@ -128,7 +130,7 @@ def _ready(policy: Policy, breaker: Breaker, placement: Placement, before: Manif
     return condition(before, "Ready", so=so, reason=reason, message=message, now=now)
 
 
-def _tripped(breaker: Breaker, before: Manifest, now: int) -> Manifest:
+def _tripped(breaker: BreakerState, before: Manifest, now: int) -> Manifest:
     so, reason = breaker.state is not State.CLOSED, _TITLES[breaker.state]
     return condition(before, "Tripped", so=so, reason=reason, message=breaker.reason, now=now)
 

@@ -12,7 +12,7 @@ import yaml
 
 from fuseboard.crd import rules as cel
 from fuseboard.crd.openapi import Schema, structural
-from fuseboard.crd.status import Status
+from fuseboard.crd.status import BreakerStatus
 from fuseboard.policy.spec import API_VERSION, KIND, Spec
 
 GROUP, _, VERSION = API_VERSION.partition("/")
@@ -85,7 +85,7 @@ def _schema() -> Schema:
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": structural(Spec, _of_spec),
-            "status": structural(Status, _of_list),
+            "status": structural(BreakerStatus, _of_list),
         },
         "x-kubernetes-validations": list(cel.AT_ROOT),
     }

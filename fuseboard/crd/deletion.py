@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from fuseboard.breaker.placement import Result, Shares, wanted
-from fuseboard.events.types import Action, Event, FailoverFailed, OperatorRequested, digest
-from fuseboard.policy.spec import OnDelete
-from fuseboard.workloads.events import OWN
+from fuseboard.cluster.names import OWN
+from fuseboard.events.event import Event, digest
+from fuseboard.events.types import Action, FailoverFailed, OperatorRequested
+from fuseboard.policy.enums import OnDelete
 
 if TYPE_CHECKING:
     from fuseboard.breaker.placement import Placement
-    from fuseboard.breaker.state import Breaker
+    from fuseboard.breaker.state import BreakerState
     from fuseboard.policy.spec import Policy
 
 SOURCE: Final = "/circuitbreakers"
@@ -32,7 +33,7 @@ class Parting(StrEnum):
     """It has been for too long: let go, and tell a human what is left moved."""
 
 
-def parting(policy: Policy, breaker: Breaker, placement: Placement, now: int, *, is_over: bool) -> Parting:
+def parting(policy: Policy, breaker: BreakerState, placement: Placement, now: int, *, is_over: bool) -> Parting:
     """Return what is to be done; ``is_over`` once it was waited for long enough."""
     if at_home(policy, breaker, placement, now) or policy.spec.on_delete is OnDelete.LEAVE:
         return Parting.LET_GO
@@ -41,14 +42,14 @@ def parting(policy: Policy, breaker: Breaker, placement: Placement, now: int, *,
     return Parting.GIVE_UP if placement.shares != Shares() else Parting.LET_GO
 
 
-def at_home(policy: Policy, breaker: Breaker, placement: Placement, now: int) -> bool:
+def at_home(policy: Policy, breaker: BreakerState, placement: Placement, now: int) -> bool:
     """Say whether the target has all of its traffic, and nobody is about to change that."""
     is_worked_on = placement.claim is not None and placement.claim.until > now
     is_asked_for = wanted(breaker, policy) != Shares() and breaker.mode(policy).acts
     return placement.shares == Shares() and not is_worked_on and not is_asked_for
 
 
-def is_retired(breaker: Breaker) -> bool:
+def is_retired(breaker: BreakerState) -> bool:
     """Say whether a breaker is held because its CircuitBreaker was deleted."""
     override = breaker.override
     return override is not None and breaker.is_held and (override.operator, override.reason) == (OWN, WHY)

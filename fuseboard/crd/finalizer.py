@@ -9,18 +9,18 @@ from fuseboard import logs
 from fuseboard.crd import resource as resources
 from fuseboard.crd.deletion import Parting, comeback, is_retired, left_moved, parting, retirement
 from fuseboard.errors import Conflict, NotEnrolled, NotFound, Refused
-from fuseboard.stores import Entry
+from fuseboard.stores.records import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fuseboard.cluster.client import Cluster
-    from fuseboard.crd.acceptance import Mirror
+    from fuseboard.cluster import Cluster
+    from fuseboard.crd.acceptance import AcceptedPolicies
     from fuseboard.crd.resource import Resource
-    from fuseboard.delivery.source import Outbox
-    from fuseboard.events.types import Event
+    from fuseboard.events.event import Event
     from fuseboard.policy.spec import Policy
-    from fuseboard.stores import Record, Store
+    from fuseboard.stores import Outbox, Store
+    from fuseboard.stores.records import Record
 
 LOOK_EVERY_S: Final = 0.5
 ASK_AGAIN_S: Final = 10.0
@@ -29,7 +29,7 @@ GONE_AFTER_S: Final = 2.0
 """A row without a resource is waited for so long: another watcher may have heard of the resource before this one."""
 
 
-class Departures:
+class FinalizerKeeper:
     """Asks for their traffic to come home, and lets them go when it has, or when that has taken too long."""
 
     def __init__(self, store: Store, outbox: Outbox, release_after_s: float, clock: Callable[[], float]) -> None:
@@ -44,7 +44,7 @@ class Departures:
         self._gone_since: dict[str, float] = {}
         self._looked_at = float("-inf")
 
-    def look(self, cluster: Cluster, mirror: Mirror, table: Mapping[str, Policy]) -> None:
+    def look(self, cluster: Cluster, mirror: AcceptedPolicies, table: Mapping[str, Policy]) -> None:
         """Do what can be done now for each that is to go."""
         now = time.monotonic()
         if now < self._looked_at + LOOK_EVERY_S:

@@ -16,6 +16,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from enum import Enum
     from types import ModuleType
 
     Finish: TypeAlias = Callable[[str, "Schema"], "Schema"]
@@ -46,7 +47,8 @@ class _Inlining:
         full = {**self._definitions.get(name, {}), **schema}
         found = {key: value for key, value in full.items() if key not in _LEFT_OUT}
         if "enum" in found:
-            found |= {"type": "string", "description": _of_values(self._module, name, found["description"])}
+            kind = getattr(self._module, name)
+            found |= {"type": "string", "description": _of_values(kind, found["description"])}
         if "exclusiveMinimum" in found:
             found |= {"minimum": found["exclusiveMinimum"], "exclusiveMinimum": True}
         if "properties" in found:
@@ -59,8 +61,9 @@ class _Inlining:
         return self._finish(path, found)
 
     def _members(self, path: str, name: str, members: Mapping[str, Schema]) -> Iterator[tuple[str, Schema]]:
-        docs = _documented(self._module).get(name, {})
-        fields = {each.encode_name: each.name for each in msgspec.structs.fields(getattr(self._module, name))}
+        kind = getattr(self._module, name)
+        docs = _documented(kind)
+        fields = {each.encode_name: each.name for each in msgspec.structs.fields(kind)}
         for key, schema in members.items():
             member = self.inline(f"{path}.{key}".lstrip("."), schema)
             said = (docs.get(fields[key], ""), member.get("description", ""))
@@ -86,18 +89,20 @@ def _make_default_short(schema: Schema) -> None:
         schema["default"] = {}
 
 
-def _of_values(module: ModuleType, name: str, description: str) -> str:
+def _of_values(kind: type[Enum], description: str) -> str:
     """Return the description of an enumeration with that of each value."""
-    docs = _documented(module).get(name, {})
-    values = {member.value: docs.get(member.name, "") for member in getattr(module, name)}
+    docs = _documented(kind)
+    values = {member.value: docs.get(member.name, "") for member in kind}
     return " ".join([description, *(f"{value}: {doc}" for value, doc in values.items() if doc)])
 
 
 @cache
-def _documented(module: ModuleType) -> dict[str, dict[str, str]]:
-    """Return what stands below each field of each class of a module."""
-    tree = ast.parse(inspect.getsource(module))
-    return {each.name: dict(_below(each)) for each in tree.body if isinstance(each, ast.ClassDef)}
+def _documented(kind: type) -> dict[str, str]:
+    """Return the text below each field of a class, from the module that defines the class."""
+    tree = ast.parse(inspect.getsource(sys.modules[kind.__module__]))
+    return dict(
+        _below(next(each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == kind.__name__))
+    )
 
 
 def _below(kind: ast.ClassDef) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -11,7 +10,7 @@ from msgspec import Struct
 from fuseboard.errors import InvalidInput, InvalidPolicy
 from fuseboard.policy import validation
 from fuseboard.policy.spec import API_VERSION, KIND, Policy
-from fuseboard.text import moment
+from fuseboard.times import moment, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -145,8 +144,3 @@ def condition(before: Manifest, kind: str, *, so: bool, reason: str, message: st
         "message": message[:MESSAGE_LENGTH],
         "lastTransitionTime": since or stamp(now),
     }
-
-
-def stamp(millis: int) -> str:
-    """Return a time as Kubernetes writes it."""
-    return datetime.fromtimestamp(millis // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

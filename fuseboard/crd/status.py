@@ -24,11 +24,11 @@ class Truth(StrEnum):
     UNKNOWN = "Unknown"
 
 
-class _Part(Struct, frozen=True, rename="camel", omit_defaults=True):
+class _StatusPart(Struct, frozen=True, rename="camel", omit_defaults=True):
     """A part of the status: immutable, camelCase on the wire, what is not known left out."""
 
 
-class Shares(_Part, frozen=True):
+class PlacementShares(_StatusPart, frozen=True):
     """Who serves, in percent; what is left of 100 goes to an error page."""
 
     target: Percent | None = None
@@ -37,14 +37,14 @@ class Shares(_Part, frozen=True):
     """What the standby is given."""
 
 
-class PlacementStatus(_Part, frozen=True):
+class PlacementStatus(_StatusPart, frozen=True):
     """Who serves, and the transition that put it there."""
 
     epoch: Count | None = None
     """The transition that it answers; one below the breaker's is still owed."""
     step: Count | None = None
     """Changes made to the cluster within that epoch."""
-    shares: Shares | None = None
+    shares: PlacementShares | None = None
     result: Text | None = None
     """What came of it: verified, observed, refused, failed and the like."""
     reason: Text | None = None
@@ -53,7 +53,7 @@ class PlacementStatus(_Part, frozen=True):
     """When it was seen to be in place."""
 
 
-class Condition(_Part, frozen=True):
+class StatusCondition(_StatusPart, frozen=True):
     """A condition in the Kubernetes convention."""
 
     type: Annotated[str, Meta(pattern=r"^[A-Za-z]([-A-Za-z0-9_./]*[A-Za-z0-9])?$", max_length=316)]
@@ -69,7 +69,7 @@ class Condition(_Part, frozen=True):
     """The generation of the resource that it is about."""
 
 
-class DependencyStatus(_Part, frozen=True):
+class DependencyStatus(_StatusPart, frozen=True):
     """A breaker that this one depends on."""
 
     name: Text
@@ -78,7 +78,7 @@ class DependencyStatus(_Part, frozen=True):
     """Its state; none where there is no such breaker."""
 
 
-class Status(_Part, frozen=True):
+class BreakerStatus(_StatusPart, frozen=True):
     """The breaker as it stands. Fuseboard writes it on transitions only."""
 
     state: Text | None = None
@@ -103,5 +103,5 @@ class Status(_Part, frozen=True):
     """Who serves, and what came of the last change."""
     dependencies: Annotated[tuple[DependencyStatus, ...], Meta(max_length=32)] | None = None
     """Breakers that this one depends on, as they stand."""
-    conditions: Annotated[tuple[Condition, ...], Meta(max_length=16)] | None = None
+    conditions: Annotated[tuple[StatusCondition, ...], Meta(max_length=16)] | None = None
     """What is so about the breaker, in the Kubernetes convention."""

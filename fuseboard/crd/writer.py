@@ -12,10 +12,11 @@ from fuseboard.errors import ClusterUnavailable, Conflict, NotEnrolled, NotFound
 
 if TYPE_CHECKING:
     from fuseboard.breaker.state import State
-    from fuseboard.cluster.client import Writable
+    from fuseboard.cluster import Writable
     from fuseboard.crd.resource import Resource
     from fuseboard.policy.spec import Policy
-    from fuseboard.stores import Record, Store
+    from fuseboard.stores import Store
+    from fuseboard.stores.records import Record
 
 MANAGER: Final = "fuseboard-status"
 """Who owns what is said of the breaker; what is said of the policy is ``fuseboard-policy``'s."""

@@ -5,20 +5,11 @@ One file in ``functions/`` is one Knative Service. A function knows neither HTTP
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from fuseboard.events.types import Event, EventTypes
-
-
-class Answer(NamedTuple):
-    """What a function's app answered to a POST; the names of the headers are in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+    from fuseboard.events.event import Event
+    from fuseboard.events.types import EventTypes
 
 
 class Function(Protocol):

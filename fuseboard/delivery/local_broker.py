@@ -9,18 +9,13 @@ the outbox until then.
 from __future__ import annotations
 
 import base64
-import re
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-import msgspec
-import yaml
-from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from fuseboard import logs
-from fuseboard.errors import CannotStart, FuseboardError, InvalidInput, SinkUnavailable
-from fuseboard.events.types import MAX_EVENT_BYTES, decode, encode
+from fuseboard.errors import FuseboardError, InvalidInput, SinkUnavailable
+from fuseboard.events.wire import MAX_EVENT_BYTES, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,106 +23,27 @@ if TYPE_CHECKING:
 
     from cloudevents.core.bindings.http import HTTPMessage
 
-    from fuseboard.delivery.function import Answer
-    from fuseboard.events.types import Event
-
-    Post = Callable[[str, HTTPMessage], Answer]
-    """Posts a message to a function by its name."""
+    from fuseboard.delivery.triggers import Trigger
+    from fuseboard.events.event import Event
 
 RETRIED: Final = frozenset({404, 408, 409, 429})
 """Answers that Knative tries again, besides 5xx (``kncloudevents/retries.go``: SelectiveRetry)."""
-
 MAX_HOPS: Final = 16
 """Replies to replies: Fuseboard's functions answer down one way, so more than a few is somebody's loop."""
-
 ERROR_DATA_BYTES: Final = 1024
 
-_ISO_SECONDS: Final = re.compile(r"^PT(\d+(?:\.\d+)?)S$")
-_DIALECTS: Final[Mapping[str, Callable[[str, str], bool]]] = {
-    "exact": lambda found, wanted: found == wanted,
-    "prefix": lambda found, wanted: found.startswith(wanted),
-    "suffix": lambda found, wanted: found.endswith(wanted),
-}
+
+class FunctionAnswer(NamedTuple):
+    """What a function's app answered to a POST; the names of the headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
-class _Wire(Struct, frozen=True, rename="camel"):
-    """A part of a Trigger's manifest."""
-
-
-class Reference(_Wire, frozen=True):
-    """A Knative Service by its name."""
-
-    name: str
-
-
-class Destination(_Wire, frozen=True):
-    """Where events go."""
-
-    ref: Reference
-
-
-class Delivery(_Wire, frozen=True):
-    """How often, how fast and where to in the end (Knative Eventing, DeliverySpec)."""
-
-    dead_letter_sink: Destination
-    retry: Annotated[int, Meta(ge=0)]
-    backoff_policy: str
-    backoff_delay: Annotated[str, Meta(pattern=_ISO_SECONDS.pattern)]
-    timeout: Annotated[str, Meta(pattern=_ISO_SECONDS.pattern)]
-
-    def waits_s(self) -> Iterator[float]:
-        """Yield the waits between tries, in seconds."""
-        delay = _seconds(self.backoff_delay)
-        for attempt in range(self.retry):
-            yield delay * (2**attempt if self.backoff_policy == "exponential" else attempt)
-
-
-class TriggerSpec(_Wire, frozen=True):
-    """What a Trigger says."""
-
-    broker: str
-    subscriber: Destination
-    delivery: Delivery
-    filters: tuple[dict[str, Any], ...] = ()
-
-
-class Trigger(Struct, frozen=True):
-    """Which events go to which function."""
-
-    name: str
-    spec: TriggerSpec
-
-    def lets_through(self, event: Event) -> bool:
-        """Say whether the event passes all filters."""
-        attributes = {"type": event.type, "source": event.source, "subject": event.subject, "id": event.id}
-        return all(_passes(each, {**event.extensions, **attributes}) for each in self.spec.filters)
-
-
-def manifests() -> Path:
-    """Return the folder of the manifests: beside the package in a checkout, inside of it when installed."""
-    here = Path(__file__).parents[1]
-    return next(path for path in (here / "knative", here.parent / "knative") if path.is_dir())
-
-
-def read_triggers(folder: Path) -> tuple[Trigger, ...]:
-    """Read the Triggers among some manifests.
-
-    Raises:
-        CannotStart: one of them cannot be kept here.
-
-    """
-    triggers = []
-    for path in sorted(folder.glob("*.yaml")):
-        for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
-            if not document or document.get("kind") != "Trigger":
-                continue
-            try:
-                spec = msgspec.convert(document["spec"], TriggerSpec)
-                _check_filters(spec.filters)
-            except (msgspec.ValidationError, ValueError) as error:
-                raise CannotStart(f"{path}: the Trigger cannot be kept by the local broker: {error}") from error
-            triggers.append(Trigger(document["metadata"]["name"], spec))
-    return tuple(triggers)
+if TYPE_CHECKING:
+    Post = Callable[[str, HTTPMessage], FunctionAnswer]
+    """Posts a message to a function by its name."""
 
 
 class LocalBroker:
@@ -157,7 +73,7 @@ class LocalBroker:
     def _matching(self, event: Event) -> Iterator[Trigger]:
         return (trigger for trigger in self._triggers if trigger.lets_through(event))
 
-    def _attempt(self, trigger: Trigger, event: Event, hops: int) -> Answer | None:
+    def _attempt(self, trigger: Trigger, event: Event, hops: int) -> FunctionAnswer | None:
         """Deliver once; return the answer if it was a failure."""
         answer = self._post(trigger.spec.subscriber.ref.name, encode(event))
         if not _succeeded(answer):
@@ -166,7 +82,7 @@ class LocalBroker:
             self._publish(decode(answer.headers, answer.body), hops - 1)
         return None
 
-    def _try_again(self, trigger: Trigger, event: Event, failure: Answer, hops: int) -> None:
+    def _try_again(self, trigger: Trigger, event: Event, failure: FunctionAnswer, hops: int) -> None:
         for wait_s in trigger.spec.delivery.waits_s():
             if not _is_retried(failure):
                 break
@@ -177,7 +93,7 @@ class LocalBroker:
             failure = again
         self._bury(trigger, event, failure)
 
-    def _bury(self, trigger: Trigger, event: Event, failure: Answer) -> None:
+    def _bury(self, trigger: Trigger, event: Event, failure: FunctionAnswer) -> None:
         """Hand the event to the dead-letter sink, which is tried as often as the function was."""
         destination = trigger.spec.delivery.dead_letter_sink.ref.name
         data = base64.b64encode(failure.body[:ERROR_DATA_BYTES]).decode()
@@ -202,7 +118,7 @@ class LocalBroker:
             raise SinkUnavailable("the broker is stopping")
 
 
-def _succeeded(answer: Answer) -> bool:
+def _succeeded(answer: FunctionAnswer) -> bool:
     """Say whether an answer is a success to Knative: 2xx, and a body only if it is an event."""
     if not 200 <= answer.status < 300:  # noqa: PLR2004  - HTTP's own classes
         return False
@@ -210,34 +126,6 @@ def _succeeded(answer: Answer) -> bool:
     return not answer.body or is_event
 
 
-def _is_retried(failure: Answer) -> bool:
+def _is_retried(failure: FunctionAnswer) -> bool:
     # A body that is no event is a 502 to Knative, and tried again.
     return failure.status < 300 or failure.status in RETRIED or failure.status >= 500  # noqa: PLR2004  - as above
-
-
-def _passes(filter_: dict[str, Any], attributes: dict[str, str]) -> bool:
-    """Evaluate a filter of the CloudEvents subscriptions API, as Knative's ``spec.filters`` has it."""
-    ((dialect, expression),) = filter_.items()
-    if dialect == "any":
-        return any(_passes(each, attributes) for each in expression)
-    if dialect == "all":
-        return all(_passes(each, attributes) for each in expression)
-    if dialect == "not":
-        return not _passes(expression, attributes)
-    return all(_DIALECTS[dialect](attributes.get(name, ""), value) for name, value in expression.items())
-
-
-def _check_filters(filters: Sequence[dict[str, Any]]) -> None:
-    for each in filters:
-        ((dialect, expression),) = each.items()
-        if dialect in ("any", "all"):
-            _check_filters(expression)
-        elif dialect == "not":
-            _check_filters([expression])
-        elif dialect not in _DIALECTS:
-            raise ValueError(f"it knows no filter {dialect!r}: use exact, prefix, suffix, all, any or not")
-
-
-def _seconds(duration: str) -> float:
-    found = _ISO_SECONDS.match(duration)
-    return float(found[1]) if found else 0.0

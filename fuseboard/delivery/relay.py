@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from threading import Event as Flag
 
     from fuseboard.delivery.sinks import Sink
-    from fuseboard.events.types import Event
+    from fuseboard.events.event import Event
     from fuseboard.settings import Settings
-    from fuseboard.stores.outbox import Outbox
+    from fuseboard.stores.outbox import RedisOutbox
 
     Look = Callable[[str, int], list[tuple[str, Event]]]
     """A way to find events to deliver, for a relay's name and a number."""
@@ -45,7 +45,7 @@ HOLD_EVERY_S: Final = 5.0
 class Relay:
     """Runs until it is told to stop; what it had in hand stays in the outbox."""
 
-    def __init__(self, outbox: Outbox, sink: Sink, name: str) -> None:
+    def __init__(self, outbox: RedisOutbox, sink: Sink, name: str) -> None:
         """``name`` is this relay's own: under the same name it finds again what it had in hand."""
         self._outbox = outbox
         self._sink = sink

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 import urllib3
 
 from fuseboard.errors import InvalidInput, SinkUnavailable
-from fuseboard.events.types import encode
+from fuseboard.events.wire import encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fuseboard.events.types import Event
+    from fuseboard.events.event import Event
 
 CONNECT_TIMEOUT_S: Final = 2.0
 ANSWER_TIMEOUT_S: Final = 30.0
@@ -20,7 +20,6 @@ ANSWER_TIMEOUT_S: Final = 30.0
 
 NEVER: Final = frozenset({400, 405, 413, 414, 415, 431})
 """Answers that sending again cannot change: our own mistake. All others may pass, 401 and 403 too (contract, hop B)."""
-
 
 _HINTS: Final[Mapping[int, str]] = {
     401: ": the broker does not accept this sender's token",

@@ -11,11 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from threading import Event
-
-    from fuseboard.events.types import Event as Signal
-    from fuseboard.stores import Entry
 
 
 class Notification(Struct, frozen=True):
@@ -24,18 +20,6 @@ class Notification(Struct, frozen=True):
     body: bytes
     content_type: str
     query: Mapping[str, str]
-
-
-class Outbox(Protocol):
-    """Keeps signals until they are the broker's."""
-
-    def append(self, events: Sequence[Signal], entry: Entry) -> None:
-        """Take in what a notification said, with its line in the journal; it is on disk when this returns.
-
-        Raises:
-            StoreUnavailable: nothing was stored, or it is not known to be on disk: send the notification again.
-
-        """
 
 
 class Receiver(Protocol):

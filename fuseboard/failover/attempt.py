@@ -12,43 +12,27 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 from msgspec.structs import replace
 
-from fuseboard.breaker import placement as placements
 from fuseboard.breaker import step as breakers
-from fuseboard.breaker.placement import Claim, Fence, Move, Placement, Result, Shares, Stay, wanted
+from fuseboard.breaker.placement import Claim, Fence, Placement, Result, Shares, wanted
 from fuseboard.errors import ClusterUnavailable, Conflict, Refused, Unavailable
-from fuseboard.events.types import (
-    Event,
-    FailoverCompleted,
-    FailoverFailed,
-    FailoverRefused,
-    FailoverReverted,
-    encode_data,
-)
+from fuseboard.events.event import Event
+from fuseboard.failover import claims, plan
+from fuseboard.failover.plan import Move, Stay
+from fuseboard.failover.results import _reply, entry_of, name_of, result_of
 from fuseboard.failover.routes import Seen
-from fuseboard.stores import Change, Entry, Record
+from fuseboard.stores.records import Change, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from fuseboard.cluster.client import Manifest
-    from fuseboard.events.types import FailoverDone
+    from fuseboard.cluster import Manifest
     from fuseboard.failover.routes import RouteDriver
     from fuseboard.stores import Store
 
 MAX_CONFLICTS: Final = 5
-
-_TOLD: Final[Mapping[Result, type[FailoverDone]]] = {
-    Result.VERIFIED: FailoverCompleted,
-    Result.OBSERVED: FailoverCompleted,
-    Result.INEXPRESSIBLE: FailoverCompleted,
-    Result.REFUSED: FailoverRefused,
-    Result.FAILED: FailoverFailed,
-    Result.REVERTED: FailoverReverted,
-}
 
 
 class Begun(Struct, frozen=True):
@@ -116,7 +100,7 @@ class Attempt:
             if seen.observed.fence >= fence:
                 return self._overtaken(seen)
             expresses = partial(self.route.expresses, seen)
-            todo = placements.plan(record.policy, record.breaker, fence, seen.observed, expresses)
+            todo = plan.plan(record.policy, record.breaker, fence, seen.observed, expresses)
             if isinstance(todo, Stay) and not self.begun.unsealed:
                 return self._stay(seen, todo)
             patch = self.route.seal(seen, fence) if isinstance(todo, Stay) else self.route.patch(seen, todo)
@@ -193,13 +177,13 @@ class Attempt:
             cause=name_of(self.event),
             route=None if shares == Shares() else self.route.route,
         )
-        return placements.settled(record.placement, outcome, record.policy, record.moment)
+        return claims.settled(record.placement, outcome, record.policy, record.moment)
 
     def _give_back(self, reason: str) -> None:
         """Let the next one try at once: its event is sent again."""
 
         def decide(record: Record) -> Change:
-            placement = placements.given_back(record.placement, record.policy, record.now)
+            placement = claims.given_back(record.placement, record.policy, record.now)
             entry = replace(entry_of(self.event, "result", self.begun.claim), result="unavailable", reason=reason)
             return Change(record.breaker, placement, (entry,))
 
@@ -247,59 +231,10 @@ class Attempt:
         def if_ours(record: Record) -> Change:
             if self.begun.owns(record):
                 return decide(record)
-            known = Fence(record.breaker.epoch, placements.last_step(record.placement, record.breaker.epoch))
+            known = Fence(record.breaker.epoch, claims.last_step(record.placement, record.breaker.epoch))
             if known < self.begun.fence:
                 # The store has forgotten this very claim, and what was done under it may be on the route.
                 return self._adopted(record, self.begun.fence, None)
             return Change(record.breaker, record.placement)
 
         return self.store.change(self.event.subject, if_ours)
-
-
-def result_of(
-    record: Record,
-    event: Event,
-    placement: Placement,
-    *,
-    patch: Manifest | None = None,
-    detail: dict[str, Any] | None = None,
-) -> Change:
-    """Return the change that puts a result on record, with the reply that tells of it."""
-    entry = replace(
-        entry_of(event, "result", placement),
-        result=placement.result,
-        reason=placement.reason,
-        shares=msgspec.to_builtins(placement.shares),
-        rehearsed=placement.rehearsed,
-        patch=None if patch is None else Raw(encode_data(patch)),
-        detail=detail or {},
-    )
-    return Change(record.breaker, placement, (entry,), _reply(event, placement))
-
-
-def entry_of(event: Event, kind: str, fence: Claim | Placement) -> Entry:
-    """Return the beginning of a journal entry."""
-    return Entry(kind=kind, event=name_of(event), type=event.type, epoch=fence.epoch, step=fence.step)
-
-
-def told_again(event: Event, placement: Placement) -> Event | None:
-    """Return the reply to the event that led to this placement; nothing for any other."""
-    # Same reply to a duplicate: the first one may never have arrived.
-    return _reply(event, placement) if placement.cause == name_of(event) else None
-
-
-def _reply(event: Event, placement: Placement) -> Event:
-    told = _TOLD[placement.result](
-        epoch=placement.epoch,
-        step=placement.step,
-        result=placement.result,
-        reason=placement.reason,
-        shares=msgspec.to_builtins(placement.shares),
-        rehearsed=placement.rehearsed,
-    )
-    return event.reply(told, step=f"{placement.epoch}.{placement.step}", time=placement.at)
-
-
-def name_of(event: Event) -> str:
-    """Return an event's name, as the journal has it."""
-    return f"{event.source} {event.id}"

@@ -12,7 +12,7 @@ from fuseboard.errors import Refused
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fuseboard.cluster.client import Cluster
+    from fuseboard.cluster import Cluster
     from fuseboard.policy.spec import Policy, Selectors
 
 _PLURALS: Final = {"Deployment": "deployments", "StatefulSet": "statefulsets"}

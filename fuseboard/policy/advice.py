@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fuseboard.policy import matchers
-from fuseboard.policy.spec import DEFAULT_WEIGHTS, FailureClass, LeadsTo, millis
-from fuseboard.workloads import events as kubernetes_events
+from fuseboard.policy.enums import FailureClass, LeadsTo
+from fuseboard.policy.spec import DEFAULT_WEIGHTS, OCCURRENCE
+from fuseboard.times import millis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,10 @@ SHORT_COOL_DOWN: Final = "100s"
 
 OF_A_FAILURE: Final = ("reason", "class", "severity", "kind", "name", "container")
 _KNOWN: Final[Mapping[str, tuple[str, ...]]] = {"class": tuple(FailureClass)}
+
+MAX_DELTA: Final = 25
+"""Occurrences that one look at an Event object brings: as many as a client-go recorder sends in one go."""
+_THROTTLED_MS: Final = 5 * 60_000
 
 
 class Advice(NamedTuple):
@@ -44,7 +49,7 @@ def on(policy: Policy) -> Iterator[Advice]:
 
 def _on_thresholds(policy: Policy) -> Iterator[Advice]:
     spec = policy.spec
-    text = kubernetes_events.out_of_reach(policy)
+    text = out_of_reach(policy)
     if text:
         yield Advice("out-of-reach", text.removeprefix(f"{policy.key}: "))
     weights = {**DEFAULT_WEIGHTS, **spec.signals.weights}
@@ -136,3 +141,20 @@ def _decided_by(rule: Rule, earlier: Sequence[Rule]) -> int | None:
     """Return the number of an earlier rule that asks for no more than this one does."""
     mine = matchers.needed(rule.match, _KNOWN)
     return next((at for at, each in enumerate(earlier) if matchers.needed(each.match, _KNOWN) <= mine), None)
+
+
+def out_of_reach(policy: Policy) -> str:
+    """Say why Events of one pod alone can never open a breaker, where that is so; else nothing.
+
+    A client-go recorder sends 25 Events about one object, then one in five minutes (``events_cache.go``), and one look
+    at an Event object counts for 25 at most.
+    """
+    spec, weight = policy.spec, policy.spec.signals.weigh("", condition=False)
+    most = weight * MAX_DELTA * (1 + millis(spec.trip.window) // _THROTTLED_MS)
+    if weight and most < spec.trip.open_at:
+        return (
+            f"{policy.key}: spec.trip.openAt is {spec.trip.open_at}, but the Events of one object weigh at most {most} "
+            f"in {spec.trip.window}: Kubernetes throttles them. Only alerts, or several pods at once, can open this "
+            f"breaker: lower openAt, or raise spec.signals.weights.{OCCURRENCE}"
+        )
+    return ""

@@ -23,7 +23,6 @@ GROUP: Final = API_VERSION.partition("/")[0]
 
 _BETWEEN: Final = re.compile(r"^---", re.MULTILINE)
 
-
 _DEEP: Final = 500
 _BRACKETS: Final = re.compile(r"[\[\]{}]")
 _NESTED: Final = re.compile(rf"(?:[-?:]\s+){{{_DEEP}}}|^ {{{_DEEP}}}", re.MULTILINE)

@@ -41,7 +41,7 @@ class Finding(Struct, frozen=True):
         return f"{self.file}: {self.breaker}: {self.severity}: {self.text} [{self.code}]"
 
 
-class Report(Struct, frozen=True):
+class LintReport(Struct, frozen=True):
     """What a check came to."""
 
     findings: tuple[Finding, ...]
@@ -86,7 +86,7 @@ class _Row(NamedTuple):
     policy: Policy
 
 
-def check(texts: Mapping[str, str]) -> Report:
+def check(texts: Mapping[str, str]) -> LintReport:
     """Return all that is to be said about the breakers of some files."""
     skipped, documents, findings, rows = 0, list[_Placed](), list[Finding](), list[_Row]()
     for file, text in texts.items():
@@ -104,7 +104,7 @@ def check(texts: Mapping[str, str]) -> Report:
     findings += _of_dependencies(rows, {placed.key for placed in documents})
     order = {file: at for at, file in enumerate(texts)}
     found_in_order = sorted(findings, key=lambda each: order[each.file])
-    return Report(tuple(found_in_order), checked=len(documents), skipped=skipped)
+    return LintReport(tuple(found_in_order), checked=len(documents), skipped=skipped)
 
 
 def _read(placed: _Placed, findings: list[Finding]) -> Policy | None:

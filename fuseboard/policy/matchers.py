@@ -24,7 +24,6 @@ _ESCAPE: Final = re.compile(r'\\([n"\\])')
 _UNESCAPED: Final = {"n": "\n", '"': '"', "\\": "\\"}
 _LITERALS: Final = re.compile(r"[\w-]+(?:\|[\w-]+)*", re.ASCII)
 
-
 _ANYTHING: Final = ".*"
 
 

@@ -6,13 +6,13 @@ but ``target`` has a default. Durations are written as Kubernetes writes them (`
 
 from __future__ import annotations
 
-import re
-from enum import StrEnum
-from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Final
 
 from msgspec import NODEFAULT, Meta, Struct, field
 from msgspec.structs import fields
+
+from fuseboard.policy.enums import FailureClass, LeadsTo, Mode, OnDelete, RecoverMode, RouteKind, WorkloadKind
+from fuseboard.times import millis
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,9 +40,6 @@ LEASE_REPEATS: Final = 3
 
 MAX_WEIGHT: Final = 1_000_000
 
-_DURATION = re.compile(r"([0-9]+)(ms|s|m|h)")
-_UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
-
 Duration = Annotated[
     str,
     Meta(
@@ -64,85 +61,6 @@ Labels = Annotated[dict[str, Annotated[str, Meta(max_length=63)]], Meta(min_leng
 Matcher = Annotated[str, Meta(max_length=1024, description='An Alertmanager matcher such as severity="critical".')]
 Weight = Annotated[int, Meta(ge=0, le=MAX_WEIGHT)]
 Share = Annotated[int, Meta(ge=1, le=100)]
-
-
-@lru_cache(maxsize=1024)
-def millis(duration: str) -> int:
-    """Return a duration such as ``1m30s`` in milliseconds."""
-    return sum(int(number) * _UNIT_MS[unit] for number, unit in _DURATION.findall(duration))
-
-
-class Mode(StrEnum):
-    """What a breaker may do. Changing a mode alone never moves traffic."""
-
-    OBSERVE = "Observe"
-    """Decide, journal and tell; never act."""
-    ENFORCE = "Enforce"
-    """Act as well."""
-    FORCED_OPEN = "ForcedOpen"
-    """As Enforce, but an open breaker stays open until the mode is another."""
-    DISABLED = "Disabled"
-    """Nothing moves the breaker but an operator, and nothing is done to the cluster."""
-
-    @property
-    def acts(self) -> bool:
-        """Whether what the breaker asks for is done to the cluster."""
-        return self in (Mode.ENFORCE, Mode.FORCED_OPEN)
-
-
-class WorkloadKind(StrEnum):
-    """Kinds of workload that a breaker can protect."""
-
-    DEPLOYMENT = "Deployment"
-    STATEFUL_SET = "StatefulSet"
-
-
-class RouteKind(StrEnum):
-    """Kinds of object whose shares decide who serves."""
-
-    SERVICE = "Service"
-
-
-class FailureClass(StrEnum):
-    """What kind of thing went wrong; told from its reason by a table (``failures.json``)."""
-
-    RUNTIME = "runtime"
-    """A crash, an OOM kill, a probe that fails, a service fault."""
-    CONFIGURATION = "configuration"
-    """A bad image, a bad mount, an invalid configuration: what was rolled out cannot work."""
-    NETWORK = "network"
-    """No name, no connection, no route to others."""
-    NODE = "node"
-    """What the pods run on."""
-
-
-class LeadsTo(StrEnum):
-    """How far failures of a class may bring a breaker."""
-
-    OPEN = "Open"
-    """They count towards ``limitAt`` and ``openAt``."""
-    LIMIT = "Limit"
-    """They count towards ``limitAt`` only."""
-    JOURNAL = "Journal"
-    """They are told and journaled, and weigh nothing."""
-
-
-class RecoverMode(StrEnum):
-    """Who lets an open breaker try its target again."""
-
-    AUTO = "Auto"
-    """The breaker, after its cool-down."""
-    MANUAL = "Manual"
-    """An operator, by ``fuseboard reset``."""
-
-
-class OnDelete(StrEnum):
-    """What becomes of traffic that is moved when its CircuitBreaker is deleted."""
-
-    REVERT = "Revert"
-    """It goes back to the target first."""
-    LEAVE = "Leave"
-    """It stays where it is."""
 
 
 class _Document(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -205,7 +123,7 @@ class Route(_Document, frozen=True):
     selectors: Selectors | None = None
 
 
-class Load(_Document, frozen=True):
+class LoadSource(_Document, frozen=True):
     """Where the target's load comes from; it is held against ``target.capacity``."""
 
     query: Annotated[str, Meta(max_length=2048, description="PromQL with one number as its answer.")] = ""
@@ -235,7 +153,7 @@ class Signals(_Document, frozen=True):
     """What failures are, by alert name, Kubernetes reason or container exit reason, where it is not as in the table."""
     repeat_interval: Duration = "4h"
     """Alertmanager's: an alert that is not sent again for three times as long is over."""
-    load: Load | None = None
+    load: LoadSource | None = None
 
     def weigh(self, severity: str, *, condition: bool) -> int:
         """Return the weight of a failure by its severity; a missing or unknown one is a warning or an occurrence."""

@@ -13,7 +13,8 @@ import msgspec
 from fuseboard.errors import InvalidPolicy
 from fuseboard.policy import matchers
 from fuseboard.policy.messages import explain, shown
-from fuseboard.policy.spec import API_VERSION, KIND, Policy, millis
+from fuseboard.policy.spec import API_VERSION, KIND, Policy
+from fuseboard.times import millis
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ SERVICE_SHARES: Final = frozenset({50, ALL})
 """What the selector of a Service can give the target while it serves, in percent."""
 
 
-class Conflict(NamedTuple):
+class Clash(NamedTuple):
     """A policy, the one before it that has already what it wants, and what that is, in a sentence."""
 
     policy: Policy
@@ -89,7 +90,7 @@ def check_table(policies: Sequence[Policy]) -> tuple[Policy, ...]:
     return tuple(policies)
 
 
-def conflicts(policies: Iterable[Policy]) -> Iterator[Conflict]:
+def conflicts(policies: Iterable[Policy]) -> Iterator[Clash]:
     """Yield each policy that wants what is another's already."""
     taken: dict[tuple[str, str], Policy] = {}
     for policy in policies:
@@ -98,9 +99,9 @@ def conflicts(policies: Iterable[Policy]) -> Iterator[Conflict]:
             if owner is policy:
                 continue
             if what == "breaker":
-                yield Conflict(policy, owner, "two documents have this name: remove one, or give it another")
+                yield Clash(policy, owner, "two documents have this name: remove one, or give it another")
                 break
-            yield Conflict(policy, owner, already((what, which), owner.key))
+            yield Clash(policy, owner, already((what, which), owner.key))
 
 
 def claims(policy: Policy) -> tuple[tuple[str, str], ...]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from fuseboard.events.types import Failure, digest
+from fuseboard.events.event import digest
+from fuseboard.events.types import Failure
 from fuseboard.text import plain
 
 if TYPE_CHECKING:

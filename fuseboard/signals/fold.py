@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from fuseboard.events.types import Event, FailureDetected, FailureResolved, digest, encode_data
+from fuseboard.events.event import Event, digest
+from fuseboard.events.json import encode_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from fuseboard.events.types import Failure
+    from fuseboard.events.types import Failure, FailureDetected, FailureResolved
 
 MAX_DATA_BYTES: Final = 60 * 1024
 """Of an event's data: with its attributes it stays under the 64 KiB that every CloudEvents intermediary forwards."""

@@ -28,7 +28,7 @@ _HINTS: Final[Mapping[int, str]] = {
 }
 
 
-class Answer(NamedTuple):
+class HttpResponse(NamedTuple):
     """What came back."""
 
     status: int
@@ -40,7 +40,7 @@ class Answer(NamedTuple):
         return f"answers {self.status}{_HINTS.get(self.status, '')}"
 
 
-class Asker:
+class HttpClient:
     """One address that is asked, over a few connections that are kept."""
 
     def __init__(
@@ -66,7 +66,7 @@ class Asker:
         self._deadline_s = deadline_s
         self._http = urllib3.PoolManager(maxsize=lanes, retries=False, timeout=deadline_s)
 
-    def get(self, path: str, fields: Mapping[str, str] | None = None) -> Answer:
+    def get(self, path: str, fields: Mapping[str, str] | None = None) -> HttpResponse:
         """Return the answer, whatever its status.
 
         Raises:
@@ -87,7 +87,7 @@ class Asker:
                 response.release_conn()
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise Unavailable(f"{self.url} does not answer: {error}") from error
-        return Answer(response.status, body)
+        return HttpResponse(response.status, body)
 
     def close(self) -> None:
         """Give the connections up."""

@@ -24,15 +24,15 @@ from msgspec import Struct
 
 from fuseboard.breaker.state import State
 from fuseboard.events.types import Failure
-from fuseboard.policy.spec import millis
 from fuseboard.signals.alerts import FIRING, RESOLVED, Alert, Moment, began, condition_of, failure_of
-from fuseboard.signals.targets import Table, involved
+from fuseboard.signals.targets import TargetIndex, involved
+from fuseboard.times import millis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from fuseboard.breaker.evidence import Condition
-    from fuseboard.breaker.state import Breaker
+    from fuseboard.breaker.state import BreakerState
     from fuseboard.policy.spec import Policy
 
 RESOLVE_TIMEOUT_S: Final = 300.0
@@ -43,8 +43,10 @@ LOOKED_OUT_FOR_S: Final = 3_600.0
 MEMBERS: Final = 64
 ACTIVE: Final = "active"
 
+_Slot = tuple[str, str]
 
-class Pace(Struct, frozen=True):
+
+class PollPace(Struct, frozen=True):
     """How long things take, in seconds."""
 
     every: float = 30.0
@@ -52,26 +54,26 @@ class Pace(Struct, frozen=True):
     absent_for: float = GROUP_INTERVAL_S
 
 
-class Status(Struct, frozen=True):
+class KnownStatus(Struct, frozen=True):
     """Whether Alertmanager notifies of an alert: ``active``, ``suppressed`` or ``unprocessed``."""
 
     state: str
 
 
-class Known(Struct, frozen=True, rename="camel"):
+class KnownAlert(Struct, frozen=True, rename="camel"):
     """An alert that Alertmanager knows."""
 
     labels: dict[str, str]
     starts_at: Moment
-    status: Status
+    status: KnownStatus
 
 
-class Answer(Struct, frozen=True):
+class MemberAnswer(Struct, frozen=True):
     """What one member says."""
 
     up_since: str
     """When it was started, in its own words: another word is another process."""
-    alerts: tuple[Known, ...]
+    alerts: tuple[KnownAlert, ...]
 
 
 class Holder(Protocol):
@@ -82,7 +84,7 @@ class Holder(Protocol):
         """The breaker's policy."""
 
     @property
-    def breaker(self) -> Breaker:
+    def breaker(self) -> BreakerState:
         """Its state."""
 
     @property
@@ -99,9 +101,6 @@ class _Absence(Struct, frozen=True):
 class _Ended:
     policy: Policy
     at: float
-
-
-_Slot = tuple[str, str]
 
 
 @dataclass(slots=True)
@@ -123,10 +122,10 @@ class Told:
         self.resolved.setdefault(breaker, []).append(Failure(key, condition.cause, name, started_at=began_at))
 
 
-class Held:
+class AlertReconciler:
     """Judges by all answers that this process has had; each is judged once."""
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: PollPace) -> None:
         """Know nothing yet."""
         self._pace = pace
         self._members: dict[tuple[str, str], float] = {}
@@ -138,12 +137,12 @@ class Held:
         """Whether something was taken to be gone that could still prove not to be."""
         return bool(self._ended)
 
-    def judge(self, holders: Sequence[Holder], answers: Mapping[str, Answer], moment: float, now: int) -> Told:
+    def judge(self, holders: Sequence[Holder], answers: Mapping[str, MemberAnswer], moment: float, now: int) -> Told:
         """Return what the answers of all members that answered say; ``moment`` is monotonic, in seconds."""
         up = [self._has_been_up(url, answer, moment) for url, answer in answers.items()]  # each of them is noted
         found = _by_condition(answers)
         policies = [each.policy for each in self._ended.values()] + [each.policy for each in holders]
-        table = Table({each.key: each for each in policies}.values())
+        table = TargetIndex({each.key: each for each in policies}.values())
         told, held = Told(), set[_Slot]()
         for holder, name, condition in _conditions(holders):
             slot = holder.policy.key, name
@@ -160,7 +159,7 @@ class Held:
             told.again(slot, _firing(slot[0], found[slot[1]], table, now))
         return told
 
-    def _has_been_up(self, url: str, answer: Answer, moment: float) -> bool:
+    def _has_been_up(self, url: str, answer: MemberAnswer, moment: float) -> bool:
         """Say whether this process is known for long enough, by our own clock: no other's is needed."""
         first = self._members.setdefault((url, answer.up_since), moment)
         if len(self._members) > MEMBERS:
@@ -177,7 +176,7 @@ class Held:
             return moment - absence.since >= self._pace.absent_for
         return False
 
-    def _look_out(self, found: Mapping[str, list[Known]], held: set[_Slot], moment: float) -> list[_Slot]:
+    def _look_out(self, found: Mapping[str, list[KnownAlert]], held: set[_Slot], moment: float) -> list[_Slot]:
         """Return what was taken to be gone and is there again, though its breaker has not been told."""
         back = [slot for slot in self._ended if slot[1] in found]
         over = {slot for slot in back if slot in held}
@@ -192,8 +191,8 @@ def _conditions(holders: Sequence[Holder]) -> Iterator[tuple[Holder, str, Condit
             yield holder, name, condition
 
 
-def _by_condition(answers: Mapping[str, Answer]) -> dict[str, list[Known]]:
-    found: dict[str, list[Known]] = {}
+def _by_condition(answers: Mapping[str, MemberAnswer]) -> dict[str, list[KnownAlert]]:
+    found: dict[str, list[KnownAlert]] = {}
     for answer in answers.values():
         for alert in answer.alerts:
             found.setdefault(condition_of(alert.labels), []).append(alert)
@@ -207,7 +206,7 @@ def _is_due(holder: Holder, condition: Condition) -> bool:
     return holder.now - condition.seen >= millis(holder.policy.spec.signals.repeat_interval) / 2
 
 
-def _firing(breaker: str, alerts: Sequence[Known], table: Table, now: int) -> Failure | None:
+def _firing(breaker: str, alerts: Sequence[KnownAlert], table: TargetIndex, now: int) -> Failure | None:
     """Return what the webhook would tell a breaker of these twins; None where it would tell nothing."""
     failures = []
     for each in alerts:

@@ -16,8 +16,9 @@ import msgspec
 from msgspec import Struct, field
 
 from fuseboard.errors import InvalidInput
-from fuseboard.events.types import Event, LoadChanged, digest
-from fuseboard.policy.spec import millis
+from fuseboard.events.event import Event, digest
+from fuseboard.events.types import LoadChanged
+from fuseboard.times import millis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,14 +47,14 @@ _SHOWN: Final = 200
 _ONE: Final = "write a query with one number as its answer, such as sum(rate(http_requests_total[1m]))"
 
 
-class _Found(Struct, frozen=True):
+class _Reading(Struct, frozen=True):
     kind: str = field(name="resultType")
     result: Any
 
 
-class _Told(Struct, frozen=True):
+class _QueryAnswer(Struct, frozen=True):
     status: str
-    data: _Found | None = None
+    data: _Reading | None = None
     error: str = ""
     warnings: tuple[str, ...] = ()
 
@@ -62,7 +63,7 @@ class _Element(Struct, frozen=True):
     value: tuple[float, str]
 
 
-_decode: Final = msgspec.json.Decoder(_Told).decode
+_decode: Final = msgspec.json.Decoder(_QueryAnswer).decode
 
 
 class Slots(Struct, frozen=True):
@@ -150,7 +151,7 @@ def changed(breaker: str, load: float, of: str, source: str = SOURCE) -> Event:
     return Event(id=name, source=source, subject=breaker, data=LoadChanged(load=load))
 
 
-def _sample(found: _Found) -> tuple[float, str]:
+def _sample(found: _Reading) -> tuple[float, str]:
     elements = found.result
     try:
         if found.kind == "scalar":

@@ -30,8 +30,9 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from fuseboard.cluster.names import DEPLOYMENT, POD, REPLICA_SET, SERVICE, STATEFUL_SET
 from fuseboard.policy import matchers
-from fuseboard.policy.spec import RouteKind, WorkloadKind
+from fuseboard.policy.enums import WorkloadKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,14 +42,8 @@ if TYPE_CHECKING:
     Owners = Sequence[tuple[str, str]]
     """Kind and name of whom an object belongs to, in any order."""
 
-POD: Final = "Pod"
-REPLICA_SET: Final = "ReplicaSet"
 WORKLOAD: Final = "Workload"
 """A workload whose kind is not known."""
-
-DEPLOYMENT: Final = WorkloadKind.DEPLOYMENT.value
-STATEFUL_SET: Final = WorkloadKind.STATEFUL_SET.value
-SERVICE: Final = RouteKind.SERVICE.value
 
 _KINDS: Final = {"": WORKLOAD, "deployment": DEPLOYMENT, "statefulset": STATEFUL_SET}
 _OTHER: Final = "other"
@@ -84,7 +79,7 @@ class _Row:
     counts: Callable[[Mapping[str, str]], bool] | None
 
 
-class Table:
+class TargetIndex:
     """The breaker table, by what alerts and events name; no look-up depends on its length."""
 
     def __init__(self, policies: Iterable[Policy]) -> None:

@@ -7,121 +7,14 @@ due entries, so that a decision, its memory and its consequences exist together 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
-
-from msgspec import Struct
-
-from fuseboard.breaker import placement as placements
-from fuseboard.breaker import step as breakers
-from fuseboard.breaker.evidence import Weighed
-from fuseboard.breaker.placement import Placement
-from fuseboard.breaker.state import Breaker
-from fuseboard.breaker.transitions import CLOCK_STEP_MS
-from fuseboard.policy.spec import Policy
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-JOURNAL_VERSION: Final = 1
-JOURNAL_CAP: Final = 1_000
-"""Entries kept per breaker; the journal function exports them before they go."""
-
-TIMER: Final = "timer"
-DEBT: Final = "debt"
-
-
-class Record(Struct, frozen=True):
-    """All that is known of one breaker, and the store's time in milliseconds since 1970."""
-
-    policy: Policy
-    breaker: Breaker
-    placement: Placement
-    now: int
-
-    @property
-    def moment(self) -> int:
-        """The time by the breaker's own clock, which does not run back: a trial that begins now must not be too short.
-
-        Where the store's clock was set back by more than the breaker ignores, it is the store's time.
-        """
-        ahead = self.breaker.clock - self.now
-        return self.breaker.clock if 0 < ahead <= CLOCK_STEP_MS else self.now
-
-    @property
-    def dues(self) -> dict[str, int]:
-        """When the clock must wake somebody for this breaker, by what for."""
-        dues = {}
-        timer = breakers.next_due(self.breaker, self.placement, self.policy)
-        if timer is not None:
-            dues[TIMER] = timer
-        debt = placements.debt_due(self.placement, self.breaker)
-        if debt is not None:
-            dues[DEBT] = debt
-        return dues
-
-    def dues_after(self, written: Mapping[str, int]) -> dict[str, int]:
-        """Return what is to be written for the clock, where this was written before.
-
-        A timer that comes too early finds nothing to do and waits for the right time: one that is on its way is not
-        put off. So the repeats of an alert, which make its lease longer, write nothing.
-        """
-        dues, timer = self.dues, written.get(TIMER, 0)
-        if self.now < timer < dues.get(TIMER, 0):
-            dues[TIMER] = timer
-        return dues
-
-
-class Entry(Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
-    """One line of the journal: signal → verdict → transition → step → result."""
-
-    kind: str
-    """``step`` (a signal was decided), ``intent`` and ``result`` (of a placement's step), ``policy``, ``ingest`` …"""
-    breaker: str = ""
-    now: int = 0
-    version: int = JOURNAL_VERSION
-    id: str = ""
-    event: str = ""
-    """Name of the event that led to it, ``source`` and ``id``."""
-    type: str = ""
-    time: int | None = None
-    """When the event was taken in."""
-    signal: Any = None
-    """What the event said, as JSON."""
-    weighed: tuple[Weighed, ...] = ()
-    state: str = ""
-    previous: str = ""
-    epoch: int = 0
-    step: int = 0
-    result: str = ""
-    reason: str = ""
-    shares: dict[str, int] = {}
-    rehearsed: bool = False
-    patch: Any = None
-    """What was sent to the cluster, or would have been, as JSON."""
-    detail: dict[str, Any] = {}
-
-
-class Change(Struct, frozen=True):
-    """What a decision makes of a record, and what goes into the journal with it."""
-
-    breaker: Breaker
-    placement: Placement
-    entries: tuple[Entry, ...] = ()
-    answer: object = None
-
-
-class Due(Struct, frozen=True):
-    """Something that a breaker waits for has come."""
-
-    key: str
-    kind: str
-    at: int
-    attempt: int
-
-
-if TYPE_CHECKING:
-    Decide = Callable[[Record], Change]
-    """A pure function: it may be called again, with a newer record."""
+    from fuseboard.events.event import Event as Signal
+    from fuseboard.policy.spec import Policy
+    from fuseboard.stores.records import Change, Decide, Due, Entry, Record
 
 
 class Store(Protocol):
@@ -177,5 +70,17 @@ class Store(Protocol):
 
         Raises:
             StoreUnavailable: it does not answer.
+
+        """
+
+
+class Outbox(Protocol):
+    """Keeps signals until they are the broker's."""
+
+    def append(self, events: Sequence[Signal], entry: Entry) -> None:
+        """Take in what a notification said, with its line in the journal; it is on disk when this returns.
+
+        Raises:
+            StoreUnavailable: nothing was stored, or it is not known to be on disk: send the notification again.
 
         """

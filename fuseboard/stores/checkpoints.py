@@ -13,7 +13,6 @@ from msgspec import Struct
 from fuseboard import logs
 from fuseboard.errors import RecordCorrupt
 from fuseboard.stores.connection import connect, errors_translated
-from fuseboard.workloads.events import Known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +30,7 @@ class Checkpoint(Struct, frozen=True):
     """Where the watch goes on; empty where that is not known."""
     known_until: int
     """Until then all was seen, in milliseconds since 1970."""
-    known: dict[str, Known] = {}
+    known: dict[str, SeenCount] = {}
 
 
 class Checkpoints(Protocol):
@@ -40,7 +39,7 @@ class Checkpoints(Protocol):
     def read(self, namespace: str) -> Checkpoint | None:
         """Return the checkpoint; None when there never was one."""
 
-    def move(self, namespace: str, version: str, known_until: int, changes: Mapping[str, Known | None]) -> None:
+    def move(self, namespace: str, version: str, known_until: int, changes: Mapping[str, SeenCount | None]) -> None:
         """Move it, with what has changed of the counts; None stands for what can be forgotten."""
 
 
@@ -75,10 +74,10 @@ class RedisCheckpoints:
             (version, until), known = cast("tuple[list[bytes | None], dict[bytes, bytes]]", pipe.execute())
         if version is None:
             return None
-        decode = msgspec.json.Decoder(Known).decode
+        decode = msgspec.json.Decoder(SeenCount).decode
         return Checkpoint(version.decode(), int(until or 0), {uid.decode(): decode(raw) for uid, raw in known.items()})
 
-    def move(self, namespace: str, version: str, known_until: int, changes: Mapping[str, Known | None]) -> None:
+    def move(self, namespace: str, version: str, known_until: int, changes: Mapping[str, SeenCount | None]) -> None:
         """See ``Checkpoints.move``."""
         place, counts = _keys(namespace)
         seen = {uid: msgspec.json.encode(known) for uid, known in changes.items() if known is not None}
@@ -98,3 +97,10 @@ class RedisCheckpoints:
 def _keys(namespace: str) -> tuple[str, str]:
     tag = f"fuseboard:{{{namespace}}}:events"
     return tag, f"{tag}:counts"
+
+
+class SeenCount(Struct, frozen=True, array_like=True):
+    """How far an Event object's count had come, and the episode of it, when it was begun again."""
+
+    count: int
+    episode: str = ""

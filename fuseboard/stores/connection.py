@@ -46,7 +46,7 @@ def connect(url: str, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> redis.Re
         ) from error
 
 
-class Line(local):
+class ThreadConnection(local):
     """One connection per thread, for what is called at every decision: taking one from the pool costs half a call."""
 
     def __init__(self, client: redis.Redis) -> None:

@@ -14,12 +14,15 @@ import redis
 from msgspec.structs import replace
 
 from fuseboard.errors import CannotStart, InvalidInput, StoreUnavailable
-from fuseboard.events.types import KINDS, STRUCTURED, Event, decode, encode
-from fuseboard.stores import JOURNAL_CAP, Entry
+from fuseboard.events.types import KINDS
+from fuseboard.events.wire import STRUCTURED, decode, encode
 from fuseboard.stores.connection import GLOBAL_TAG, connect, errors_translated, refuse_forgetful
+from fuseboard.stores.records import JOURNAL_CAP, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from fuseboard.events.event import Event
 
 CAP: Final = 100_000
 """Events that may wait; from then on a source answers 503 (faults, 11)."""
@@ -44,7 +47,7 @@ return 1
 """
 
 
-def open_outbox(url: str) -> Outbox:
+def open_outbox(url: str) -> RedisOutbox:
     """Return the outbox in the store at a URL.
 
     Raises:
@@ -54,10 +57,10 @@ def open_outbox(url: str) -> Outbox:
     """
     client = connect(url, answer_timeout_s=ANSWER_TIMEOUT_S)
     refuse_forgetful(client)
-    return Outbox(client)
+    return RedisOutbox(client)
 
 
-class Outbox:
+class RedisOutbox:
     """Signals on their way to the broker."""
 
     def __init__(self, client: redis.Redis, cap: int = CAP, held_ms: int = HELD_MS) -> None:

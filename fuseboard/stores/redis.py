@@ -20,11 +20,11 @@ import redis.exceptions
 from msgspec.structs import replace
 
 from fuseboard.breaker.placement import Placement
-from fuseboard.breaker.state import Breaker
+from fuseboard.breaker.state import BreakerState
 from fuseboard.errors import FuseboardError, NotEnrolled, RecordCorrupt, StoreUnavailable
 from fuseboard.policy.spec import Policy
-from fuseboard.stores import DEBT, TIMER, Change, Due, Entry, Record
-from fuseboard.stores.connection import Line, StoreClock, connect, errors_translated, refuse_forgetful
+from fuseboard.stores.connection import StoreClock, ThreadConnection, connect, errors_translated, refuse_forgetful
+from fuseboard.stores.records import DEBT, TIMER, Change, Due, Entry, Record
 from fuseboard.stores.scripts import CHANGE, FIELDS, NAMESPACES, TAKE_DUE, due_keys, keys_of, next_version
 from fuseboard.stores.table import CHUNK, Table
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.commands.core import Script
 
-    from fuseboard.stores import Decide
+    from fuseboard.stores.records import Decide
 
 MAX_CONTENTION_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 0.008
@@ -45,7 +45,7 @@ _CONDITIONS: Final = b'"conditions":{'
 
 _encode: Final = msgspec.json.Encoder().encode
 _policy: Final = msgspec.json.Decoder(Policy).decode
-_breaker: Final = msgspec.json.Decoder(Breaker).decode
+_breaker: Final = msgspec.json.Decoder(BreakerState).decode
 _placement: Final = msgspec.json.Decoder(Placement).decode
 _entry: Final = msgspec.json.Decoder(Entry).decode
 
@@ -126,7 +126,7 @@ class RedisStore:
     def __init__(self, client: Redis) -> None:
         """Use this client; nothing is sent yet."""
         self._client = client
-        self._line = Line(client)
+        self._line = ThreadConnection(client)
         self._change = client.register_script(CHANGE)
         self._take_due = client.register_script(TAKE_DUE)
         self._table = Table(client)

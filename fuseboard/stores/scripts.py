@@ -7,9 +7,8 @@ does not roll back, so whatever can fail comes before the first write, and the r
 from secrets import randbits
 from typing import Final
 
-from fuseboard.stores import DEBT, JOURNAL_CAP, TIMER
 from fuseboard.stores.connection import GLOBAL_TAG
-from fuseboard.stores.records import FIRST_AGAIN_MS, LAST_AGAIN_MS
+from fuseboard.stores.records import DEBT, FIRST_AGAIN_MS, JOURNAL_CAP, LAST_AGAIN_MS, TIMER
 
 MAX_DRIFT_MS: Final = 250
 """A decision that was made for another moment than this far from now is made again."""

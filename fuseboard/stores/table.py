@@ -9,8 +9,8 @@ import msgspec
 from fuseboard.breaker.placement import Placement, Shares
 from fuseboard.errors import RecordCorrupt
 from fuseboard.policy.spec import Policy
-from fuseboard.stores import Entry
 from fuseboard.stores.connection import errors_translated
+from fuseboard.stores.records import Entry
 from fuseboard.stores.scripts import (
     APPLY,
     LEAVE,

@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from pathlib import Path
     from threading import Event
 
-    from fuseboard.cluster.client import Manifest
+    from fuseboard.cluster import Manifest
 
-    Fault = Callable[["ApiServer", Request], Awaitable[Manifest | None]]
+    Fault = Callable[["FakeApiServer", Request], Awaitable[Manifest | None]]
     """What happens to one request instead of its answer; None goes on to the answer."""
 
 SERVICE = "/api/v1/namespaces/shop/services/login"
 PODS = "/api/v1/namespaces/shop/pods"
 
 
-class ApiServer:
+class FakeApiServer:
     """Serves objects by path; keeps every request and every patch that was applied."""
 
     def __init__(self) -> None:
@@ -179,7 +179,7 @@ class ApiServer:
 def answers(status: int, message: str = "") -> Fault:
     """Return a fault: this status."""
 
-    async def fault(_: ApiServer, __: Request) -> Manifest | None:
+    async def fault(_: FakeApiServer, __: Request) -> Manifest | None:
         raise KubernetesError(status=status, reason="Scripted", message=message)
 
     return fault
@@ -188,7 +188,7 @@ def answers(status: int, message: str = "") -> Fault:
 def applies_late(seconds: float) -> Fault:
     """Return a fault: the patch is applied, but the answer comes too late."""
 
-    async def fault(server: ApiServer, request: Request) -> Manifest | None:
+    async def fault(server: FakeApiServer, request: Request) -> Manifest | None:
         answer = server.apply(request)
         await asyncio.sleep(seconds)
         return answer
@@ -199,7 +199,7 @@ def applies_late(seconds: float) -> Fault:
 def is_slow(seconds: float) -> Fault:
     """Return a fault: nothing happens for a while."""
 
-    async def fault(_: ApiServer, __: Request) -> Manifest | None:
+    async def fault(_: FakeApiServer, __: Request) -> Manifest | None:
         await asyncio.sleep(seconds)
         raise KubernetesError(status=503, reason="Scripted", message="too late")
 
@@ -209,7 +209,7 @@ def is_slow(seconds: float) -> Fault:
 def waits_for(event: Event, reached: Event | None = None) -> Fault:
     """Return a fault: the request is held until the event is set, then answered."""
 
-    async def fault(_: ApiServer, __: Request) -> Manifest | None:
+    async def fault(_: FakeApiServer, __: Request) -> Manifest | None:
         if reached is not None:
             reached.set()
         await asyncio.get_running_loop().run_in_executor(None, event.wait, 10)
@@ -221,7 +221,7 @@ def waits_for(event: Event, reached: Event | None = None) -> Fault:
 def meddles(patch: Manifest) -> Fault:
     """Return a fault: somebody else changes the Service just before the request is answered."""
 
-    async def fault(server: ApiServer, _: Request) -> Manifest | None:
+    async def fault(server: FakeApiServer, _: Request) -> Manifest | None:
         server.edit(SERVICE, patch)
         return None
 
@@ -231,7 +231,7 @@ def meddles(patch: Manifest) -> Fault:
 def passes() -> Fault:
     """Return no fault: the request is answered."""
 
-    async def fault(_: ApiServer, __: Request) -> Manifest | None:
+    async def fault(_: FakeApiServer, __: Request) -> Manifest | None:
         return None
 
     return fault
@@ -252,6 +252,6 @@ def kubeconfig(directory: Path, url: str, name: str = "kubeconfig") -> Path:
     return file
 
 
-def connect(directory: Path, server: ApiServer, call_timeout_s: float = 5.0) -> Kubernetes:
+def connect(directory: Path, server: FakeApiServer, call_timeout_s: float = 5.0) -> Kubernetes:
     """Return the real client, by way of a kubeconfig."""
     return Kubernetes(_client(str(kubeconfig(directory, server.url))), call_timeout_s=call_timeout_s)

@@ -12,8 +12,8 @@ from fuseboard.errors import StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from fuseboard.events.types import Event
-    from fuseboard.stores import Entry
+    from fuseboard.events.event import Event
+    from fuseboard.stores.records import Entry
 
     Answering = Callable[["Request"], None]
 

@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from fuseboard.breaker.placement import Placement, Shares
-from fuseboard.breaker.state import Breaker
+from fuseboard.breaker.state import BreakerState
 from fuseboard.errors import NotEnrolled
-from fuseboard.stores import DEBT, JOURNAL_CAP, TIMER, Change, Due, Entry, Record
 from fuseboard.stores.checkpoints import Checkpoint
-from fuseboard.stores.records import next_attempt
+from fuseboard.stores.records import DEBT, JOURNAL_CAP, TIMER, Change, Due, Entry, Record, next_attempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from fuseboard.policy.spec import Policy
-    from fuseboard.stores import Decide
-    from fuseboard.workloads.events import Known
+    from fuseboard.stores.checkpoints import SeenCount
+    from fuseboard.stores.records import Decide
 
 
 class MemoryStore:
@@ -32,7 +31,7 @@ class MemoryStore:
         self._clock = clock
         self._lock = Lock()
         self._policies: dict[str, Policy] = {}
-        self._rows: dict[str, tuple[Breaker, Placement]] = {}
+        self._rows: dict[str, tuple[BreakerState, Placement]] = {}
         self._dues: dict[str, dict[str, int]] = {}
         self._due: dict[tuple[str, str], tuple[int, int]] = {}
         self._journal: defaultdict[str, deque[Entry]] = defaultdict(lambda: deque(maxlen=JOURNAL_CAP))
@@ -73,7 +72,7 @@ class MemoryStore:
     def _look_again(self, key: str) -> None:
         """Begin a breaker's record, or have the clock look at it: its new policy may ask for something else."""
         if key not in self._rows:
-            self._rows[key], self._dues[key] = (Breaker(), Placement()), {}
+            self._rows[key], self._dues[key] = (BreakerState(), Placement()), {}
             return
         now = self._clock()
         self._write(key, Entry(kind="policy", reason="the policy was changed"), now)
@@ -157,7 +156,7 @@ class MemoryCheckpoints:
         """See ``Checkpoints.read``."""
         return self._kept.get(namespace)
 
-    def move(self, namespace: str, version: str, known_until: int, changes: Mapping[str, Known | None]) -> None:
+    def move(self, namespace: str, version: str, known_until: int, changes: Mapping[str, SeenCount | None]) -> None:
         """See ``Checkpoints.move``."""
         before = self._kept.get(namespace)
         known = {**(before.known if before else {}), **changes}

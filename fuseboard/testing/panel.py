@@ -6,17 +6,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from fuseboard.breaker.placement import Placement, Result, wanted
-from fuseboard.breaker.state import Breaker, Dependency, State
-from fuseboard.breaker.step import Transition, next_due, step
+from fuseboard.breaker.state import BreakerState, Dependency, State
+from fuseboard.breaker.step import Decision, next_due, step
+from fuseboard.events.event import Event, Foreign
 from fuseboard.events.types import (
     Action,
     CapacityChanged,
     Data,
-    Event,
     Failure,
     FailureDetected,
     FailureResolved,
-    Foreign,
     LoadChanged,
     OperatorRequested,
     Phase,
@@ -47,7 +46,7 @@ class Panel:
     """One breaker, told of one signal after the other; time passes by ``wait``."""
 
     policy: Policy = field(default_factory=policy)
-    breaker: Breaker = field(default_factory=Breaker)
+    breaker: BreakerState = field(default_factory=BreakerState)
     placement: Placement = field(default_factory=Placement)
     now: int = START
     sent: int = 0
@@ -59,7 +58,7 @@ class Panel:
         self.now += round(seconds * 1000)
         return self
 
-    def tell(self, data: Data | Foreign, *, ago: float = 0, name: str = "") -> Transition:
+    def tell(self, data: Data | Foreign, *, ago: float = 0, name: str = "") -> Decision:
         """Tell the breaker of something that was taken in some seconds ago."""
         self.sent += 1
         taken_in = self.now - round(ago * 1000)
@@ -67,22 +66,22 @@ class Panel:
             Event(id=name or f"told-{self.sent}", source="/s", subject="shop/login", data=data, time=taken_in)
         )
 
-    def deliver(self, event: Event) -> Transition:
+    def deliver(self, event: Event) -> Decision:
         """Deliver an event, perhaps once more."""
         self.last = event
         transition = step(self.breaker, self.placement, event, self.policy, self.now, self.dependencies)
         self.breaker = transition.breaker
         return transition
 
-    def fire(self, *names: str, severity: str = "warning", started: float = 0, ago: float = 0) -> Transition:
+    def fire(self, *names: str, severity: str = "warning", started: float = 0, ago: float = 0) -> Decision:
         """Alerts fire; ``started`` is that many seconds after the beginning, or not known."""
         return self.tell(FailureDetected(failures=tuple(alert(each, severity, started) for each in names)), ago=ago)
 
-    def resolve(self, *names: str, started: float = 0, ago: float = 0) -> Transition:
+    def resolve(self, *names: str, started: float = 0, ago: float = 0) -> Decision:
         """Alerts are resolved."""
         return self.tell(FailureResolved(failures=tuple(alert(each, "warning", started) for each in names)), ago=ago)
 
-    def happen(self, *keys: str, cause: str = "BackOff", started: float = 0, ago: float = 0) -> Transition:
+    def happen(self, *keys: str, cause: str = "BackOff", started: float = 0, ago: float = 0) -> Decision:
         """Something happens: Kubernetes events."""
         started_at = START + round(started * 1000) if started else 0
         failures = tuple(Failure(key=key, cause=cause, started_at=started_at) for key in keys)
@@ -90,19 +89,19 @@ class Panel:
 
     def pods(
         self, ready: int, desired: int = 3, phase: Phase = Phase.STEADY, *, probe: str = "", ago: float = 0
-    ) -> Transition:
+    ) -> Decision:
         """So many pods of the target are ready."""
         return self.tell(CapacityChanged(Role.TARGET, ready, desired, phase, probe), ago=ago)
 
-    def load(self, value: float, *, ago: float = 0) -> Transition:
+    def load(self, value: float, *, ago: float = 0) -> Decision:
         """The target has this load."""
         return self.tell(LoadChanged(value), ago=ago)
 
-    def ask(self, action: Action, *, seconds: float = 0, ago: float = 0) -> Transition:
+    def ask(self, action: Action, *, seconds: float = 0, ago: float = 0) -> Decision:
         """An operator asks for something, perhaps for some time."""
         return self.tell(OperatorRequested(action, "anna", "a drill", round(seconds * 1000)), ago=ago)
 
-    def tick(self) -> Transition:
+    def tick(self) -> Decision:
         """The clock says that a time has come."""
         return self.tell(TimerElapsed(due_at=self.now))
 

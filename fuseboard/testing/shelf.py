@@ -11,7 +11,7 @@ from fuseboard.errors import Conflict, NotFound
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fuseboard.cluster.client import Manifest
+    from fuseboard.cluster import Manifest
 
 STAMP = "2026-01-01T00:00:00Z"
 

@@ -16,21 +16,19 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
+from fuseboard.cluster.names import NORMAL, OWN
 from fuseboard.errors import InvalidInput
-from fuseboard.events.types import Failure, digest
-from fuseboard.policy.spec import OCCURRENCE, millis
+from fuseboard.events.event import digest
+from fuseboard.events.types import Failure
+from fuseboard.policy.advice import MAX_DELTA
 from fuseboard.signals.targets import Involved
-from fuseboard.text import moment, plain
+from fuseboard.stores.checkpoints import SeenCount
+from fuseboard.text import plain
+from fuseboard.times import moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fuseboard.policy.spec import Policy
-
-OWN: Final = "fuseboard"
-"""Who reports when Fuseboard itself writes an Event: no evidence against anybody."""
-
-NORMAL: Final = "Normal"
 NORMAL_FAILURES: Final[Mapping[str, str]] = {
     "BackOff": "",  # the kubelet's "Back-off pulling image"; the one for crashes is a Warning
     "Killing": "probe",  # "failed liveness probe, will be restarted", and not the "Stopping container" of a rollout
@@ -54,9 +52,6 @@ SHOWN_NOTES: Final = frozenset({
 })  # fmt: skip
 """Reasons whose notes are in Kubernetes' own words: others may quote a probe's answer or a command line."""
 
-MAX_DELTA: Final = 25
-"""Occurrences that one look at an Event object brings: as many as a client-go recorder sends in one go."""
-
 MAX_KNOWN: Final = 20_000
 """Event objects of a namespace whose counts are remembered; the one not heard of for the longest time goes first."""
 
@@ -64,11 +59,10 @@ NOTE_LENGTH: Final = 256
 
 _COMBINED: Final = "(combined from similar events): "
 _SAME_TIME_MS: Final = 10 * 60_000
-_THROTTLED_MS: Final = 5 * 60_000
 _REST_OF_SECOND_MS: Final = 999
 
 
-class Report(Struct, frozen=True):
+class ObservedEvent(Struct, frozen=True):
     """What one Event object says."""
 
     uid: str
@@ -117,31 +111,24 @@ class Report(Struct, frozen=True):
         )
 
 
-class Known(Struct, frozen=True, array_like=True):
-    """How far an Event object's count had come, and the episode of it, when it was begun again."""
-
-    count: int
-    episode: str = ""
-
-
 class Ledger:
     """The counts of a namespace's Event objects as they were last seen: what is above is new."""
 
-    def __init__(self, known: Mapping[str, Known] | None = None, limit: int = MAX_KNOWN) -> None:
+    def __init__(self, known: Mapping[str, SeenCount] | None = None, limit: int = MAX_KNOWN) -> None:
         """Begin with what an earlier run knew."""
         self._known = OrderedDict(known or {})
         self._limit = limit
-        self._changed: dict[str, Known | None] = {}
+        self._changed: dict[str, SeenCount | None] = {}
 
-    def added(self, report: Report) -> tuple[str, ...]:
+    def added(self, report: ObservedEvent) -> tuple[str, ...]:
         """Return the keys of what is new in an object that has come to be."""
         return self._take(report, unknown=report.count)
 
-    def modified(self, report: Report) -> tuple[str, ...]:
+    def modified(self, report: ObservedEvent) -> tuple[str, ...]:
         """Return the keys of what is new in an object that has changed; of one long forgotten, the last occurrence."""
         return self._take(report, unknown=1)
 
-    def listed(self, report: Report, since: int | None) -> tuple[str, ...]:
+    def listed(self, report: ObservedEvent, since: int | None) -> tuple[str, ...]:
         """Return the keys of what is new in an object that was found; ``since`` then, all others were known.
 
         Of an object from before, only the last occurrence has a time: the others may be of long ago.
@@ -159,27 +146,27 @@ class Ledger:
         for uid in self._known.keys() - uids:
             self.forget(uid)
 
-    def changes(self) -> dict[str, Known | None]:
+    def changes(self) -> dict[str, SeenCount | None]:
         """Return what has changed since the last call; None stands for what was forgotten."""
         changed, self._changed = self._changed, {}
         return changed
 
-    def _take(self, report: Report, *, unknown: int) -> tuple[str, ...]:
+    def _take(self, report: ObservedEvent, *, unknown: int) -> tuple[str, ...]:
         known = self._known.get(report.uid)
         if known is None:
-            known, new = Known(0), min(unknown, report.count)
+            known, new = SeenCount(0), min(unknown, report.count)
         elif report.count < known.count:
-            known, new = Known(0, report.version), report.count
+            known, new = SeenCount(0, report.version), report.count
         else:
             new = report.count - known.count
         if not new and report.uid in self._known:
             return ()
-        self._remember(report.uid, Known(report.count, known.episode))
+        self._remember(report.uid, SeenCount(report.count, known.episode))
         name = f"{report.uid}/{known.episode}" if known.episode else report.uid
         first = report.count - min(new, MAX_DELTA) + 1
         return tuple(f"{name}:{number}" for number in range(first, report.count + 1))
 
-    def _remember(self, uid: str, known: Known) -> None:
+    def _remember(self, uid: str, known: SeenCount) -> None:
         self._known[uid] = self._changed[uid] = known
         self._known.move_to_end(uid)
         if len(self._known) > self._limit:
@@ -240,7 +227,7 @@ class _Event(Struct, frozen=True, rename="camel"):
         return self.series.count if self.series else None, self.count, self.deprecated_count
 
 
-def read(found: Mapping[str, Any]) -> Report:
+def read(found: Mapping[str, Any]) -> ObservedEvent:
     """Return what an Event object says, in either shape.
 
     Raises:
@@ -255,7 +242,7 @@ def read(found: Mapping[str, Any]) -> Report:
     meta = event.metadata
     created = moment(meta.creation_timestamp)
     written = [moment(each.time) for each in meta.managed_fields or ()]
-    return Report(
+    return ObservedEvent(
         uid=_short(meta.uid),
         version=meta.resource_version[:32],
         # Not the Event's own namespace: that of an Event about a Node is "default".
@@ -271,23 +258,6 @@ def read(found: Mapping[str, Any]) -> Report:
         written_at=max([*written, created]),
         created_at=created,
     )
-
-
-def out_of_reach(policy: Policy) -> str:
-    """Say why Events of one pod alone can never open a breaker, where that is so; else nothing.
-
-    A client-go recorder sends 25 Events about one object, then one in five minutes (``events_cache.go``), and one look
-    at an Event object counts for 25 at most.
-    """
-    spec, weight = policy.spec, policy.spec.signals.weigh("", condition=False)
-    most = weight * MAX_DELTA * (1 + millis(spec.trip.window) // _THROTTLED_MS)
-    if weight and most < spec.trip.open_at:
-        return (
-            f"{policy.key}: spec.trip.openAt is {spec.trip.open_at}, but the Events of one object weigh at most {most} "
-            f"in {spec.trip.window}: Kubernetes throttles them. Only alerts, or several pods at once, can open this "
-            f"breaker: lower openAt, or raise spec.signals.weights.{OCCURRENCE}"
-        )
-    return ""
 
 
 def _container(path: str) -> str:

@@ -12,25 +12,28 @@ from threading import Event as Flag
 from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs, metrics
+from fuseboard.cluster.names import POD
 from fuseboard.cluster.reflector import Alive, Changed, Denied, Heard, Listed
 from fuseboard.errors import InvalidInput
-from fuseboard.events.types import Event, FailureDetected, IngestGapFound, digest
-from fuseboard.policy.spec import millis
+from fuseboard.events.event import Event, digest
+from fuseboard.events.types import FailureDetected, IngestGapFound
+from fuseboard.policy import advice
 from fuseboard.signals.fold import folded
-from fuseboard.signals.targets import POD, Table
-from fuseboard.stores import Entry
+from fuseboard.signals.targets import TargetIndex
+from fuseboard.stores.records import Entry
+from fuseboard.times import millis
 from fuseboard.workloads import events as kubernetes_events
 from fuseboard.workloads.events import Ledger
 from fuseboard.workloads.pods import Pod
-from fuseboard.workloads.readiness import Capacity
-from fuseboard.workloads.rollout import Status
+from fuseboard.workloads.readiness import Readiness
+from fuseboard.workloads.rollout import WorkloadStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from fuseboard.events.types import Failure
     from fuseboard.policy.spec import Policy
-    from fuseboard.workloads.events import Report
+    from fuseboard.workloads.events import ObservedEvent
     from fuseboard.workloads.owners import Resolver
 
 SOURCE: Final = "/apiserver"
@@ -38,14 +41,13 @@ SOURCE: Final = "/apiserver"
 _SHOWN_EVENTS: Final = 100
 _SHOWN_NOTES: Final = 20
 
-
 EVENT: Final = "Event"
 
 _SLOW: Final = ("Readiness probe", "Startup probe")
 """How a kubelet's note begins when a pod is not ready yet, or no longer."""
 
 
-class Followed:
+class WatchedKind:
     """One kind in one namespace; of Events, what is known of them and how far that goes."""
 
     def __init__(
@@ -70,7 +72,7 @@ class Batch:
     facts: list[Event] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-    moved: dict[str, Followed] = field(default_factory=dict)
+    moved: dict[str, WatchedKind] = field(default_factory=dict)
 
     @property
     def is_on_record(self) -> bool:
@@ -101,22 +103,22 @@ class Intake:
         """``clock`` is held against the API server's stamps only: when a signal was taken in, the outbox says."""
         self._owners = owners
         self._clock = clock
-        self.capacity = Capacity(owners)
+        self.capacity = Readiness(owners)
         self.policies: Mapping[str, Policy] = {}
-        self._table = Table(())
+        self._table = TargetIndex(())
 
     def know(self, policies: Mapping[str, Policy]) -> None:
         """Take these for the breaker table from now on; warn of those that Events alone can never open."""
         if policies is self.policies:
             return
         for key, policy in policies.items():
-            warning = kubernetes_events.out_of_reach(policy)
+            warning = advice.out_of_reach(policy)
             if warning and self.policies.get(key) != policy:
                 logs.logger().warning("policy.out_of_reach", breaker=key, warning=warning)
-        self.policies, self._table = policies, Table(policies.values())
+        self.policies, self._table = policies, TargetIndex(policies.values())
         self.capacity.know(policies)
 
-    def take_in(self, heard: Iterable[tuple[Followed, Heard]]) -> Batch:
+    def take_in(self, heard: Iterable[tuple[WatchedKind, Heard]]) -> Batch:
         """Return what is new in what was heard."""
         batch = Batch()
         for followed, each in sorted(heard, key=lambda pair: pair[0].kind == EVENT):
@@ -133,7 +135,7 @@ class Intake:
             batch.counts["capacity"] = len(batch.facts)
         return batch
 
-    def _events(self, batch: Batch, followed: Followed, heard: Listed | Changed | Alive) -> None:
+    def _events(self, batch: Batch, followed: WatchedKind, heard: Listed | Changed | Alive) -> None:
         match heard:
             case Listed():
                 self._listed(batch, followed, heard)
@@ -144,7 +146,7 @@ class Intake:
         followed.version = heard.version
         batch.moved[followed.namespace] = followed
 
-    def _objects(self, batch: Batch, followed: Followed, heard: Listed | Changed | Alive) -> None:
+    def _objects(self, batch: Batch, followed: WatchedKind, heard: Listed | Changed | Alive) -> None:
         """Take in pods or workloads; what could not be read is None."""
         namespace, kind, now = followed.namespace, followed.kind, self._now()
         died: Iterable[tuple[str, Failure]] = ()
@@ -157,13 +159,13 @@ class Intake:
                 self.capacity.forget(uid)
             case Changed(object=Pod() as pod):
                 died = self.capacity.pod(pod, now)
-            case Changed(kind=change, object=Status() as status):
+            case Changed(kind=change, object=WorkloadStatus() as status):
                 self.capacity.status(namespace, status, is_gone=change == "DELETED")
         for breaker, failure in died:
             batch.counts["died"] += 1
             batch.told.setdefault(breaker, {})[failure.key] = failure
 
-    def _listed(self, batch: Batch, followed: Followed, listed: Listed) -> None:
+    def _listed(self, batch: Batch, followed: WatchedKind, listed: Listed) -> None:
         """Take in all there is: what is above the counts that were known, or without those, what is of just now."""
         since, now = followed.known_until, self._now()
         if listed.lost and since is not None:
@@ -177,7 +179,7 @@ class Intake:
         batch.notes.append(f"{followed.namespace}: listed {len(listed.objects)} Events{gap}")
         followed.known_until = now
 
-    def _changed(self, batch: Batch, followed: Followed, changed: Changed) -> None:
+    def _changed(self, batch: Batch, followed: WatchedKind, changed: Changed) -> None:
         report = self._read(batch, changed.object)
         if report is None:
             return
@@ -189,7 +191,7 @@ class Intake:
         elif changed.kind == "MODIFIED":
             self._tell(batch, report, followed.ledger.modified(report))
 
-    def _read(self, batch: Batch, found: Mapping[str, object]) -> Report | None:
+    def _read(self, batch: Batch, found: Mapping[str, object]) -> ObservedEvent | None:
         """Return what an Event says; None when it speaks against nobody."""
         try:
             report = kubernetes_events.read(found)
@@ -199,7 +201,7 @@ class Intake:
             return None
         return report if report.is_failure else None
 
-    def _tell(self, batch: Batch, report: Report, keys: tuple[str, ...], window_ends: int = 0) -> None:
+    def _tell(self, batch: Batch, report: ObservedEvent, keys: tuple[str, ...], window_ends: int = 0) -> None:
         """Tell the breakers of an object what is new, unless it is from before the window that ends then."""
         if not keys:
             return
@@ -214,12 +216,12 @@ class Intake:
         for breaker in () if is_planned else new:
             batch.told.setdefault(breaker, {}).update((key, self._failure(report, key)) for key in keys)
 
-    def _is_planned(self, report: Report) -> bool:
+    def _is_planned(self, report: ObservedEvent) -> bool:
         """Say whether this is what a rollout, a drain or an eviction brings."""
         slow = report.reason == "Unhealthy" and report.note.startswith(_SLOW)
         return report.about.kind == POD and self.capacity.is_planned(report.about_uid, self._now(), slow=slow)
 
-    def _failure(self, report: Report, key: str) -> Failure:
+    def _failure(self, report: ObservedEvent, key: str) -> Failure:
         """Return an occurrence, with what the pod says that led to it: an Event seldom does."""
         pod = self.capacity.find(report.about_uid)
         cause = pod.cause(report.container) if pod is not None else ""
@@ -232,7 +234,7 @@ class Intake:
         return round(self._clock() * 1000)
 
 
-def _gap(followed: Followed, since: int, until: int, reason: str) -> Event:
+def _gap(followed: WatchedKind, since: int, until: int, reason: str) -> Event:
     data = IngestGapFound(followed.namespace, since, until, reason[:1_024])
     logs.logger().error("apiserver.gap_found", namespace=followed.namespace, reason=reason, since=since, until=until)
     # Not the end of it: two watchers that go on from one checkpoint find the same gap.

@@ -12,8 +12,8 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
+from fuseboard.cluster.names import POD, REPLICA_SET
 from fuseboard.errors import ClusterUnavailable, Refused
-from fuseboard.signals.targets import POD, REPLICA_SET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct, field
 
+from fuseboard.cluster.names import POD
 from fuseboard.errors import InvalidInput
-from fuseboard.events.types import Failure, digest
-from fuseboard.signals.targets import POD
-from fuseboard.text import moment, plain
+from fuseboard.events.event import digest
+from fuseboard.events.types import Failure
+from fuseboard.text import plain
+from fuseboard.times import moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fuseboard.policy.spec import Policy, Probe
     from fuseboard.stores import Store
     from fuseboard.workloads.probe import Prober
-    from fuseboard.workloads.readiness import Capacity
+    from fuseboard.workloads.readiness import Readiness
 
 EVERY_S: Final = 5.0
 READS: Final = 500
@@ -24,14 +24,14 @@ READS: Final = 500
 PROBED: Final = frozenset({State.OPEN, State.HALF_OPEN})
 
 
-class Rounds:
+class ProbeRounds:
     """Knows which breakers have a probe and are open; used by one thread.
 
     Until it is known whether a breaker is open, and what its pods then answer, nothing is told of its target: that it
     was not probed would let it try its target.
     """
 
-    def __init__(self, store: Store, capacity: Capacity, prober: Prober) -> None:
+    def __init__(self, store: Store, capacity: Readiness, prober: Prober) -> None:
         """Begin with none."""
         self._store = store
         self._capacity = capacity

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from fuseboard.events.types import CapacityChanged, Event, Phase, Role, digest
-from fuseboard.policy.spec import millis
-from fuseboard.signals.targets import DEPLOYMENT, POD, REPLICA_SET, STATEFUL_SET, Involved
+from fuseboard.cluster.names import DEPLOYMENT, POD, REPLICA_SET, STATEFUL_SET
+from fuseboard.events.event import Event, digest
+from fuseboard.events.types import CapacityChanged, Phase, Role
+from fuseboard.signals.targets import Involved
+from fuseboard.times import millis
 from fuseboard.workloads import pods
 from fuseboard.workloads import rollout as phases
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from fuseboard.policy.spec import Policy
     from fuseboard.workloads.owners import Resolver
     from fuseboard.workloads.pods import Pod
-    from fuseboard.workloads.rollout import Status
+    from fuseboard.workloads.rollout import WorkloadStatus
 
     Key = tuple[str, str, str]
     """Namespace, kind and name of a workload."""
@@ -55,7 +57,7 @@ class _Known:
 
     key: Key
     roles: tuple[tuple[str, Role], ...]
-    status: Status | None = None
+    status: WorkloadStatus | None = None
     pods: dict[str, Pod] = field(default_factory=dict)
     template: str = ""
     was_available: bool = False
@@ -64,7 +66,7 @@ class _Known:
     gone: str = ""
     """Which workload it was that is no more; empty while there is one, or never was."""
 
-    def learn(self, status: Status) -> None:
+    def learn(self, status: WorkloadStatus) -> None:
         """Take in what it says of itself."""
         if self.status is not None and self.status.uid != status.uid:
             self.was_available, self.template = False, ""
@@ -79,7 +81,7 @@ class _Known:
             self.gone = f"{self.status.uid} {self.status.generation}"
         self.status, self.was_available, self.template = None, False, ""
 
-    def view(self, status: Status, now: int) -> phases.View:
+    def view(self, status: WorkloadStatus, now: int) -> phases.View:
         """Return what its phase follows from; one that is complete again is disrupted no longer."""
         own = [pod for pod in self.pods.values() if pod.owner[0] != STATEFUL_SET or pod.owner[2] == status.uid]
         self.disrupted_at = max([self.disrupted_at, *(pod.disrupted_at for pod in own)])
@@ -90,7 +92,7 @@ class _Known:
         return phases.View(status, own, now, self.template, self.was_available, disrupted_at)
 
 
-class Capacity:
+class Readiness:
     """Knows the workloads of the breaker table and their pods, and no others; used by one thread."""
 
     def __init__(self, owners: Resolver) -> None:
@@ -134,7 +136,7 @@ class Capacity:
 
     # -- what the watches hear ---------------------------------------------------------------------------------------
 
-    def statuses(self, namespace: str, kind: str, found: Iterable[Status]) -> None:
+    def statuses(self, namespace: str, kind: str, found: Iterable[WorkloadStatus]) -> None:
         """Take in all workloads of a kind; those that are not there are no more."""
         self._listed.add((namespace, kind))
         there = {status.name: status for status in found}
@@ -143,7 +145,7 @@ class Capacity:
                 self._stale.add(key)
                 known.learn(there[key[2]]) if key[2] in there else known.lose()
 
-    def status(self, namespace: str, status: Status, *, is_gone: bool = False) -> None:
+    def status(self, namespace: str, status: WorkloadStatus, *, is_gone: bool = False) -> None:
         """Take in that a workload has come, changed or gone."""
         key = (namespace, status.kind, status.name)
         known = self._known.get(key)

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
+from fuseboard.cluster.names import DEPLOYMENT, STATEFUL_SET
 from fuseboard.errors import InvalidInput
-from fuseboard.events.types import Phase, digest
-from fuseboard.signals.targets import DEPLOYMENT, STATEFUL_SET
-from fuseboard.text import moment
+from fuseboard.events.event import digest
+from fuseboard.events.types import Phase
+from fuseboard.times import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +39,7 @@ _FIRST_MS: Final = 60_000
 """A Deployment's controller says for the first time whether it is available so soon after it was made."""
 
 
-class Status(Struct, frozen=True):
+class WorkloadStatus(Struct, frozen=True):
     """What a workload says of itself."""
 
     kind: str
@@ -68,7 +69,7 @@ class Status(Struct, frozen=True):
 class View:
     """All that decides about a phase."""
 
-    status: Status
+    status: WorkloadStatus
     pods: Sequence[Pod]
     now: int
     template: str = ""
@@ -124,7 +125,7 @@ RULES: Final[tuple[tuple[Phase, Callable[[View], bool]], ...]] = (
 )
 
 
-def read(kind: str, found: Mapping[str, Any]) -> Status:
+def read(kind: str, found: Mapping[str, Any]) -> WorkloadStatus:
     """Return what a Deployment or a StatefulSet says of itself; in a list it does not say which it is.
 
     Raises:
@@ -137,7 +138,7 @@ def read(kind: str, found: Mapping[str, Any]) -> Status:
         raise InvalidInput(f"this is no {kind}: {error}") from error
 
 
-def _deployment(found: _Workload) -> Status:
+def _deployment(found: _Workload) -> WorkloadStatus:
     spec, status = found.spec, found.status
     conditions = {each.type: each for each in status.conditions or ()}
     progress, available = conditions.get("Progressing", _NONE), conditions.get("Available", _NONE)
@@ -161,7 +162,7 @@ def _deployment(found: _Workload) -> Status:
     )
 
 
-def _stateful_set(found: _Workload) -> Status:
+def _stateful_set(found: _Workload) -> WorkloadStatus:
     spec, status = found.spec, found.status
     desired = 1 if spec.replicas is None else spec.replicas
     partition = (spec.update_strategy.rolling_update or _Rolling()).partition or 0
@@ -172,15 +173,15 @@ def _stateful_set(found: _Workload) -> Status:
     return _status(found, STATEFUL_SET, is_rolling=is_rolling, is_available=available)
 
 
-_READERS: Final[Mapping[str, Callable[[_Workload], Status]]] = {
+_READERS: Final[Mapping[str, Callable[[_Workload], WorkloadStatus]]] = {
     DEPLOYMENT: _deployment,
     STATEFUL_SET: _stateful_set,
 }
 
 
-def _status(found: _Workload, kind: str, **said: Any) -> Status:  # noqa: ANN401  - fields of Status
+def _status(found: _Workload, kind: str, **said: Any) -> WorkloadStatus:  # noqa: ANN401  - fields of Status
     meta, spec = found.metadata, found.spec
-    return Status(
+    return WorkloadStatus(
         kind=kind,
         name=meta.name,
         uid=meta.uid,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fuseboard.board.story import Evidence, parts, read
+from fuseboard.board.story import CauseSummary, parts, read
 from fuseboard.errors import RecordCorrupt
 
 
@@ -25,7 +25,7 @@ def moved(previous: str, state: str, **more: Any) -> dict[str, Any]:  # noqa: AN
     return {"kind": "step", "previous": previous, "state": state, **more}
 
 
-def evidence(*newest_first: dict[str, Any]) -> Evidence:
+def evidence(*newest_first: dict[str, Any]) -> CauseSummary:
     """Return what was weighed for the one cause."""
     (part,) = parts(read(newest_first), 5)
     (found,) = part.evidence

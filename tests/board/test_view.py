@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from fuseboard.board.view import told, views, whole_view
+from fuseboard.events.json import encode_data
 from fuseboard.events.types import (
     Action,
     CapacityChanged,
@@ -17,9 +18,8 @@ from fuseboard.events.types import (
     OperatorRequested,
     Phase,
     Role,
-    encode_data,
 )
-from fuseboard.stores import Entry
+from fuseboard.stores.records import Entry
 from tests.functions.test_breaker import KEY, House, fires, policy
 
 

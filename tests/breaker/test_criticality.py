@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -11,9 +11,12 @@ from msgspec.structs import replace
 
 from fuseboard.breaker.criticality import MAX_PAST, Past, class_of, judge, remember, table
 from fuseboard.events.types import Failure
-from fuseboard.policy.spec import FailureClass, Policy
+from fuseboard.policy.enums import FailureClass
 from fuseboard.testing.panel import HOUR, START, Panel, policy
 from fuseboard.workloads.events import HARMLESS, NORMAL_FAILURES
+
+if TYPE_CHECKING:
+    from fuseboard.policy.spec import Policy
 
 DAY = 24 * HOUR * 1_000
 

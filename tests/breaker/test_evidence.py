@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from fuseboard.breaker.evidence import LAG_MS, MAX_OCCURRENCES, Verdict
+from fuseboard.breaker.evidence import LAG_MS, MAX_OCCURRENCES, Outcome
 from fuseboard.breaker.state import State
 from fuseboard.events.types import Failure, FailureDetected, FailureResolved
 from fuseboard.testing.panel import HOUR, MINUTE, Panel, opened, policy
@@ -22,7 +22,7 @@ def test_evidence_from_before_the_transition_is_stale() -> None:
     panel = Panel()
     panel.wait(10).fire("down", severity="critical")
     transition = panel.fire("slow", ago=5)
-    assert transition.weighed[0].verdict is Verdict.STALE
+    assert transition.weighed[0].verdict is Outcome.STALE
     assert "slow" not in panel.breaker.conditions
 
 
@@ -30,7 +30,7 @@ def test_the_rest_of_a_notification_is_not_stale() -> None:
     """Conditions of a notification that was too large for one event hold, though its first event moved the breaker."""
     panel = Panel()
     panel.fire("slow")
-    assert panel.fire("down", severity="critical").weighed[0].verdict is Verdict.COUNTED
+    assert panel.fire("down", severity="critical").weighed[0].verdict is Outcome.COUNTED
     assert (panel.state, panel.breaker.epoch) == (State.OPEN, 2)
 
 
@@ -45,14 +45,14 @@ def test_an_occurrence_that_lagged_a_little_still_counts() -> None:
     lagged = panel.tell(FailureDetected(failures=(Failure(key="d", cause="BackOff", started_at=now - 2_000),)))
     old = panel.tell(FailureDetected(failures=(Failure(key="e", cause="BackOff", started_at=now - 10_000),)))
 
-    assert (lagged.weighed[0].verdict, old.weighed[0].verdict) == (Verdict.COUNTED, Verdict.STALE)
+    assert (lagged.weighed[0].verdict, old.weighed[0].verdict) == (Outcome.COUNTED, Outcome.STALE)
 
 
 def test_occurrences_at_the_watermark_are_stale() -> None:
     """What merely happened at the moment of the watermark is over."""
     panel = Panel()
     panel.happen("a", "b", "c")
-    assert panel.happen("d").weighed[0].verdict is Verdict.STALE
+    assert panel.happen("d").weighed[0].verdict is Outcome.STALE
 
 
 def test_an_alert_that_was_on_its_way_is_not_stale() -> None:
@@ -69,7 +69,7 @@ def test_a_late_signal_that_finds_a_time_over_does_not_turn_back_the_watermark()
     panel = opened()
     panel.resolve("down")
     transition = panel.wait(99).happen("old", ago=100)
-    assert (panel.state, transition.weighed[0].verdict) == (State.HALF_OPEN, Verdict.STALE)
+    assert (panel.state, transition.weighed[0].verdict) == (State.HALF_OPEN, Outcome.STALE)
     assert panel.breaker.watermark == panel.now - LAG_MS
 
 
@@ -85,22 +85,22 @@ def test_evidence_out_of_order_is_used_up_together() -> None:
 def test_what_happened_before_the_window_is_stale() -> None:
     """An event that its emitter dates before the window says nothing about now."""
     panel = Panel().wait(100)
-    assert panel.happen("a", started=30).weighed[0].verdict is Verdict.STALE
-    assert panel.happen("b", started=90).weighed[0].verdict is Verdict.COUNTED
+    assert panel.happen("a", started=30).weighed[0].verdict is Outcome.STALE
+    assert panel.happen("b", started=90).weighed[0].verdict is Outcome.COUNTED
 
 
 def test_a_two_hour_old_delivery_is_stale() -> None:
     """An occurrence that waited in a queue for longer than the window does not count."""
     panel = Panel().wait(2 * HOUR)
     transition = panel.happen("a", "b", "c", ago=2 * HOUR)
-    assert {each.verdict for each in transition.weighed} == {Verdict.STALE}
+    assert {each.verdict for each in transition.weighed} == {Outcome.STALE}
     assert panel.at(State.CLOSED)
 
 
 def test_an_alert_that_waited_longer_than_its_lease_is_stale() -> None:
     """A condition whose lease is already over when it is delivered does not hold."""
     panel = Panel().wait(24 * HOUR)
-    assert panel.fire("slow", ago=12 * HOUR).weighed[0].verdict is Verdict.STALE
+    assert panel.fire("slow", ago=12 * HOUR).weighed[0].verdict is Outcome.STALE
 
 
 def test_a_long_alert_is_not_stale() -> None:
@@ -116,8 +116,8 @@ def test_a_long_alert_is_not_stale() -> None:
 def test_a_resolve_before_its_firing() -> None:
     """An alert that is delivered after its resolve does not hold."""
     panel = Panel().wait(10)
-    assert panel.resolve("slow", started=1, ago=1).weighed[0].verdict is Verdict.UNKNOWN
-    assert panel.fire("slow", started=1, ago=2).weighed[0].verdict is Verdict.STALE
+    assert panel.resolve("slow", started=1, ago=1).weighed[0].verdict is Outcome.UNKNOWN
+    assert panel.fire("slow", started=1, ago=2).weighed[0].verdict is Outcome.STALE
     assert panel.at(State.CLOSED)
 
 
@@ -148,14 +148,14 @@ def test_the_same_start_may_fire_again_later() -> None:
     panel.wait(10).resolve("slow", started=1)
     panel.wait(10 * MINUTE).fire("slow", started=1)
     assert panel.at(State.LIMITED)
-    assert panel.resolve("slow", started=1, ago=9 * MINUTE).weighed[0].verdict is Verdict.RESOLVED
+    assert panel.resolve("slow", started=1, ago=9 * MINUTE).weighed[0].verdict is Outcome.RESOLVED
 
 
 def test_a_resolve_from_long_before_a_firing_does_not_end_it() -> None:
     """A resolve that was taken in long before the alert was last seen is of an earlier time."""
     panel = Panel().wait(HOUR)
     panel.fire("slow", started=1)
-    assert panel.resolve("slow", started=1, ago=20 * MINUTE).weighed[0].verdict is Verdict.STALE
+    assert panel.resolve("slow", started=1, ago=20 * MINUTE).weighed[0].verdict is Outcome.STALE
     assert "slow" in panel.breaker.conditions
 
 
@@ -163,7 +163,7 @@ def test_a_new_episode_is_not_ended_by_the_last_ones_resolve() -> None:
     """A late resolve of the episode before does not resolve this one."""
     panel = Panel().wait(100)
     panel.fire("slow", started=50)
-    assert panel.resolve("slow", started=1).weighed[0].verdict is Verdict.STALE
+    assert panel.resolve("slow", started=1).weighed[0].verdict is Outcome.STALE
     assert "slow" in panel.breaker.conditions
 
 
@@ -180,7 +180,7 @@ def test_an_old_resolve_does_not_hide_a_newer_one() -> None:
     panel = Panel().wait(100)
     panel.resolve("slow", started=50, ago=1)
     panel.resolve("slow", started=1, ago=3)
-    assert panel.fire("slow", started=50, ago=2).weighed[0].verdict is Verdict.STALE
+    assert panel.fire("slow", started=50, ago=2).weighed[0].verdict is Outcome.STALE
 
 
 def test_a_late_firing_is_stale_for_longer_than_ten_minutes() -> None:
@@ -188,30 +188,30 @@ def test_a_late_firing_is_stale_for_longer_than_ten_minutes() -> None:
     panel = Panel().wait(10)
     panel.resolve("slow", started=1)
     panel.wait(30 * MINUTE)
-    assert panel.fire("slow", started=1, ago=30 * MINUTE + 5).weighed[0].verdict is Verdict.STALE
+    assert panel.fire("slow", started=1, ago=30 * MINUTE + 5).weighed[0].verdict is Outcome.STALE
 
 
 def test_an_older_episode_does_not_renew() -> None:
     """A late firing of the episode before is not the condition seen again."""
     panel = Panel().wait(100)
     panel.fire("slow", started=50)
-    assert panel.wait(1).fire("slow", started=1).weighed[0].verdict is Verdict.STALE
+    assert panel.wait(1).fire("slow", started=1).weighed[0].verdict is Outcome.STALE
 
 
 def test_a_firing_without_a_start_renews() -> None:
     """Where the emitter's time is not known, order of ingest decides."""
     panel = Panel()
     panel.fire("slow", started=1)
-    assert panel.wait(1).fire("slow").weighed[0].verdict is Verdict.RENEWED
-    assert panel.wait(1).resolve("slow").weighed[0].verdict is Verdict.RESOLVED
-    assert panel.fire("slow", ago=0.5).weighed[0].verdict is Verdict.STALE
+    assert panel.wait(1).fire("slow").weighed[0].verdict is Outcome.RENEWED
+    assert panel.wait(1).resolve("slow").weighed[0].verdict is Outcome.RESOLVED
+    assert panel.fire("slow", ago=0.5).weighed[0].verdict is Outcome.STALE
 
 
 def test_a_resolve_of_what_is_no_condition_is_unknown() -> None:
     """An occurrence cannot be resolved, and leaves no mark."""
     panel = Panel()
     transition = panel.tell(FailureResolved(failures=(Failure(key="k", cause="c"),)))
-    assert transition.weighed[0].verdict is Verdict.UNKNOWN
+    assert transition.weighed[0].verdict is Outcome.UNKNOWN
     assert not panel.breaker.resolved
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec.structs import replace
 
-from fuseboard.breaker.evidence import LAG_MS, MAX_OCCURRENCES, Occurrence, Verdict, Weighed
-from fuseboard.breaker.state import Breaker, State
+from fuseboard.breaker.evidence import LAG_MS, MAX_OCCURRENCES, Occurrence, Outcome, Weighed
+from fuseboard.breaker.state import BreakerState, State
 from fuseboard.events.types import Failure, FailureDetected
 from fuseboard.testing.panel import HOUR, START, Panel, policy
 
@@ -47,9 +47,9 @@ def test_the_same_moment_again_is_a_duplicate_and_says_nothing() -> None:
     panel = Panel()
     panel.fire("down", severity="critical")
     (again,) = panel.fire("down", severity="critical").weighed
-    assert (again.verdict, again.weight, again.critical) == (Verdict.DUPLICATE, 0, "")
+    assert (again.verdict, again.weight, again.critical) == (Outcome.DUPLICATE, 0, "")
     (renewed,) = panel.wait(0.001).fire("down", severity="critical").weighed
-    assert (renewed.verdict, renewed.weight, renewed.critical) == (Verdict.RENEWED, 10, "severity critical")
+    assert (renewed.verdict, renewed.weight, renewed.critical) == (Outcome.RENEWED, 10, "severity critical")
 
 
 def test_a_repeat_does_not_begin_anew() -> None:
@@ -75,7 +75,7 @@ def crowded(*limits_only: bool, watermark: int = 0) -> Panel:
     occurrences = tuple(
         Occurrence(f"k{number}", "x", number + 1, START + number, limits_only=kind) for number, kind in enumerate(kinds)
     )
-    breaker = Breaker(occurrences=occurrences, watermark=watermark, clock=START + 300)
+    breaker = BreakerState(occurrences=occurrences, watermark=watermark, clock=START + 300)
     return Panel(policy(**PATIENT), breaker=replace(breaker, state=State.OPEN, epoch=1), now=START + 300)
 
 
@@ -127,7 +127,7 @@ def test_a_condition_that_weighs_nothing_any_more_is_over() -> None:
     panel.fire("slow")
     assert panel.breaker.weight == 3
     (again,) = panel.wait(1).fire("slow", severity="info").weighed
-    assert (again.verdict, panel.breaker.conditions) == (Verdict.WEIGHTLESS, {})
+    assert (again.verdict, panel.breaker.conditions) == (Outcome.WEIGHTLESS, {})
 
 
 def test_a_repeat_that_does_not_say_when_it_began_began_when_it_was_told() -> None:
@@ -144,7 +144,7 @@ def test_an_occurrence_that_weighs_nothing_is_not_kept() -> None:
     """It takes no room in the window."""
     panel = Panel(policy(signals={"weights": {"occurrence": 0}}))
     (weighed,) = panel.happen("a").weighed
-    assert (weighed.verdict, panel.breaker.occurrences) == (Verdict.WEIGHTLESS, ())
+    assert (weighed.verdict, panel.breaker.occurrences) == (Outcome.WEIGHTLESS, ())
 
 
 def test_two_that_become_one_are_as_new_as_the_newer_one() -> None:
@@ -170,11 +170,11 @@ def test_of_one_moment_a_resolve_outweighs_a_firing() -> None:
     panel = Panel()
     panel.resolve("slow")
     (late,) = panel.fire("slow").weighed
-    assert (late.verdict, panel.breaker.conditions) == (Verdict.STALE, {})
+    assert (late.verdict, panel.breaker.conditions) == (Outcome.STALE, {})
     panel = Panel(policy(trip={"minimumSources": 2}))
     panel.fire("slow")
     (ended,) = panel.resolve("slow").weighed
-    assert (ended.verdict, panel.breaker.conditions) == (Verdict.RESOLVED, {})
+    assert (ended.verdict, panel.breaker.conditions) == (Outcome.RESOLVED, {})
 
 
 def test_an_occurrence_can_be_critical() -> None:
@@ -187,7 +187,7 @@ def test_an_occurrence_can_be_critical() -> None:
 def test_an_occurrence_may_lag_by_five_seconds() -> None:
     """One that began just then before the window does not count any more, one that began a millisecond later does."""
     began = START - 60_000 - LAG_MS
-    for started_at, verdict in ((began, Verdict.STALE), (began + 1, Verdict.COUNTED), (0, Verdict.COUNTED)):
+    for started_at, verdict in ((began, Outcome.STALE), (began + 1, Outcome.COUNTED), (0, Outcome.COUNTED)):
         told = Failure(key="k", cause="x", started_at=started_at)
         (weighed,) = Panel().tell(FailureDetected(failures=(told,))).weighed
         assert weighed.verdict is verdict
@@ -195,4 +195,4 @@ def test_an_occurrence_may_lag_by_five_seconds() -> None:
 
 def test_the_journal_says_class() -> None:
     """The name that the policy has for it."""
-    assert msgspec.to_builtins(Weighed("k", Verdict.STALE, kind="node"))["class"] == "node"
+    assert msgspec.to_builtins(Weighed("k", Outcome.STALE, kind="node"))["class"] == "node"

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fuseboard.breaker.evidence import Verdict
+from fuseboard.breaker.evidence import Outcome
 from fuseboard.breaker.placement import Placement, Result, Shares, owed
 from fuseboard.breaker.state import Dependency, State
 from fuseboard.events.types import Action
-from fuseboard.policy.spec import Mode
+from fuseboard.policy.enums import Mode
 from fuseboard.testing.panel import HOUR, START, Panel, limited, on_trial, opened, policy
 
 if TYPE_CHECKING:
@@ -289,9 +289,9 @@ def test_a_failure_is_put_down_to_an_open_dependency() -> None:
     """It is on the record with whose it is, and weighs nothing."""
     panel = depending()
     told = panel.fire("down", severity="critical").weighed[0]
-    assert (told.verdict, told.attributed, panel.state) == (Verdict.ATTRIBUTED, "db", State.CLOSED)
+    assert (told.verdict, told.attributed, panel.state) == (Outcome.ATTRIBUTED, "db", State.CLOSED)
     told = panel.happen("1", "2", "3").weighed[0]
-    assert (told.verdict, panel.state, panel.breaker.weight) == (Verdict.ATTRIBUTED, State.CLOSED, 0)
+    assert (told.verdict, panel.state, panel.breaker.weight) == (Outcome.ATTRIBUTED, State.CLOSED, 0)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from fuseboard.breaker.state import State
 from fuseboard.events.types import Action
-from fuseboard.policy.spec import Mode
+from fuseboard.policy.enums import Mode
 from fuseboard.testing.panel import MINUTE, Panel, limited, on_trial, opened
 
 if TYPE_CHECKING:

@@ -9,21 +9,23 @@ import pytest
 from msgspec.structs import replace
 
 from functions import failover
-from fuseboard import stores
 from fuseboard.breaker import criticality, evidence, placement, state
 from fuseboard.breaker import step as breaker
 from fuseboard.breaker import transitions as edges
 from fuseboard.breaker.criticality import Past
-from fuseboard.breaker.evidence import Condition, Occurrence, Resolved, Verdict, Weighed
+from fuseboard.breaker.evidence import Condition, Occurrence, Outcome, Resolved, Weighed
 from fuseboard.breaker.placement import Fence, Placement, Result, Shares
-from fuseboard.breaker.state import Breaker, Capacity, Dependency, Load, Override, Remembered, State
-from fuseboard.breaker.step import Transition, step
+from fuseboard.breaker.state import BreakerState, Dependency, Load, Override, ReadyPods, Remembered, State
+from fuseboard.breaker.step import Decision, step
 from fuseboard.breaker.transitions import CLOCK_STEP_MS
-from fuseboard.events.types import Action, Event, Failure, Phase, Role, TimerElapsed
-from fuseboard.failover import attempt
+from fuseboard.events.event import Event
+from fuseboard.events.types import Action, Failure, Phase, Role, TimerElapsed
+from fuseboard.failover import attempt, claims
+from fuseboard.policy import enums as enumss
 from fuseboard.policy import spec as policy
-from fuseboard.stores import Record, scripts
 from fuseboard.stores import records as pacing
+from fuseboard.stores import scripts
+from fuseboard.stores.records import Record
 from fuseboard.testing.panel import START, Panel, on_trial
 from fuseboard.testing.panel import policy as policy_of
 
@@ -52,13 +54,13 @@ NUMBERS: Final = {
     "less than a quarter of one time is forgotten": (criticality._FORGOTTEN, 0.25),
     "of a verdict 128 characters are shown": (criticality._SHOWN, 128),
     "a debt is tried again after two seconds": (placement.FIRST_RETRY_MS, 2 * SECOND),
-    "twice as long each time, up to what no cool-down reaches": (placement._MAX_DOUBLINGS, 20),
+    "twice as long each time, up to what no cool-down reaches": (claims._MAX_DOUBLINGS, 20),
     "a claim lasts fifteen seconds": (failover.LEASE_MS, 15 * SECOND),
     "a route may change five times in between": (attempt.MAX_CONFLICTS, 5),
     "a decision may be off by 250 ms": (scripts.MAX_DRIFT_MS, 250),
     "what is due comes again after five seconds": (pacing.FIRST_AGAIN_MS, 5 * SECOND),
     "and once a minute at least": (pacing.LAST_AGAIN_MS, MINUTE),
-    "a thousand entries of a journal": (stores.JOURNAL_CAP, 1_000),
+    "a thousand entries of a journal": (pacing.JOURNAL_CAP, 1_000),
 }
 
 
@@ -70,19 +72,19 @@ def test_the_numbers_are_those_that_are_promised(fact: str) -> None:
 
 
 EMPTY: Final = (
-    Breaker(),
+    BreakerState(),
     Placement(),
     Fence(),
     Remembered(5),
-    Capacity(1, 2, 5),
+    ReadyPods(1, 2, 5),
     Override(Action.HOLD, "anna", "a drill", 5),
     Dependency("db", State.CLOSED),
-    Weighed("a", Verdict.STALE),
+    Weighed("a", Outcome.STALE),
     Occurrence("a", "a", 1, 5),
     Condition("a", 1, 5, 5),
-    criticality.Verdict(policy.FailureClass.NODE, 1),
-    edges.Edge(State.OPEN, "why"),
-    Transition(Breaker(), Breaker()),
+    criticality.Judgement(enumss.FailureClass.NODE, 1),
+    edges.Transition(State.OPEN, "why"),
+    Decision(BreakerState(), BreakerState()),
 )
 
 
@@ -99,7 +101,7 @@ def test_what_is_not_known_is_nothing(part: msgspec.Struct) -> None:
 
 # -- a clock that is set back ----------------------------------------------------------------------------------------
 
-KNOWN: Final = Breaker(
+KNOWN: Final = BreakerState(
     state=State.HALF_OPEN,
     epoch=2,
     since=START - 1,
@@ -113,8 +115,8 @@ KNOWN: Final = Breaker(
     asked=START - 8,
     recheck_at=START + 9,
     capacity={
-        Role.TARGET: Capacity(0, 2, START - 10, short_since=START - 11),
-        Role.STANDBY: Capacity(1, 2, START - 12),
+        Role.TARGET: ReadyPods(0, 2, START - 10, short_since=START - 11),
+        Role.STANDBY: ReadyPods(1, 2, START - 12),
     },
     load=Load(1.0, START - 13),
     occurrences=(Occurrence("o", "o", 1, START - 14),),
@@ -135,7 +137,7 @@ def test_all_times_move_back_with_the_clock() -> None:
     assert after.held_until == START - back + 100 * SECOND
 
 
-def moments_of(known: Breaker) -> list[int]:
+def moments_of(known: BreakerState) -> list[int]:
     """Return all moments in a record: a number as large as this is nothing else."""
 
     def walk(value: Any) -> list[int]:  # noqa: ANN401  - JSON
@@ -150,7 +152,7 @@ def moments_of(known: Breaker) -> list[int]:
 
 def test_moments_that_were_never_stay_so() -> None:
     """A moment that is not known is still not known after the clock was set back."""
-    bare = Breaker(clock=START, capacity={Role.TARGET: Capacity(2, 2, START)})
+    bare = BreakerState(clock=START, capacity={Role.TARGET: ReadyPods(2, 2, START)})
     bare = replace(bare, override=Override(Action.TRIP, "anna", "a drill", START))
     event = Event(id="t", source="/clock", subject="shop/login", data=TimerElapsed(due_at=0))
     after = step(bare, Placement(), event, policy_of(), START - 2 * CLOCK_STEP_MS).breaker
@@ -222,7 +224,7 @@ def test_a_reason_without_a_past_is_not_critical_by_another_ones() -> None:
 
 def test_a_row_of_the_table_is_of_the_runtime_unless_it_says_otherwise() -> None:
     """It weighs once and has no severity of its own."""
-    assert criticality.Row("x") == criticality.Row("x", policy.FailureClass.RUNTIME, "", 1)
+    assert criticality.Row("x") == criticality.Row("x", enumss.FailureClass.RUNTIME, "", 1)
 
 
 def test_what_a_rule_calls_harmless_has_no_past() -> None:

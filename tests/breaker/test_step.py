@@ -8,11 +8,12 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from fuseboard.breaker.evidence import LAG_MS, Verdict
-from fuseboard.breaker.placement import Placement
-from fuseboard.breaker.state import Breaker, State, verified
+from fuseboard.breaker.evidence import LAG_MS, Outcome
+from fuseboard.breaker.placement import Placement, verified
+from fuseboard.breaker.state import BreakerState, State
 from fuseboard.breaker.step import adopt
-from fuseboard.events.types import BreakerMoved, Event, FailureDetected, Foreign
+from fuseboard.events.event import Event, Foreign
+from fuseboard.events.types import BreakerMoved, FailureDetected
 from fuseboard.testing.panel import HOUR, MINUTE, START, Panel, alert, limited, on_trial, opened, policy
 
 # -- CLOSED → LIMITED ------------------------------------------------------------------------------------------------
@@ -23,7 +24,7 @@ def test_one_warning_limits() -> None:
     panel = Panel()
     transition = panel.fire("slow")
     assert (panel.state, panel.breaker.epoch, panel.breaker.since) == (State.LIMITED, 1, START)
-    assert transition.weighed[0].verdict is Verdict.COUNTED
+    assert transition.weighed[0].verdict is Outcome.COUNTED
     assert panel.breaker.reason == "failures weigh 3, limitAt is 3"
 
 
@@ -58,7 +59,7 @@ def test_a_weightless_alert_does_not_limit() -> None:
     panel = Panel()
     transition = panel.fire("fyi", severity="info")
     assert panel.at(State.CLOSED)
-    assert transition.weighed[0].verdict is Verdict.WEIGHTLESS
+    assert transition.weighed[0].verdict is Outcome.WEIGHTLESS
     assert not panel.breaker.conditions
 
 
@@ -122,7 +123,7 @@ def test_the_same_warning_again_does_not_open() -> None:
     panel = limited()
     for _ in range(10):
         transition = panel.wait(60).fire("slow")
-        assert transition.weighed[0].verdict is Verdict.RENEWED
+        assert transition.weighed[0].verdict is Outcome.RENEWED
     assert (panel.state, panel.breaker.weight) == (State.LIMITED, 3)
 
 
@@ -499,7 +500,7 @@ def test_repeats_renew_after_a_step_back() -> None:
     panel.tell(failures, name="same")
     panel.wait(-24 * HOUR).tell(failures, name="same")
     for _ in range(5):
-        assert panel.wait(4 * HOUR).tell(failures, name="same").weighed[0].verdict is Verdict.RENEWED
+        assert panel.wait(4 * HOUR).tell(failures, name="same").weighed[0].verdict is Outcome.RENEWED
     assert panel.at(State.LIMITED)
 
 
@@ -567,6 +568,6 @@ def test_a_change_of_mode_moves_nothing() -> None:
 
 def test_a_record_of_an_older_version_is_read() -> None:
     """A record without fields that came later is a record: what it lacks has its default."""
-    assert msgspec.json.decode(b'{"state": "OPEN", "epoch": 3}', type=Breaker) == replace(
-        Breaker(), state=State.OPEN, epoch=3
+    assert msgspec.json.decode(b'{"state": "OPEN", "epoch": 3}', type=BreakerState) == replace(
+        BreakerState(), state=State.OPEN, epoch=3
     )

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from fuseboard.breaker.placement import Placement
-from fuseboard.breaker.state import Breaker, Capacity, Dependency, State
+from fuseboard.breaker.state import BreakerState, Dependency, ReadyPods, State
 from fuseboard.breaker.step import REMEMBER_MS, adopt
 from fuseboard.events.types import Action, Role
 from fuseboard.testing.panel import HOUR, START, Panel, limited, on_trial, opened, policy
@@ -77,11 +77,11 @@ def test_an_event_is_remembered_for_exactly_a_day() -> None:
 
 def test_a_lost_memory_begins_now() -> None:
     """After a loss of memory everything is as of now, and nothing moves for a cool-down."""
-    after = adopt(Breaker(epoch=2), 5, policy(), START)
+    after = adopt(BreakerState(epoch=2), 5, policy(), START)
     assert (after.epoch, after.clock, after.since, after.watermark) == (6, START, START, START)
     assert after.held_until == START + 100_000
     assert after.reason == "memory was lost: the route carries epoch 5, the store knew 2"
-    assert adopt(Breaker(epoch=7), 5, policy(), START).epoch == 8
+    assert adopt(BreakerState(epoch=7), 5, policy(), START).epoch == 8
 
 
 def test_as_many_events_are_remembered_as_promised() -> None:
@@ -150,8 +150,8 @@ def test_a_lack_that_an_edit_has_made_begins_now() -> None:
 
 def test_a_lack_that_was_told_at_the_watermark_is_not_counted() -> None:
     """What was told at the very moment of the last transition counts when it is told again, and not before."""
-    known = Capacity(0, 2, START)
-    panel = Panel(breaker=Breaker(watermark=START, clock=START, capacity={Role.TARGET: known}))
+    known = ReadyPods(0, 2, START)
+    panel = Panel(breaker=BreakerState(watermark=START, clock=START, capacity={Role.TARGET: known}))
     panel.tick()
     assert panel.breaker.capacity[Role.TARGET].short_since == 0
     panel.wait(0.001).pods(0, 2)
@@ -245,7 +245,7 @@ def test_a_reset_forgets_what_a_closed_breaker_has_against_its_target() -> None:
 def test_a_closed_breaker_begins_with_enough_pods() -> None:
     """A lack that nobody has told of for long does not keep a trial from closing, and does not count afterwards."""
     panel = on_trial()
-    old = Capacity(0, 2, panel.now - 600_000, short_since=panel.now - 600_000)
+    old = ReadyPods(0, 2, panel.now - 600_000, short_since=panel.now - 600_000)
     panel.breaker = replace(panel.breaker, capacity={Role.TARGET: old})
     panel.wait(30).tick()
     assert (panel.state, panel.breaker.capacity[Role.TARGET].short_since) == (State.CLOSED, 0)

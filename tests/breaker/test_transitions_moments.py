@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from fuseboard.breaker.evidence import LAG_MS
 from fuseboard.breaker.placement import Placement, Result, Shares
-from fuseboard.breaker.state import Breaker, Override, State
+from fuseboard.breaker.state import BreakerState, Override, State
 from fuseboard.breaker.step import next_due
 from fuseboard.breaker.transitions import CLOCK_STEP_MS, on_trial_since
 from fuseboard.events.types import Action, Phase
@@ -70,7 +70,7 @@ def test_a_share_that_the_route_cannot_have_is_passed_over_when_that_is_known() 
 
 def test_a_trial_counts_from_its_placement() -> None:
     """By the placement's own time, unless that is from before the clock was set back: then from the end of the hold."""
-    breaker = Breaker(state=State.HALF_OPEN, epoch=1, since=START - 100, held_until=START - 50, clock=START)
+    breaker = BreakerState(state=State.HALF_OPEN, epoch=1, since=START - 100, held_until=START - 50, clock=START)
     assert on_trial_since(breaker, Placement(epoch=1, verified_at=START - 10)) == START - 10
     later = START + CLOCK_STEP_MS
     assert on_trial_since(breaker, Placement(epoch=1, verified_at=later)) == later
@@ -133,7 +133,7 @@ def test_a_limited_breaker_waits_for_its_window() -> None:
 def test_a_held_breaker_waits_for_nothing() -> None:
     """Neither for its cool-down nor for the end of a hold that is over."""
     override = Override(Action.HOLD, "anna", "a drill", START)
-    breaker = Breaker(state=State.OPEN, epoch=1, since=START - 1, clock=START, held_until=START, cool_down=100_000)
+    breaker = BreakerState(state=State.OPEN, epoch=1, since=START - 1, clock=START, held_until=START, cool_down=100_000)
     assert next_due(replace(breaker, override=override), Placement(), policy()) is None
     until = replace(breaker, override=replace(override, until=START + 5))
     assert next_due(until, Placement(), policy()) == START + 5

@@ -14,11 +14,12 @@ from functions.failover import Failover
 from functions.status import Status
 from fuseboard.breaker.placement import Shares
 from fuseboard.cluster.client import Kubernetes, open_cluster
-from fuseboard.cluster.reflector import Pace
+from fuseboard.cluster.reflector import WatchPace
 from fuseboard.crd import resource as resources
 from fuseboard.delivery.relay import Relay
 from fuseboard.errors import FuseboardError, NotEnrolled, SinkUnavailable, StoreUnavailable
-from fuseboard.events.types import Action, Event, OperatorRequested
+from fuseboard.events.event import Event
+from fuseboard.events.types import Action, OperatorRequested
 from fuseboard.settings import Settings
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from fuseboard.delivery.function import Function
-    from fuseboard.stores import Record
+    from fuseboard.stores.records import Record
     from tests.cluster.cluster import Cluster
 
-SOON: Final = Pace(first_wait=0.1, last_wait=0.5, denied_wait=0.3, stream=(3.0, 4.0), quiet=1.0)
+SOON: Final = WatchPace(first_wait=0.1, last_wait=0.5, denied_wait=0.3, stream=(3.0, 4.0), quiet=1.0)
 HOME: Final = Shares()
 AWAY: Final = Shares(target=0, standby=100)
 

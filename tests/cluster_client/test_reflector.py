@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fuseboard.cluster.reflector import Alive, Changed, Denied, Heard, Listed, Pace, Watch
+from fuseboard.cluster.reflector import Alive, Changed, Denied, Heard, Listed, Watch, WatchPace
 from fuseboard.testing.api_script import EVENTS, Answer, Scripted, change, error, listed, refusal, streamed, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-FAST = Pace(first_wait=0.05, last_wait=0.2, denied_wait=0.2, silence=0.5, stream=(1.5, 2.0), quiet=0.2)
+FAST = WatchPace(first_wait=0.05, last_wait=0.2, denied_wait=0.2, silence=0.5, stream=(1.5, 2.0), quiet=0.2)
 OPEN = Answer(stays=True)
-PATIENT = Pace(first_wait=0.05, last_wait=0.2, denied_wait=0.2, silence=20.0, stream=(1.5, 2.0), quiet=0.2)
+PATIENT = WatchPace(first_wait=0.05, last_wait=0.2, denied_wait=0.2, silence=20.0, stream=(1.5, 2.0), quiet=0.2)
 
 
 class Ears:
@@ -39,7 +39,7 @@ class Ears:
 
 @contextmanager
 def watching(
-    server: Scripted, directory: Path, *, version: str = "", pace: Pace = PATIENT
+    server: Scripted, directory: Path, *, version: str = "", pace: WatchPace = PATIENT
 ) -> Iterator[tuple[Watch, Ears]]:
     """Run a watch until the block ends."""
     ears, stop = Ears(), Flag()
@@ -79,7 +79,7 @@ def test_it_asks_for_bookmarks_and_for_an_end_before_a_silence_could_be_death(tm
         query = server.of("watch")[0].query
 
     assert query["allowWatchBookmarks"] == "true"
-    assert Pace().stream[1] < Pace().silence == 75.0
+    assert WatchPace().stream[1] < WatchPace().silence == 75.0
 
 
 def test_pages_are_one_list(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_gone_in_either_form_is_listed_anew_and_says_what_was_lost(tmp_path: Pat
 
 def test_gone_after_a_quiet_stream_loses_nothing(tmp_path: Path) -> None:
     """A quiet namespace's version is compacted sooner or later: the stream ended in time, so all was known."""
-    quiet = Pace(first_wait=0.05, last_wait=0.2, silence=20.0, stream=(1.5, 1.5), quiet=0.5)
+    quiet = WatchPace(first_wait=0.05, last_wait=0.2, silence=20.0, stream=(1.5, 1.5), quiet=0.5)
     with Scripted(watch=[Answer(lasts_s=1.5), OPEN], probe=[refusal(410)]) as server:  # noqa: SIM117
         with watching(server, tmp_path, pace=quiet) as (_, ears):
             until(lambda: len(ears.of(Listed)) == 2)
@@ -161,7 +161,7 @@ def test_gone_after_a_quiet_stream_loses_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", [streamed(breaks=True, lasts_s=1.0), Answer(lasts_s=1.0), FAST.silence])
 def test_gone_after_any_other_end_may_have_lost_something(tmp_path: Path, ending: Answer | float) -> None:
     """A stream that broke, fell silent or ended too early did not say that there was nothing more."""
-    pace = Pace(first_wait=0.05, last_wait=0.2, silence=1.2, stream=(3.0, 3.0), quiet=0.2)
+    pace = WatchPace(first_wait=0.05, last_wait=0.2, silence=1.2, stream=(3.0, 3.0), quiet=0.2)
     stream = ending if isinstance(ending, Answer) else OPEN
     with Scripted(watch=[stream, OPEN], probe=[refusal(410)]) as server:  # noqa: SIM117
         with watching(server, tmp_path, pace=pace) as (_, ears):
@@ -172,7 +172,7 @@ def test_gone_after_any_other_end_may_have_lost_something(tmp_path: Path, ending
 
 def test_always_gone_is_no_storm_of_lists(tmp_path: Path) -> None:
     """A server that answers 410 to everything is asked ever more rarely: fault 9."""
-    pace = Pace(first_wait=0.2, last_wait=10.0, silence=5.0)
+    pace = WatchPace(first_wait=0.2, last_wait=10.0, silence=5.0)
     with Scripted(watch=[streamed(error(410))]) as server, watching(server, tmp_path, pace=pace):
         time.sleep(2.0)
         count = len(server.of("list"))
@@ -293,7 +293,7 @@ def test_a_list_that_is_none_is_asked_for_again(tmp_path: Path, body: bytes) -> 
 
 def test_streams_that_end_at_once_are_no_busy_loop(tmp_path: Path) -> None:
     """A proxy that cuts every stream is asked ever more rarely."""
-    pace = Pace(first_wait=0.2, last_wait=10.0, silence=5.0)
+    pace = WatchPace(first_wait=0.2, last_wait=10.0, silence=5.0)
     with Scripted(watch=[streamed(b"")]) as server, watching(server, tmp_path, pace=pace):
         time.sleep(1.5)
         count = len(server.of("watch"))
@@ -312,7 +312,7 @@ def test_what_is_not_allowed_is_said_once_and_tried_on(tmp_path: Path, denied: s
     assert "forbidden" in ears.of(Denied)[0].reason
     times = [each.at for each in server.of(denied)]
     assert all(later - earlier >= 0.19 for earlier, later in pairwise(times))
-    assert Pace().denied_wait == 30
+    assert WatchPace().denied_wait == 30
 
 
 def test_allowed_again_it_goes_on_and_denied_again_it_says_so_again(tmp_path: Path) -> None:

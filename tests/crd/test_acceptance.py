@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuseboard.crd.acceptance import ACCEPTED, CIRCULAR, INVALID, TAKEN, Mirror, told
+from fuseboard.crd.acceptance import ACCEPTED, CIRCULAR, INVALID, TAKEN, AcceptedPolicies, told
 from fuseboard.crd.resource import read
 from fuseboard.policy.validation import check_table, claims
 from tests.crd.test_resource import resource
@@ -45,7 +45,7 @@ class Board:
 
     def __init__(self, table: Mapping[str, Policy] | None = None) -> None:
         self.table = dict(table or {})
-        self.mirror = Mirror()
+        self.mirror = AcceptedPolicies()
         self.reasons: dict[str, str] = {}
 
     def see(self, *found: Resource) -> list[str]:
@@ -197,7 +197,7 @@ def test_rows_without_a_resource_are_known() -> None:
 def test_what_is_deleted_and_held_is_waited_for() -> None:
     """One that is being deleted without our finalizer is not ours to wait for."""
     gone: dict[str, Any] = {"deletionTimestamp": "2026-01-01T00:01:00Z"}
-    mirror = Mirror()
+    mirror = AcceptedPolicies()
     mirror.changed(breaker("a", finalizers=["fuseboard.dev/placement"], **gone))
     mirror.changed(breaker("b", finalizers=["x/y"], **gone))
     mirror.changed(breaker("c", finalizers=["fuseboard.dev/placement"]))

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fuseboard.breaker.placement import PAID, Placement, Result, Shares
-from fuseboard.breaker.state import Breaker, Capacity, Override, State
+from fuseboard.breaker.state import BreakerState, Override, ReadyPods, State
+from fuseboard.cluster.names import OWN
 from fuseboard.crd.conditions import event_of, renews, status_of
 from fuseboard.crd.resource import MESSAGE_LENGTH
-from fuseboard.crd.status import Status
+from fuseboard.crd.status import BreakerStatus
 from fuseboard.events.types import (
     Action,
     BreakerClosed,
@@ -26,18 +27,18 @@ from fuseboard.events.types import (
     Role,
 )
 from fuseboard.testing.panel import policy
-from fuseboard.workloads.events import OWN, read
+from fuseboard.workloads.events import read
 
 NOW = 1_700_000_000_000
 POLICY = policy(mode="Enforce")
-OPEN = Breaker(state=State.OPEN, epoch=3, since=NOW, reason="too many failures")
+OPEN = BreakerState(state=State.OPEN, epoch=3, since=NOW, reason="too many failures")
 AWAY = Placement(epoch=3, step=1, shares=Shares(target=0, standby=100), verified_at=NOW, reason="moved")
 REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
 """As Kubernetes wants the reason of a condition (metav1.Condition)."""
 
 
 def status(
-    breaker: Breaker = OPEN,
+    breaker: BreakerState = OPEN,
     placement: Placement = AWAY,
     before: dict[str, Any] | None = None,
     now: int = NOW,
@@ -55,7 +56,7 @@ def condition(said: dict[str, Any], kind: str) -> tuple[str, str]:
 
 def test_a_breaker_that_has_never_moved_is_closed_and_serves() -> None:
     """What is not known is left out: since when, why, how many pods."""
-    said = status(Breaker(), Placement())
+    said = status(BreakerState(), Placement())
     assert (said["state"], said["epoch"], said["serving"], said["mode"]) == ("CLOSED", 0, "target 100 %", "Enforce")
     assert not {"since", "reason", "ready", "standby", "dependencies"} & said.keys()
     assert condition(said, "Ready") == ("True", "Verified")
@@ -65,7 +66,7 @@ def test_a_breaker_that_has_never_moved_is_closed_and_serves() -> None:
 
 def test_an_open_breaker_says_since_when_why_and_who_serves() -> None:
     """All that the columns show."""
-    capacity = {Role.TARGET: Capacity(1, 3, NOW), Role.STANDBY: Capacity(2, 2, NOW)}
+    capacity = {Role.TARGET: ReadyPods(1, 3, NOW), Role.STANDBY: ReadyPods(2, 2, NOW)}
     said = status(replace(OPEN, capacity=capacity))
     assert (said["state"], said["serving"], said["reason"]) == ("OPEN", "standby 100 %", "too many failures")
     assert (said["since"], said["ready"], said["standby"]) == ("2023-11-14T22:13:20Z", "1/3", "2/2")
@@ -91,7 +92,7 @@ def test_ready_is_false_while_anything_is_owed(result: Result) -> None:
 
 def test_a_share_of_a_trial_that_is_owed_is_not_ready() -> None:
     """The same epoch, and the next share is asked for."""
-    trying = Breaker(state=State.HALF_OPEN, epoch=3, trial=1)
+    trying = BreakerState(state=State.HALF_OPEN, epoch=3, trial=1)
     assert condition(status(trying), "Ready") == ("False", "Owed")
 
 
@@ -123,7 +124,7 @@ def test_what_has_changed_is_news() -> None:
     for breaker, placement in (
         (replace(OPEN, epoch=4), AWAY),
         (OPEN, replace(AWAY, step=2)),
-        (replace(OPEN, capacity={Role.TARGET: Capacity(1, 3, NOW)}), AWAY),
+        (replace(OPEN, capacity={Role.TARGET: ReadyPods(1, 3, NOW)}), AWAY),
     ):
         assert renews(status(breaker, placement, said), said)
 
@@ -151,9 +152,12 @@ def test_it_never_goes_backwards(older: tuple[int, int, int], newer: tuple[int, 
 @given(st.sampled_from(State), st.sampled_from(Result), st.text(max_size=2_000), st.integers(0, 4))
 def test_whatever_is_said_kubernetes_takes_it(state: State, result: Result, text: str, epoch: int) -> None:
     """It fits the schema of the CRD; reasons are words for programs, messages are not too long, times are written."""
-    breaker = Breaker(state=state, epoch=epoch, since=NOW * (epoch > 0), reason=text)
+    breaker = BreakerState(state=state, epoch=epoch, since=NOW * (epoch > 0), reason=text)
     said = status(breaker, Placement(epoch=2, result=result, reason=text), db=state)
-    assert msgspec.to_builtins(msgspec.convert(said, Status)).items() >= {"state": state.value, "epoch": epoch}.items()
+    assert (
+        msgspec.to_builtins(msgspec.convert(said, BreakerStatus)).items()
+        >= {"state": state.value, "epoch": epoch}.items()
+    )
     assert len(said.get("reason", "")) <= MESSAGE_LENGTH
     assert len(said["placement"].get("reason", "")) <= MESSAGE_LENGTH
     for each in said["conditions"]:

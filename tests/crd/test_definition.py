@@ -11,7 +11,7 @@ import re2
 import yaml
 
 from fuseboard.crd import definition as crd
-from fuseboard.crd.status import Status
+from fuseboard.crd.status import BreakerStatus
 from fuseboard.policy.spec import Spec
 from fuseboard.policy.validation import parse
 
@@ -124,7 +124,7 @@ def test_every_bound_of_the_types_is_in_the_schema() -> None:
     trip = PARTS[".spec.trip"]["properties"]
 
     assert set(PARTS[".spec"]["properties"]) == set(definitions["Spec"]["properties"])
-    assert set(PARTS[".status"]["properties"]) == {each.encode_name for each in msgspec.structs.fields(Status)}
+    assert set(PARTS[".status"]["properties"]) == {each.encode_name for each in msgspec.structs.fields(BreakerStatus)}
     assert (trip["limitAt"]["minimum"], trip["limitAt"]["maximum"]) == (1, 1_000_000)
     assert PARTS[".spec.mode"]["enum"] == definitions["Mode"]["enum"]
     assert (PARTS[".spec.target.capacity"]["minimum"], PARTS[".spec.target.capacity"]["exclusiveMinimum"]) == (0, True)

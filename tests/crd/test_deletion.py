@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fuseboard.breaker.placement import Claim, Placement, Result, Shares
-from fuseboard.breaker.state import Breaker, Override, State
+from fuseboard.breaker.state import BreakerState, Override, State
 from fuseboard.crd.deletion import Parting, at_home, comeback, is_retired, left_moved, parting, retirement
 from fuseboard.events.types import Action, FailoverFailed, OperatorRequested
 from fuseboard.policy.spec import Route
@@ -14,25 +14,25 @@ from fuseboard.testing.panel import Panel, policy
 NOW = 1_000_000
 AWAY = Placement(shares=Shares(target=0, standby=100), route=Route(name="login"))
 ENFORCED = policy(mode="Enforce")
-OPEN = Breaker(state=State.OPEN, epoch=1)
+OPEN = BreakerState(state=State.OPEN, epoch=1)
 
 
 @pytest.mark.parametrize(
     ("mode", "breaker", "placement", "home"),
     [
-        ("Enforce", Breaker(), Placement(), True),
+        ("Enforce", BreakerState(), Placement(), True),
         ("Enforce", OPEN, AWAY, False),
-        ("Enforce", Breaker(epoch=2), AWAY, False),
+        ("Enforce", BreakerState(epoch=2), AWAY, False),
         ("Enforce", OPEN, Placement(), False),  # it is about to move
         ("Enforce", OPEN, Placement(epoch=1, result=Result.REFUSED), False),
         ("Observe", OPEN, Placement(epoch=1, result=Result.OBSERVED), True),
         ("Disabled", OPEN, Placement(), True),
-        ("Enforce", Breaker(), Placement(claim=Claim("x", 1, 1, NOW + 1)), False),  # a patch may be on its way
-        ("Enforce", Breaker(), Placement(claim=Claim("x", 1, 1, NOW)), True),
+        ("Enforce", BreakerState(), Placement(claim=Claim("x", 1, 1, NOW + 1)), False),  # a patch may be on its way
+        ("Enforce", BreakerState(), Placement(claim=Claim("x", 1, 1, NOW)), True),
     ],
 )
 def test_at_home_is_where_nothing_is_moved_nor_about_to_be(
-    mode: str, breaker: Breaker, placement: Placement, *, home: bool
+    mode: str, breaker: BreakerState, placement: Placement, *, home: bool
 ) -> None:
     """Neither by what was done, nor by what is asked for, nor by somebody at work."""
     assert at_home(policy(mode=mode), breaker, placement, NOW) == home
@@ -52,7 +52,7 @@ def test_what_is_only_asked_for_is_let_go_without_a_word() -> None:
 
 def test_what_is_at_home_or_to_be_left_is_let_go_at_once() -> None:
     """By the traffic, or by the policy."""
-    assert parting(ENFORCED, Breaker(), Placement(), NOW, is_over=False) is Parting.LET_GO
+    assert parting(ENFORCED, BreakerState(), Placement(), NOW, is_over=False) is Parting.LET_GO
     assert parting(policy(mode="Enforce", onDelete="Leave"), OPEN, AWAY, NOW, is_over=False) is Parting.LET_GO
 
 
@@ -78,7 +78,7 @@ def test_a_retired_breaker_is_known_as_such() -> None:
         panel.deliver(event.at(panel.now))
         assert (panel.breaker.state, is_retired(panel.breaker)) == (State.CLOSED, retired)
     held = Override(Action.HOLD, "tess", "maintenance", NOW)
-    assert not is_retired(Breaker(override=held))
+    assert not is_retired(BreakerState(override=held))
 
 
 def test_what_is_left_moved_is_told_with_where_and_how_long() -> None:

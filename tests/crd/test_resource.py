@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuseboard.crd.resource import FINALIZER, MESSAGE_LENGTH, condition, held, path_of, read, said, stamp
+from fuseboard.crd.resource import FINALIZER, MESSAGE_LENGTH, condition, held, path_of, read, said
 from fuseboard.errors import InvalidInput
-from fuseboard.text import moment
+from fuseboard.times import moment, stamp
 
 SPEC = {"target": {"name": "login"}}
 

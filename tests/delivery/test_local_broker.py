@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fuseboard.delivery.function import Answer
-from fuseboard.delivery.local_broker import LocalBroker, Trigger, manifests, read_triggers
+from fuseboard.delivery.local_broker import FunctionAnswer, LocalBroker
+from fuseboard.delivery.triggers import Trigger, manifests, read_triggers
 from fuseboard.errors import CannotStart, FuseboardError, InvalidInput, SinkUnavailable
-from fuseboard.events.types import Event, Failure, FailureDetected, StepDue, TimerElapsed, decode, encode
+from fuseboard.events.event import Event
+from fuseboard.events.types import Failure, FailureDetected, StepDue, TimerElapsed
+from fuseboard.events.wire import decode, encode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +24,7 @@ SIGNAL = Event(
     id="1", source="/t", subject="shop/login", data=FailureDetected(failures=(Failure(key="k", cause="c"),)), time=5
 )
 REPLY = Event(id="2", source="/t", subject="shop/login", data=StepDue(due_at=1), time=6)
-DONE = Answer(202, {}, b"")
+DONE = FunctionAnswer(202, {}, b"")
 
 MANIFEST = """
 kind: Service
@@ -42,11 +44,11 @@ spec:
 class Functions:
     """Functions that answer as they are told; their last answer is repeated."""
 
-    def __init__(self, **answers: list[Answer]) -> None:
+    def __init__(self, **answers: list[FunctionAnswer]) -> None:
         self.answers = answers
         self.posted: list[tuple[str, HTTPMessage]] = []
 
-    def post(self, name: str, message: HTTPMessage) -> Answer:
+    def post(self, name: str, message: HTTPMessage) -> FunctionAnswer:
         self.posted.append((name, message))
         mine = self.answers.get(name, [DONE])
         return mine.pop(0) if len(mine) > 1 else mine[0]
@@ -66,9 +68,9 @@ def broker(triggers: tuple[Trigger, ...], functions: Functions, stop: Flag | Non
     return LocalBroker(triggers, functions.post, stop or Flag(), lambda _: None)
 
 
-def failing(status: int, body: bytes = b"") -> Answer:
+def failing(status: int, body: bytes = b"") -> FunctionAnswer:
     """Return an answer that is no success."""
-    return Answer(status, {"content-type": "text/plain"}, body)
+    return FunctionAnswer(status, {"content-type": "text/plain"}, body)
 
 
 def test_an_event_reaches_the_functions_whose_filters_it_passes(tmp_path: Path) -> None:
@@ -122,7 +124,7 @@ def test_a_trigger_without_dead_letters_is_refused_at_start(tmp_path: Path) -> N
 def test_a_reply_is_an_event_of_its_own(tmp_path: Path) -> None:
     """What a function replies goes through the Triggers again, with its id and time."""
     message = encode(REPLY)
-    functions = Functions(one=[Answer(200, message.headers, message.body), DONE])
+    functions = Functions(one=[FunctionAnswer(200, message.headers, message.body), DONE])
 
     broker(trigger(tmp_path), functions).send(SIGNAL)
 
@@ -156,7 +158,7 @@ def test_what_never_will_work_is_buried_at_once(tmp_path: Path, status: int) -> 
 
 def test_a_success_with_a_body_that_is_no_event_is_a_failure(tmp_path: Path) -> None:
     """200 and "OK" is tried again, then buried, as Knative does: F1."""
-    functions = Functions(one=[Answer(200, {"content-type": "text/plain"}, b"OK")])
+    functions = Functions(one=[FunctionAnswer(200, {"content-type": "text/plain"}, b"OK")])
 
     broker(trigger(tmp_path, retry=2), functions).send(SIGNAL)
 
@@ -222,7 +224,7 @@ def test_stopping_ends_the_wait_and_keeps_the_event(tmp_path: Path) -> None:
 def test_a_loop_of_replies_ends(tmp_path: Path) -> None:
     """A function that answers its own answers is stopped, not followed for ever."""
     message = encode(REPLY)
-    functions = Functions(one=[Answer(200, message.headers, message.body)])
+    functions = Functions(one=[FunctionAnswer(200, message.headers, message.body)])
 
     with pytest.raises(FuseboardError, match="loop"):
         broker(trigger(tmp_path), functions).send(SIGNAL)

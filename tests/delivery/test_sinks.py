@@ -10,7 +10,9 @@ import pytest
 
 from fuseboard.delivery.sinks import HttpSink
 from fuseboard.errors import InvalidInput, SinkUnavailable
-from fuseboard.events.types import Event, StepDue, decode
+from fuseboard.events.event import Event
+from fuseboard.events.types import StepDue
+from fuseboard.events.wire import decode
 from fuseboard.testing.ports import free_port
 
 if TYPE_CHECKING:

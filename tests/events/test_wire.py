@@ -12,35 +12,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuseboard.errors import InvalidInput, WrongContentType
+from fuseboard.events.event import JSON, Event, Foreign, digest
+from fuseboard.events.json import decode_json
+from fuseboard.events.schemas import schema_files
 from fuseboard.events.types import (
     BREAKER_EVENTS,
     FAILOVER_EVENTS,
-    JSON,
     KINDS,
-    MAX_ATTRIBUTE,
     SIGNALS,
-    STRUCTURED,
     BreakerClosed,
     BreakerHalfOpened,
     BreakerLimited,
     BreakerMoved,
     BreakerOpened,
     Data,
-    Event,
     FailoverCompleted,
     Failure,
     FailureDetected,
     FailureResolved,
-    Foreign,
     StepDue,
     TimerElapsed,
-    decode,
-    decode_json,
-    digest,
-    encode,
-    schema_files,
     type_of,
 )
+from fuseboard.events.wire import MAX_ATTRIBUTE, STRUCTURED, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -26,26 +26,19 @@ from eventsources.alertmanager import (
     translate,
 )
 from fuseboard.breaker.placement import Placement
-from fuseboard.breaker.state import Breaker, State
+from fuseboard.breaker.state import BreakerState, State
 from fuseboard.breaker.step import step
 from fuseboard.delivery.source import Notification
 from fuseboard.errors import FuseboardError, InvalidInput, StoreUnavailable, TooLarge, WrongContentType
-from fuseboard.events.types import (
-    KINDS,
-    Event,
-    Failure,
-    FailureDetected,
-    FailureResolved,
-    LoadChanged,
-    decode,
-    encode,
-    encode_data,
-)
+from fuseboard.events.event import Event
+from fuseboard.events.json import encode_data
+from fuseboard.events.types import KINDS, Failure, FailureDetected, FailureResolved, LoadChanged
+from fuseboard.events.wire import decode, encode
 from fuseboard.policy.spec import Policy
 from fuseboard.policy.validation import parse
 from fuseboard.signals.alerts import REPLICA_LABELS
-from fuseboard.signals.targets import Table
-from fuseboard.stores import Entry
+from fuseboard.signals.targets import TargetIndex
+from fuseboard.stores.records import Entry
 from fuseboard.testing.memory import MemoryStore
 from tests.real.record import load
 
@@ -68,7 +61,7 @@ def policy(name: str, **spec: object) -> Policy:
 
 
 POLICIES = [policy(name) for name in SHOP]
-TABLE = Table(POLICIES)
+TABLE = TargetIndex(POLICIES)
 
 
 def millis(text: str) -> int:
@@ -85,7 +78,7 @@ def body(name: str) -> Payload:
 NOW = millis(body("fifty")["alerts"][0]["startsAt"]) + 1_000
 
 
-def translated(payload: object, table: Table = TABLE, cluster: str = "") -> Translation:
+def translated(payload: object, table: TargetIndex = TABLE, cluster: str = "") -> Translation:
     """Translate as if it had just been sent."""
     return translate(payload, table, cluster, NOW)
 
@@ -173,8 +166,8 @@ class Story:
 
     def __init__(self, **spec: object) -> None:
         self.policy = policy("login", **spec)
-        self.table = Table([self.policy])
-        self.breaker = Breaker()
+        self.table = TargetIndex([self.policy])
+        self.breaker = BreakerState()
         self.now = NOW
 
     def tell(self, *payloads: Payload) -> list[str]:
@@ -213,7 +206,7 @@ class TestOneEventPerBreaker:
 
     def test_five_thousand_alerts_are_some_twenty_events(self) -> None:
         """A storm of 5,000 is an event per breaker and 60 KiB, translated before anybody waits (A16, fault 2)."""
-        table = Table([policy(f"t{n}") for n in range(20)])
+        table = TargetIndex([policy(f"t{n}") for n in range(20)])
         alerts = [alert(labels={"deployment": f"t{n % 20}", "shard": str(n)}) for n in range(5_000)]
         began = time.perf_counter()
         found = translated(with_alerts(alerts), table)
@@ -241,7 +234,7 @@ class TestOneEventPerBreaker:
 
     def test_two_breakers_of_one_target_have_events_with_ids_of_their_own(self) -> None:
         """An event's id names the breaker that it is for."""
-        table = Table([policy("a", target={"name": "login"}), policy("b", target={"name": "login"})])
+        table = TargetIndex([policy("a", target={"name": "login"}), policy("b", target={"name": "login"})])
         first, second = translated(body("warning"), table).events
         assert (first.subject, second.subject) == ("shop/a", "shop/b")
         assert first.data == second.data
@@ -595,13 +588,13 @@ class TestMissingAndStrange:
 
     def test_a_target_outside_the_table_gets_no_signal(self) -> None:
         """The others of the notification do (A13, A28)."""
-        found = translated(body("fifty"), Table([policy("cart")]))
+        found = translated(body("fifty"), TargetIndex([policy("cart")]))
         assert [event.subject for event in found.events] == ["shop/cart"]
         assert (found.accepted, found.unmatched) == (10, 40)
 
     def test_signals_that_the_policy_does_not_match_are_unmatched(self) -> None:
         """``signals.match`` keeps alerts away from a breaker."""
-        table = Table([policy("login", signals={"match": ['severity="critical"']})])
+        table = TargetIndex([policy("login", signals={"match": ['severity="critical"']})])
         assert translated(body("warning"), table).unmatched == 1
         assert translated(body("critical"), table).accepted == 1
 

@@ -15,13 +15,13 @@ import pytest
 
 from eventsources.alertmanager_poll import Alerts
 from fuseboard.breaker.evidence import Condition
-from fuseboard.breaker.state import Breaker, State
+from fuseboard.breaker.state import BreakerState, State
 from fuseboard.errors import Unavailable
 from fuseboard.events.types import FailureDetected
 from fuseboard.policy.validation import parse
 from fuseboard.signals.alerts import condition_of
-from fuseboard.signals.http import Asker
-from fuseboard.stores import Change, Record
+from fuseboard.signals.http import HttpClient
+from fuseboard.stores.records import Change, Record
 from fuseboard.testing.http_server import Kept, answering
 from fuseboard.testing.memory import MemoryStore
 
@@ -55,7 +55,7 @@ class Server:
 def holding(record: Record) -> Change:
     """Let the breaker be on trial and hold the alert's condition."""
     held = {condition_of(LABELS): Condition("HighErrorRate Deployment/login", 10, record.now, record.now, 1)}
-    return Change(Breaker(state=State.HALF_OPEN, epoch=2, conditions=held), record.placement)
+    return Change(BreakerState(state=State.HALF_OPEN, epoch=2, conditions=held), record.placement)
 
 
 def store(*, holds: bool = True) -> MemoryStore:
@@ -73,7 +73,7 @@ def asked(server: Server, *, holds: bool = True, looks: int = 1, outbox: Kept | 
     """Ask this server; return the source and what it told."""
     told = outbox or Kept()
     with answering(server) as url:
-        asker = Asker(url)
+        asker = HttpClient(url)
         source = Alerts(store(holds=holds), told, [asker])
         for _ in range(looks):
             source.look()

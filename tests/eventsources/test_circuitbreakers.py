@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from eventsources.circuitbreakers import MANAGER, CircuitBreakers, new
 from fuseboard.breaker.placement import Placement, Shares
-from fuseboard.breaker.state import Breaker, Override, State
+from fuseboard.breaker.state import BreakerState, Override, State
 from fuseboard.cluster.reflector import Alive, Changed, Denied, Listed
 from fuseboard.crd.deletion import WHY
 from fuseboard.crd.finalizer import ASK_AGAIN_S, GONE_AFTER_S
@@ -22,7 +22,7 @@ from fuseboard.crd.writer import MANAGER as STATUS_MANAGER
 from fuseboard.errors import ClusterUnavailable, Refused, StoreUnavailable, Unavailable
 from fuseboard.events.types import Action, FailoverFailed, OperatorRequested
 from fuseboard.settings import Settings
-from fuseboard.stores import Change
+from fuseboard.stores.records import Change
 from fuseboard.testing.memory import MemoryStore
 from fuseboard.testing.shelf import Shelf
 from tests.crd.test_resource import resource
@@ -100,7 +100,7 @@ class Board:
 
     def move(self, placement: Placement = AWAY, **parts: Any) -> None:  # noqa: ANN401  - parts of a breaker
         """Move the breaker's traffic."""
-        breaker = replace(Breaker(state=State.OPEN, epoch=1), **parts)
+        breaker = replace(BreakerState(state=State.OPEN, epoch=1), **parts)
         self.store.change(KEY, lambda _: Change(breaker, placement))
 
     @property

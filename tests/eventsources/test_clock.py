@@ -6,14 +6,18 @@ import time
 from dataclasses import dataclass, field
 from threading import Event as Flag
 from threading import Thread
+from typing import TYPE_CHECKING
 
 from eventsources.clock import Clock
-from fuseboard.breaker.state import Breaker, State
+from fuseboard.breaker.state import BreakerState, State
 from fuseboard.errors import SinkUnavailable
-from fuseboard.events.types import Event, StepDue, TimerElapsed
+from fuseboard.events.types import StepDue, TimerElapsed
 from fuseboard.policy.spec import Metadata, Policy, Spec, Workload
-from fuseboard.stores import Change, Record
+from fuseboard.stores.records import Change, Record
 from fuseboard.testing.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from fuseboard.events.event import Event
 
 KEY = "shop/login"
 
@@ -51,7 +55,7 @@ def policy(name: str) -> Policy:
 
 def opened(record: Record) -> Change:
     """Open a breaker, with its debt paid."""
-    breaker = Breaker(state=State.OPEN, epoch=1, since=record.now, clock=record.now, cool_down=100_000)
+    breaker = BreakerState(state=State.OPEN, epoch=1, since=record.now, clock=record.now, cool_down=100_000)
     return Change(breaker, record.placement)
 
 

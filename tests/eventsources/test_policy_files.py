@@ -11,10 +11,10 @@ import pytest
 
 from eventsources.policy_files import LOOK_EVERY_S, Policies, new
 from fuseboard.breaker.placement import Placement, Shares
-from fuseboard.breaker.state import Breaker, State
+from fuseboard.breaker.state import BreakerState, State
 from fuseboard.errors import CannotStart, StoreUnavailable
 from fuseboard.settings import Settings
-from fuseboard.stores import Change, Record
+from fuseboard.stores.records import Change, Record
 from fuseboard.testing.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def test_it_runs_until_it_is_told_to_stop(tmp_path: Path) -> None:
 
 
 def _moved(record: Record) -> Change:
-    breaker = Breaker(state=State.OPEN, epoch=1, since=record.now, clock=record.now)
+    breaker = BreakerState(state=State.OPEN, epoch=1, since=record.now, clock=record.now)
     return Change(breaker, Placement(epoch=1, shares=Shares(target=0, standby=100)))
 
 

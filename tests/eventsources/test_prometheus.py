@@ -16,7 +16,7 @@ from eventsources.prometheus import LANES, Prometheus
 from fuseboard.errors import Unavailable
 from fuseboard.events.types import LoadChanged
 from fuseboard.policy.validation import parse
-from fuseboard.signals.http import Asker
+from fuseboard.signals.http import HttpClient
 from fuseboard.testing.http_server import Kept, answering
 from fuseboard.testing.memory import MemoryStore
 from fuseboard.testing.ports import free_port
@@ -74,7 +74,7 @@ class Running:
         self.store = MemoryStore(lambda: round(time.time() * 1000))
         self.store.apply(policies)
         self.outbox = Told()
-        self._asker = Asker(url, lanes=LANES, deadline_s=DEADLINE_S) if url else None
+        self._asker = HttpClient(url, lanes=LANES, deadline_s=DEADLINE_S) if url else None
         self.source = Prometheus(self.store, self.outbox, self._asker, clock)
         self._stop = Flag()
         self._thread = Thread(target=self.source.run, args=(self._stop,))

@@ -10,29 +10,18 @@ from msgspec.structs import replace
 from fuseboard.breaker.placement import (
     Claim,
     Fence,
-    Move,
-    Observed,
     Placement,
     Result,
     Shares,
-    Stay,
-    awaited,
-    busy,
-    claimed,
     debt_due,
-    gains_target,
-    given_back,
     is_behind,
-    last_step,
     owed,
-    plan,
-    route_of,
     set_back,
-    settled,
     wanted,
-    without_cluster,
 )
-from fuseboard.breaker.state import Breaker, State
+from fuseboard.breaker.state import BreakerState, State
+from fuseboard.failover.claims import awaited, busy, claimed, given_back, last_step, settled
+from fuseboard.failover.plan import Move, Observed, Stay, gains_target, plan, route_of, without_cluster
 from fuseboard.policy.spec import Policy, Route
 from fuseboard.testing.panel import policy
 
@@ -41,7 +30,7 @@ AWAY: Final = Shares(0, 100)
 BOTH: Final = Shares(50, 50)
 HOME: Final = Shares()
 STANDBY: Final[dict[str, Any]] = {"standby": {"name": "login-standby"}, "route": {"name": "login"}}
-OPEN: Final = Breaker(state=State.OPEN, epoch=2, since=NOW)
+OPEN: Final = BreakerState(state=State.OPEN, epoch=2, since=NOW)
 CLAIM: Final = Claim("somebody", 2, 3, NOW + 15_000)
 
 
@@ -56,10 +45,10 @@ def enforcing(**parts: Any) -> Policy:  # noqa: ANN401  - parts of a spec
 def test_each_state_asks_for_its_shares() -> None:
     """OPEN for none of the traffic, LIMITED for half, CLOSED for all; a trial for its share, the last one at most."""
     shares = enforcing(recover={"trialShares": [50, 100]})
-    assert wanted(Breaker(), shares) == HOME
+    assert wanted(BreakerState(), shares) == HOME
     assert wanted(replace(OPEN, state=State.LIMITED), shares) == BOTH
     assert wanted(OPEN, shares) == AWAY
-    trials = [wanted(Breaker(state=State.HALF_OPEN, trial=trial), shares) for trial in range(4)]
+    trials = [wanted(BreakerState(state=State.HALF_OPEN, trial=trial), shares) for trial in range(4)]
     assert trials == [BOTH, HOME, HOME, HOME]
 
 
@@ -92,7 +81,7 @@ def test_without_a_standby_the_target_keeps_the_traffic() -> None:
     told = Stay(Result.INEXPRESSIBLE, "there is no standby: the target keeps the traffic")
     assert without_cluster(alone, OPEN, Placement()) == told
     home = Stay(Result.VERIFIED, "in place already: target 100 %")
-    assert without_cluster(alone, Breaker(), Placement()) == home
+    assert without_cluster(alone, BreakerState(), Placement()) == home
     assert without_cluster(enforcing(), OPEN, Placement()) is None
 
 
@@ -110,7 +99,12 @@ def test_the_route_that_has_moved_is_the_one_to_undo() -> None:
 # -- what is planned -------------------------------------------------------------------------------------------------
 
 
-def planned(breaker: Breaker = OPEN, chosen: Policy | None = None, impossible: str = "", **seen: Any) -> Move | Stay:  # noqa: ANN401
+def planned(
+    breaker: BreakerState = OPEN,
+    chosen: Policy | None = None,
+    impossible: str = "",
+    **seen: Any,  # noqa: ANN401  - fields of ``Observed``
+) -> Move | Stay:
     """Return what is planned where the target serves and this was seen."""
     observed = Observed(Fence(1, 1), **{"shares": HOME, **seen})
     return plan(chosen or enforcing(), breaker, Fence(2, 1), observed, lambda _: impossible)
@@ -119,7 +113,11 @@ def planned(breaker: Breaker = OPEN, chosen: Policy | None = None, impossible: s
 def test_a_move_is_planned_where_nothing_is_in_its_way() -> None:
     """Ready pods that are not known are not in its way."""
     assert planned() == planned(ready_standby=1) == Move(AWAY, Fence(2, 1))
-    assert planned(Breaker(), shares=AWAY) == planned(Breaker(), shares=AWAY, ready_target=1) == Move(HOME, Fence(2, 1))
+    assert (
+        planned(BreakerState(), shares=AWAY)
+        == planned(BreakerState(), shares=AWAY, ready_target=1)
+        == Move(HOME, Fence(2, 1))
+    )
 
 
 def test_what_is_in_the_way_is_told() -> None:
@@ -129,7 +127,7 @@ def test_what_is_in_the_way_is_told() -> None:
     no_standby = Stay(Result.REFUSED, "the standby Deployment/login-standby has no ready pod")
     assert planned(ready_standby=0) == no_standby
     no_target = Stay(Result.REFUSED, "the target Deployment/login has no ready pod")
-    assert planned(Breaker(), shares=AWAY, ready_target=0) == no_target
+    assert planned(BreakerState(), shares=AWAY, ready_target=0) == no_target
     gone = policy(mode="Enforce", route={"name": "login"})
     assert planned(chosen=gone, ready_standby=0) == Stay(Result.REFUSED, "the standby has no ready pod")
     assert planned(chosen=gone, ready_standby=1) == Move(AWAY, Fence(2, 1))
@@ -143,7 +141,7 @@ def test_what_is_in_place_is_only_sealed() -> None:
 def test_pods_of_who_is_not_asked_for_do_not_matter() -> None:
     """Going away needs no target, coming home no standby; half of both needs the standby."""
     assert planned(ready_target=0) == Move(AWAY, Fence(2, 1))
-    assert planned(Breaker(), shares=AWAY, ready_standby=0) == Move(HOME, Fence(2, 1))
+    assert planned(BreakerState(), shares=AWAY, ready_standby=0) == Move(HOME, Fence(2, 1))
     half = planned(replace(OPEN, state=State.LIMITED), ready_standby=0)
     assert isinstance(half, Stay)
 

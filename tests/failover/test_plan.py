@@ -10,29 +10,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fuseboard.breaker import placement as placements
-from fuseboard.breaker.placement import (
-    PAID,
-    Claim,
-    Fence,
-    Move,
-    Observed,
-    Placement,
-    Result,
-    Shares,
-    Stay,
-    awaited,
-    busy,
-    claimed,
-    debt_due,
-    given_back,
-    owed,
-    plan,
-    route_of,
-    settled,
-    wanted,
-    without_cluster,
-)
-from fuseboard.breaker.state import Breaker, State
+from fuseboard.breaker.placement import PAID, Claim, Fence, Placement, Result, Shares, debt_due, owed, wanted
+from fuseboard.breaker.state import BreakerState, State
+from fuseboard.failover.claims import awaited, busy, claimed, given_back, settled
+from fuseboard.failover.plan import Move, Observed, Stay, plan, route_of, without_cluster
 from fuseboard.policy.validation import parse
 
 if TYPE_CHECKING:
@@ -47,7 +28,7 @@ epochs = st.integers(min_value=0, max_value=5)
 all_shares = st.sampled_from([Shares(), Shares(target=50, standby=50), Shares(target=0, standby=100)])
 claims = st.builds(Claim, owner=st.just("somebody"), epoch=epochs, step=st.integers(1, 9), until=moments)
 breakers = st.builds(
-    Breaker,
+    BreakerState,
     state=st.sampled_from(list(State)),
     epoch=epochs,
     since=st.integers(min_value=NOW - 1_000_000, max_value=NOW),
@@ -73,7 +54,7 @@ def policy_of(**spec: object) -> Policy:
 
 
 @st.composite
-def placed(draw: st.DrawFn) -> tuple[Breaker, Placement]:
+def placed(draw: st.DrawFn) -> tuple[BreakerState, Placement]:
     """Draw a breaker and a placement that it may have."""
     breaker = draw(breakers)
     placement = Placement(
@@ -106,7 +87,7 @@ class TestShares:
     """Who serves."""
 
     @given(breakers)
-    def test_they_sum_to_100(self, breaker: Breaker) -> None:
+    def test_they_sum_to_100(self, breaker: BreakerState) -> None:
         """Whatever the state, all of the traffic goes somewhere."""
         shares = wanted(breaker, policy_of())
         assert shares.target + shares.standby == 100
@@ -117,7 +98,7 @@ class TestShares:
     )
     def test_what_each_state_asks_for(self, state: State, target: int) -> None:
         """The target serves unless it is limited or open."""
-        assert wanted(Breaker(state=state), policy_of()).target == target
+        assert wanted(BreakerState(state=state), policy_of()).target == target
 
     def test_they_are_readable(self) -> None:
         """A share of nothing is not worth a word."""
@@ -129,7 +110,7 @@ class TestPlan:
     """The next step."""
 
     @given(policies, breakers, observations, st.sampled_from(["", "no weights"]))
-    def test_never_to_zero_ready(self, policy: Policy, breaker: Breaker, observed: Observed, why_not: str) -> None:
+    def test_never_to_zero_ready(self, policy: Policy, breaker: BreakerState, observed: Observed, why_not: str) -> None:
         """Traffic is never moved to where no pod is ready; what is not known does not block."""
         step = plan(policy, breaker, Fence(breaker.epoch, 1), observed, lambda _: why_not)
         if isinstance(step, Move) and step.shares != observed.shares:
@@ -142,7 +123,7 @@ class TestPlan:
     def test_a_standby_below_its_least_capacity_is_given_nothing(self) -> None:
         """One ready pod of the two that it must have: refused, and said why; two are enough."""
         policy = policy_of(standby={"name": "login-standby", "minReady": 2}, route={"name": "login"})
-        breaker, fence = Breaker(state=State.OPEN, epoch=1), Fence(1, 1)
+        breaker, fence = BreakerState(state=State.OPEN, epoch=1), Fence(1, 1)
         observed = Observed(Fence(), Shares(), ready_standby=1)
         step = plan(policy, breaker, fence, observed, lambda _: "")
         assert isinstance(step, Stay)
@@ -154,7 +135,7 @@ class TestPlan:
     def test_a_standby_below_its_least_capacity_may_give_some_away(self, ready: int | None) -> None:
         """A trial with half of the traffic is no burden to the standby that had all of it; its target must be ready."""
         policy = policy_of(standby={"name": "login-standby", "minReady": 2}, recover={"trialShares": [50, 100]})
-        breaker, fence = Breaker(state=State.HALF_OPEN, epoch=2), Fence(2, 1)
+        breaker, fence = BreakerState(state=State.HALF_OPEN, epoch=2), Fence(2, 1)
         observed = Observed(Fence(1, 1), Shares(0, 100), ready_standby=ready, ready_target=1)
         assert isinstance(plan(policy, breaker, fence, observed, lambda _: ""), Move)
         step = plan(policy, breaker, fence, replace(observed, ready_target=0), lambda _: "")
@@ -162,7 +143,7 @@ class TestPlan:
 
     @given(policies, breakers, observations)
     def test_a_move_is_what_was_asked_for_under_our_fence(
-        self, policy: Policy, breaker: Breaker, observed: Observed
+        self, policy: Policy, breaker: BreakerState, observed: Observed
     ) -> None:
         """A step goes straight to what the breaker asks for."""
         fence = Fence(breaker.epoch, 3)
@@ -171,13 +152,15 @@ class TestPlan:
             assert (step.shares, step.fence) == (wanted(breaker, policy), fence)
 
     @given(policies, breakers, observations)
-    def test_somebody_elses_route_is_left_alone(self, policy: Policy, breaker: Breaker, observed: Observed) -> None:
+    def test_somebody_elses_route_is_left_alone(
+        self, policy: Policy, breaker: BreakerState, observed: Observed
+    ) -> None:
         """Shares that are neither target's nor standby's are never overwritten."""
         step = plan(policy, breaker, Fence(1, 1), replace(observed, shares=None), lambda _: "")
         assert step == Stay(Result.REFUSED, "somebody else's")
 
     @given(breakers, ready)
-    def test_what_is_in_place_needs_no_expressing(self, breaker: Breaker, pods: int | None) -> None:
+    def test_what_is_in_place_needs_no_expressing(self, breaker: BreakerState, pods: int | None) -> None:
         """Shares that are there already are only sealed, whatever the route could not do."""
         observed = Observed(Fence(), wanted(breaker, policy_of()), ready_target=pods, ready_standby=pods)
         assert isinstance(plan(policy_of(), breaker, Fence(1, 1), observed, lambda _: "no"), Move)
@@ -187,7 +170,7 @@ class TestWithoutCluster:
     """Steps that need no look at the cluster."""
 
     @given(placed())
-    def test_observe_never_acts(self, found: tuple[Breaker, Placement]) -> None:
+    def test_observe_never_acts(self, found: tuple[BreakerState, Placement]) -> None:
         """In mode Observe every debt is paid by saying so."""
         breaker, placement = found
         stay = without_cluster(policy_of(mode="Observe"), breaker, placement)
@@ -195,7 +178,7 @@ class TestWithoutCluster:
         assert stay.result in PAID
 
     @given(placed(), policies)
-    def test_every_answer_pays(self, found: tuple[Breaker, Placement], policy: Policy) -> None:
+    def test_every_answer_pays(self, found: tuple[BreakerState, Placement], policy: Policy) -> None:
         """What is settled without the cluster is settled for good."""
         stay = without_cluster(policy, *found)
         assert stay is None or stay.result in PAID
@@ -205,7 +188,7 @@ class TestWithoutCluster:
         route = policy_of().spec.route
         away = Placement(epoch=1, step=1, shares=Shares(target=0, standby=100), route=route)
         policy = policy_of(standby=None, route=None)
-        assert without_cluster(policy, Breaker(state=State.CLOSED, epoch=2), away) is None
+        assert without_cluster(policy, BreakerState(state=State.CLOSED, epoch=2), away) is None
         assert route_of(policy, away) == route
 
     def test_another_route_in_the_policy_does_not_change_what_is_undone(self) -> None:
@@ -220,7 +203,7 @@ class TestDebts:
     """Whatever becomes of a step, the debt is paid or comes again."""
 
     @given(placed(), st.sampled_from(list(Result)))
-    def test_paid_or_rescheduled(self, found: tuple[Breaker, Placement], result: Result) -> None:
+    def test_paid_or_rescheduled(self, found: tuple[BreakerState, Placement], result: Result) -> None:
         """A settled step owes nothing, or is due within a cool-down; never neither."""
         breaker, placement = found
         outcome = Placement(epoch=breaker.epoch, step=1, result=result)
@@ -235,7 +218,7 @@ class TestDebts:
             assert after.retry_at > NOW
 
     @given(placed())
-    def test_what_is_owed_is_due_some_day(self, found: tuple[Breaker, Placement]) -> None:
+    def test_what_is_owed_is_due_some_day(self, found: tuple[BreakerState, Placement]) -> None:
         """There is no debt without a time at which it may be paid."""
         breaker, placement = found
         due = debt_due(placement, breaker)
@@ -244,7 +227,7 @@ class TestDebts:
             assert awaited(placement, breaker, due)
 
     @given(placed(), moments)
-    def test_a_claim_is_no_end(self, found: tuple[Breaker, Placement], now: int) -> None:
+    def test_a_claim_is_no_end(self, found: tuple[BreakerState, Placement], now: int) -> None:
         """Whoever dies with a claim leaves a debt that is due when the lease ends."""
         breaker, placement = found
         if owed(placement, breaker):
@@ -255,7 +238,7 @@ class TestDebts:
             assert not busy(after, breaker, due)
 
     @given(placed(), st.integers(1, 50))
-    def test_no_step_is_claimed_twice(self, found: tuple[Breaker, Placement], times: int) -> None:
+    def test_no_step_is_claimed_twice(self, found: tuple[BreakerState, Placement], times: int) -> None:
         """However often claims are lost, given back or settled, the fence rises."""
         breaker, placement = found
         fences = []
@@ -285,14 +268,14 @@ class TestDebts:
     def test_a_new_epoch_begins_anew(self) -> None:
         """The pauses of one transition are not those of the next."""
         worn = Placement(epoch=1, tries=9, retry_at=NOW + COOL_DOWN_MS, result=Result.REFUSED)
-        after = claimed(worn, Breaker(epoch=2), "me", NOW, 15_000)
+        after = claimed(worn, BreakerState(epoch=2), "me", NOW, 15_000)
         assert (after.tries, after.retry_at) == (0, 0)
 
     def test_a_paid_debt_is_not_looked_at(self) -> None:
         """Nothing owed, nothing due, nothing awaited."""
         paid = Placement(epoch=3, result=Result.INEXPRESSIBLE)
-        assert debt_due(paid, Breaker(epoch=3)) is None
-        assert not awaited(paid, Breaker(epoch=3), NOW)
+        assert debt_due(paid, BreakerState(epoch=3)) is None
+        assert not awaited(paid, BreakerState(epoch=3), NOW)
 
 
 class TestClaims:
@@ -300,17 +283,17 @@ class TestClaims:
 
     def test_a_lease_keeps_others_out(self) -> None:
         """Until it ends, and not a moment longer."""
-        placement = claimed(Placement(), Breaker(epoch=1), "me", NOW, 15_000)
-        assert busy(placement, Breaker(epoch=1), NOW + 14_999)
-        assert not busy(placement, Breaker(epoch=1), NOW + 15_000)
+        placement = claimed(Placement(), BreakerState(epoch=1), "me", NOW, 15_000)
+        assert busy(placement, BreakerState(epoch=1), NOW + 14_999)
+        assert not busy(placement, BreakerState(epoch=1), NOW + 15_000)
 
     def test_a_newer_epoch_supersedes_by_sealing(self) -> None:
         """Who does not seal the route has to wait."""
-        placement = claimed(Placement(), Breaker(epoch=1), "me", NOW, 15_000)
-        assert not busy(placement, Breaker(epoch=2), NOW)
-        assert busy(placement, Breaker(epoch=2), NOW, seals=False)
+        placement = claimed(Placement(), BreakerState(epoch=1), "me", NOW, 15_000)
+        assert not busy(placement, BreakerState(epoch=2), NOW)
+        assert busy(placement, BreakerState(epoch=2), NOW, seals=False)
 
     def test_nobody_is_at_work(self) -> None:
         """No claim, no wait."""
-        assert not busy(Placement(), Breaker(epoch=1), NOW, seals=False)
+        assert not busy(Placement(), BreakerState(epoch=1), NOW, seals=False)
         assert given_back(Placement(), policy_of(), NOW) == Placement()

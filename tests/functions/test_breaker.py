@@ -11,33 +11,32 @@ import pytest
 
 from functions import breaker
 from functions.breaker import Breaker
-from fuseboard.breaker.placement import Claim, Placement, Result, awaited, busy
+from fuseboard.breaker.placement import Claim, Placement, Result
 from fuseboard.breaker.state import State
 from fuseboard.errors import CannotStart, NotEnrolled
+from fuseboard.events.event import Event, Foreign
 from fuseboard.events.types import (
     BREAKER_EVENTS,
     SIGNALS,
     Action,
     BreakerMoved,
     Data,
-    Event,
     Failure,
     FailureDetected,
     FailureResolved,
-    Foreign,
     OperatorRequested,
     TimerElapsed,
-    decode,
-    encode,
 )
+from fuseboard.events.wire import decode, encode
+from fuseboard.failover.claims import awaited, busy
 from fuseboard.policy.validation import parse
 from fuseboard.settings import Settings
-from fuseboard.stores import Change
+from fuseboard.stores.records import Change
 from fuseboard.testing.memory import MemoryStore
 
 if TYPE_CHECKING:
     from fuseboard.policy.spec import Policy
-    from fuseboard.stores import Entry, Record
+    from fuseboard.stores.records import Entry, Record
 
 START = 1_700_000_000_000
 KEY = "shop/login"

@@ -10,7 +10,9 @@ import pytest
 
 from functions.deadletter import FILE, DeadLetter, new
 from fuseboard.errors import CannotStart, StoreUnavailable
-from fuseboard.events.types import STRUCTURED, Event, Failure, FailureDetected, decode
+from fuseboard.events.event import Event
+from fuseboard.events.types import Failure, FailureDetected
+from fuseboard.events.wire import STRUCTURED, decode
 from fuseboard.serving import create_app
 from fuseboard.settings import Settings
 

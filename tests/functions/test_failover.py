@@ -12,10 +12,11 @@ from msgspec.structs import replace
 
 from functions import failover
 from functions.failover import LEASE_MS, Failover
-from fuseboard.breaker.placement import Claim, Placement, Result, Shares, debt_due
-from fuseboard.breaker.state import Breaker, State, verified
+from fuseboard.breaker.placement import Claim, Placement, Result, Shares, debt_due, verified
+from fuseboard.breaker.state import BreakerState, State
 from fuseboard.cluster.rehearsal import Rehearsal
 from fuseboard.errors import Busy, CannotStart, ClusterUnavailable, NotEnrolled, Unavailable
+from fuseboard.events.event import Event as CloudEvent
 from fuseboard.events.types import (
     BreakerOpened,
     FailoverCompleted,
@@ -25,13 +26,12 @@ from fuseboard.events.types import (
     FailoverReverted,
     StepDue,
 )
-from fuseboard.events.types import Event as CloudEvent
 from fuseboard.policy.validation import parse
 from fuseboard.settings import Settings
-from fuseboard.stores import Change
+from fuseboard.stores.records import Change
 from fuseboard.testing.api_server import (
     SERVICE,
-    ApiServer,
+    FakeApiServer,
     answers,
     applies_late,
     connect,
@@ -48,9 +48,11 @@ if TYPE_CHECKING:
 
     from kmock import Request
 
-    from fuseboard.cluster.client import Cluster, Kubernetes, Manifest
+    from fuseboard.cluster import Cluster, Manifest
+    from fuseboard.cluster.client import Kubernetes
     from fuseboard.policy.spec import Policy
-    from fuseboard.stores import Record, Store
+    from fuseboard.stores import Store
+    from fuseboard.stores.records import Record
     from fuseboard.testing.api_server import Fault
 
 Answer = TypeVar("Answer")
@@ -96,7 +98,7 @@ class World:
         return self.store.read(KEY).placement
 
     @property
-    def breaker(self) -> Breaker:
+    def breaker(self) -> BreakerState:
         return self.store.read(KEY).breaker
 
     def ask(self, state: State, held_until: int = 0) -> CloudEvent:
@@ -145,9 +147,9 @@ def done(reply: CloudEvent | None, kind: type[FailoverDone] = FailoverCompleted)
 
 
 @pytest.fixture
-def server() -> Iterator[ApiServer]:
+def server() -> Iterator[FakeApiServer]:
     """Serve target, standby and the Service in front of them."""
-    with ApiServer() as running:
+    with FakeApiServer() as running:
         running.put(SERVICE, {"selector": PRIMARY, "ports": [{"port": 80}]}, annotations={"foreign": "kept"})
         running.pod("login-1", PRIMARY)
         running.pod("standby-1", STANDBY)
@@ -161,7 +163,7 @@ def world() -> World:
 
 
 @pytest.fixture
-def function(world: World, server: ApiServer, tmp_path: Path) -> Failover:
+def function(world: World, server: FakeApiServer, tmp_path: Path) -> Failover:
     """Act on the server by the real client."""
     return Failover(world.store, connect(tmp_path, server))
 
@@ -169,7 +171,7 @@ def function(world: World, server: ApiServer, tmp_path: Path) -> Failover:
 class TestMustAct:
     """A debt is paid by one fenced patch."""
 
-    def test_open_moves_all_to_the_standby(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_open_moves_all_to_the_standby(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """Selector and fence change together, in one patch, and the reply tells of it."""
         reply = done(function.handle(world.ask(State.OPEN)))
         assert server.selector() == STANDBY
@@ -178,13 +180,15 @@ class TestMustAct:
         assert world.placement.shares == AWAY
         assert world.placement.verified_at == world.now
 
-    def test_limited_widens_the_selector(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_limited_widens_the_selector(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """Both serve by what their selectors have in common."""
         reply = done(function.handle(world.ask(State.LIMITED)))
         assert server.selector() == COMMON
         assert reply.shares == {"target": 50, "standby": 50}
 
-    def test_limited_then_open_then_closed_restores(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_limited_then_open_then_closed_restores(
+        self, world: World, server: FakeApiServer, function: Failover
+    ) -> None:
         """After three moves everything is what it was, but for the annotation and its risen fence."""
         before = msgspec.json.encode(server.objects[SERVICE]["spec"])
         for state in (State.LIMITED, State.OPEN, State.HALF_OPEN, State.CLOSED):
@@ -195,7 +199,7 @@ class TestMustAct:
         assert (server.mark()["epoch"], "prior" in server.mark()) == (4, False)
         assert world.placement.route is None
 
-    def test_a_trial_goes_from_share_to_share(self, tmp_path: Path, server: ApiServer) -> None:
+    def test_a_trial_goes_from_share_to_share(self, tmp_path: Path, server: FakeApiServer) -> None:
         """Half first, then all: the second share is a step of the same epoch, and owed as soon as it is asked for."""
         world = World(policy_of(recover={"trialShares": [50, 100]}))
         function = Failover(world.store, connect(tmp_path, server))
@@ -210,7 +214,7 @@ class TestMustAct:
         assert (server.selector(), world.placement.trial) == (PRIMARY, 1)
         assert debt_due(world.placement, world.breaker) is None
 
-    def test_a_trial_of_half_needs_no_standby(self, tmp_path: Path, server: ApiServer) -> None:
+    def test_a_trial_of_half_needs_no_standby(self, tmp_path: Path, server: FakeApiServer) -> None:
         """The standby has lost its last pod while it served: the target, which is well again, is given its share."""
         world = World(policy_of(recover={"trialShares": [50, 100]}))
         function = Failover(world.store, connect(tmp_path, server))
@@ -219,7 +223,7 @@ class TestMustAct:
         done(function.handle(world.ask(State.HALF_OPEN)))
         assert server.selector() == COMMON
 
-    def test_a_share_of_a_trial_that_cannot_be_expressed_is_told(self, tmp_path: Path, server: ApiServer) -> None:
+    def test_a_share_of_a_trial_that_cannot_be_expressed_is_told(self, tmp_path: Path, server: FakeApiServer) -> None:
         """Without a label in common there is no half: the debt is paid, nothing moved, and the breaker can go on."""
         other = {"app": "other", "track": "standby"}
         server.pod("other-1", other)
@@ -234,13 +238,13 @@ class TestMustAct:
         assert verified(world.breaker, world.placement)
         assert world.placement.inexpressible
 
-    def test_shares_in_place_are_only_sealed(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_shares_in_place_are_only_sealed(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """From HALF_OPEN to CLOSED nothing moves: the patch has no spec."""
         for state in (State.OPEN, State.HALF_OPEN, State.CLOSED):
             function.handle(world.ask(state))
         assert ["spec" in patch for patch in server.applied] == [True, True, False]
 
-    def test_a_duplicate_gets_the_same_reply(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_a_duplicate_gets_the_same_reply(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """The answer may have been lost: the same event has the same answer, and no second effect."""
         event = world.ask(State.OPEN)
         first = function.handle(event)
@@ -264,7 +268,7 @@ class TestMustAct:
         assert patch is not None
         assert msgspec.json.decode(patch)["spec"]["selector"] == STANDBY
 
-    def test_selectors_follow_from_the_workloads(self, server: ApiServer, tmp_path: Path) -> None:
+    def test_selectors_follow_from_the_workloads(self, server: FakeApiServer, tmp_path: Path) -> None:
         """Without selectors in the policy, those of Deployment and StatefulSet are taken."""
         world = World(
             policy_of(standby={"kind": "StatefulSet", "name": "login-standby"}, route={"name": "login"}),
@@ -275,7 +279,7 @@ class TestMustAct:
         done(Failover(world.store, connect(tmp_path, server)).handle(world.ask(State.OPEN)))
         assert server.selector() == STANDBY
 
-    def test_a_conflict_is_read_again(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_a_conflict_is_read_again(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """Somebody else labels the Service in between: the patch is planned anew and their change is kept."""
         server.faults["PATCH"].append(meddles({"metadata": {"labels": {"team": "a"}}}))
         done(function.handle(world.ask(State.OPEN)))
@@ -283,17 +287,19 @@ class TestMustAct:
         assert server.objects[SERVICE]["metadata"]["labels"] == {"team": "a"}
         assert (server.count("PATCH"), len(server.applied)) == (2, 1)
 
-    def test_a_late_answer_is_read_back(self, world: World, server: ApiServer, tmp_path: Path) -> None:
+    def test_a_late_answer_is_read_back(self, world: World, server: FakeApiServer, tmp_path: Path) -> None:
         """The patch was applied and its answer never came: the fence tells, and it is not sent again."""
         server.faults["PATCH"].append(applies_late(1.0))
         function = Failover(world.store, connect(tmp_path, server, call_timeout_s=0.3))
         done(function.handle(world.ask(State.OPEN)))
         assert (server.count("PATCH"), len(server.applied)) == (1, 1)
 
-    def test_an_error_after_the_write_is_read_back(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_an_error_after_the_write_is_read_back(
+        self, world: World, server: FakeApiServer, function: Failover
+    ) -> None:
         """A 500 says nothing about whether the patch was applied."""
 
-        async def fault(running: ApiServer, request: Request) -> Manifest | None:
+        async def fault(running: FakeApiServer, request: Request) -> Manifest | None:
             running.apply(request)
             return await answers(500, "etcd timeout")(running, request)
 
@@ -301,7 +307,7 @@ class TestMustAct:
         done(function.handle(world.ask(State.OPEN)))
         assert len(server.applied) == 1
 
-    def test_a_refusal_is_tried_again(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_a_refusal_is_tried_again(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """No ready standby: refused before any change, later again, and moved once a pod is ready."""
         server.pods.pop()
         reply = done(function.handle(world.ask(State.OPEN)), FailoverRefused)
@@ -310,7 +316,7 @@ class TestMustAct:
         done(function.handle(world.due()))
         assert server.selector() == STANDBY
 
-    def test_traffic_returns_by_the_snapshot(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_traffic_returns_by_the_snapshot(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """Standby and route are gone from the policy: the traffic comes back the way it left."""
         function.handle(world.ask(State.OPEN))
         world.store.apply([policy_of(standby=None, route=None)])
@@ -318,7 +324,7 @@ class TestMustAct:
         assert server.selector() == PRIMARY
         assert reply.result == "verified"
 
-    def test_traffic_returns_without_the_standby(self, server: ApiServer, tmp_path: Path) -> None:
+    def test_traffic_returns_without_the_standby(self, server: FakeApiServer, tmp_path: Path) -> None:
         """The standby's Deployment is deleted: that must not keep the traffic there."""
         world = World(policy_of(route={"name": "login"}))
         apps = "/apis/apps/v1/namespaces/shop/deployments"
@@ -334,20 +340,20 @@ class TestMustAct:
 class TestMustNotAct:
     """Whatever the event says, nothing is done that the record does not call for."""
 
-    def test_a_forged_event(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_a_forged_event(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """An event of a transition that never was changes nothing, and is not answered."""
         event = CloudEvent(id="forged", source="/x", subject=KEY, data=told("x").data)
         assert function.handle(event) is None
         assert (server.requests, world.kinds()) == ([], [])
 
-    def test_an_unknown_breaker(self, function: Failover, server: ApiServer) -> None:
+    def test_an_unknown_breaker(self, function: Failover, server: FakeApiServer) -> None:
         """A subject that the table does not have is an error, and touches no object."""
         event = CloudEvent(id="1", source="/x", subject="shop/other", data=told("x").data)
         with pytest.raises(NotEnrolled):
             function.handle(event)
         assert server.requests == []
 
-    def test_observe_only_tells(self, server: ApiServer, tmp_path: Path) -> None:
+    def test_observe_only_tells(self, server: FakeApiServer, tmp_path: Path) -> None:
         """In mode Observe the debt is paid by saying what would be done."""
         world = World(policy_of(mode="Observe"))
         reply = done(Failover(world.store, connect(tmp_path, server)).handle(world.ask(State.OPEN)))
@@ -355,14 +361,14 @@ class TestMustNotAct:
         assert "would move" in reply.reason
         assert server.requests == []
 
-    def test_no_standby(self, server: ApiServer, tmp_path: Path) -> None:
+    def test_no_standby(self, server: FakeApiServer, tmp_path: Path) -> None:
         """Without a standby there is nowhere to go, and that is said."""
         world = World(policy_of(standby=None, route=None))
         reply = done(Failover(world.store, connect(tmp_path, server)).handle(world.ask(State.OPEN)))
         assert reply.result == "inexpressible"
         assert server.requests == []
 
-    def test_a_hold(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_a_hold(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """While the breaker is held nothing is done; the clock comes back when it is over."""
         event = world.ask(State.OPEN, held_until=world.now + 100_000)
         world.now += 99_999
@@ -370,7 +376,7 @@ class TestMustNotAct:
         assert server.requests == []
         done(function.handle(world.due()))
 
-    def test_before_a_refusal_is_due_again(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_before_a_refusal_is_due_again(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """Events that come before the next try get the answer that there is, or none."""
         server.pods.pop()
         event = world.ask(State.OPEN)
@@ -380,7 +386,7 @@ class TestMustNotAct:
         assert function.handle(told("another")) is None
         assert len(server.requests) == calls
 
-    def test_an_older_fence(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_an_older_fence(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """The route carries a higher epoch than the store knows: memory was lost, and nothing is done."""
         server.edit(SERVICE, {"metadata": {"annotations": {"breaker.fuseboard.dev/login": mark_of(7, 2)}}})
         before = server.objects[SERVICE]
@@ -390,7 +396,7 @@ class TestMustNotAct:
         assert (world.breaker.epoch, world.breaker.held_until) == (8, world.now + 100_000)
         assert world.kinds() == [("intent", ""), ("memory", "")]
 
-    def test_after_amnesia_one_cool_down_later(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_after_amnesia_one_cool_down_later(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """The debt is paid above the old fence, once the cool-down is over and not before."""
         server.edit(SERVICE, {"metadata": {"annotations": {"breaker.fuseboard.dev/login": mark_of(7, 2)}}})
         event = world.ask(State.OPEN)
@@ -401,13 +407,13 @@ class TestMustNotAct:
         done(function.handle(world.due()))
         assert (server.mark()["epoch"], server.mark()["step"]) == (8, 1)
 
-    def test_a_step_that_the_store_forgot(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_a_step_that_the_store_forgot(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """The same epoch with a step that nobody claimed is a loss of memory, too."""
         server.edit(SERVICE, {"metadata": {"annotations": {"breaker.fuseboard.dev/login": mark_of(1, 1)}}})
         done(function.handle(world.ask(State.OPEN)), FailoverRefused)
         assert (server.applied, world.breaker.epoch) == ([], 2)
 
-    def test_a_foreign_selector(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_a_foreign_selector(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """Somebody else has pointed the Service elsewhere: it is left alone."""
         function.handle(world.ask(State.OPEN))
         server.edit(SERVICE, {"spec": {"selector": {"track": "canary"}}})
@@ -415,14 +421,14 @@ class TestMustNotAct:
         assert server.selector() == {"app": "login", "track": "canary"}
         assert "neither target nor standby" in reply.reason
 
-    def test_the_target_has_no_pod_to_return_to(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_the_target_has_no_pod_to_return_to(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """Traffic does not go back to a target without a ready pod."""
         function.handle(world.ask(State.OPEN))
         del server.pods[0]
         done(function.handle(world.ask(State.HALF_OPEN)), FailoverRefused)
         assert server.selector() == STANDBY
 
-    def test_pods_that_leave_do_not_count(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_pods_that_leave_do_not_count(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """A pod that is being deleted, or is not ready, is none to move to."""
         server.pods.pop()
         server.pod("leaving", STANDBY, leaving=True)
@@ -430,14 +436,14 @@ class TestMustNotAct:
         done(function.handle(world.ask(State.OPEN)), FailoverRefused)
         assert server.applied == []
 
-    def test_strangers_are_not_drawn_in(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_strangers_are_not_drawn_in(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """What both selectors have in common also selects a third workload: LIMITED cannot be expressed."""
         server.pod("batch-1", {"app": "login", "track": "batch"})
         reply = done(function.handle(world.ask(State.LIMITED)))
         assert (reply.result, server.applied) == ("inexpressible", [])
         assert "batch-1" in reply.reason
 
-    def test_while_somebody_is_at_work(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_while_somebody_is_at_work(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """A claim that is in force means: try again."""
         event = world.ask(State.OPEN)
         claim_for(world, epoch=1)
@@ -445,7 +451,7 @@ class TestMustNotAct:
             function.handle(event)
         assert server.requests == []
 
-    def test_no_decision_past_a_claim_that_it_cannot_seal(self, server: ApiServer, tmp_path: Path) -> None:
+    def test_no_decision_past_a_claim_that_it_cannot_seal(self, server: FakeApiServer, tmp_path: Path) -> None:
         """The mode became Observe while an older step is under way: its outcome is waited for."""
         world = World(policy_of(mode="Observe"))
         world.ask(State.OPEN)
@@ -471,7 +477,7 @@ class TestTheClusterSaysNo:
         ],
     )
     def test_for_good(
-        self, world: World, server: ApiServer, function: Failover, status: int, message: str, told_of: str
+        self, world: World, server: FakeApiServer, function: Failover, status: int, message: str, told_of: str
     ) -> None:
         """A refusal fails the step, says why, and is tried again after one cool-down."""
         server.faults["PATCH"].append(answers(status, message))
@@ -482,14 +488,14 @@ class TestTheClusterSaysNo:
         done(function.handle(world.due()))
         assert server.selector() == STANDBY
 
-    def test_the_service_is_gone(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_the_service_is_gone(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """A Service that does not exist is never created."""
         del server.objects[SERVICE]
         reply = done(function.handle(world.ask(State.OPEN)), FailoverFailed)
         assert "does not exist" in reply.reason
         assert server.objects == {}
 
-    def test_the_standby_is_gone(self, server: ApiServer, tmp_path: Path) -> None:
+    def test_the_standby_is_gone(self, server: FakeApiServer, tmp_path: Path) -> None:
         """A standby that does not exist fails the step, and the target keeps the traffic."""
         world = World(policy_of(route={"name": "login"}))
         server.put("/apis/apps/v1/namespaces/shop/deployments/login", {"selector": {"matchLabels": PRIMARY}})
@@ -506,7 +512,7 @@ class TestTheClusterSaysNo:
             answers(401, "Unauthorized"),
         ],
     )
-    def test_not_now(self, world: World, server: ApiServer, function: Failover, fault: Fault) -> None:
+    def test_not_now(self, world: World, server: FakeApiServer, function: Failover, fault: Fault) -> None:
         """What may pass is for the broker to send again, and the claim is given back: the next try acts at once."""
         server.faults["PATCH"].append(fault)
         event = world.ask(State.OPEN)
@@ -516,7 +522,7 @@ class TestTheClusterSaysNo:
         done(function.handle(event))
         assert (server.mark()["step"], len(server.applied)) == (2, 1)
 
-    def test_attempts_that_are_put_off(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_attempts_that_are_put_off(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """While the API server is down the clock tries ever more seldom, up to the cool-down."""
         server.faults["GET"].extend([answers(503)] * 8)
         event = world.ask(State.OPEN)
@@ -529,7 +535,7 @@ class TestTheClusterSaysNo:
             waits.append((world.now - before) // 1_000)
         assert waits == [2, 4, 8, 16, 32, 64, 100, 100]
 
-    def test_five_conflicts(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_five_conflicts(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """A Service that changes all the time is given up after five tries, and nothing is half done."""
         server.faults["PATCH"].extend([answers(409, "modified")] * 5)
         event = world.ask(State.OPEN)
@@ -540,12 +546,14 @@ class TestTheClusterSaysNo:
 
     def test_nobody_answers(self, world: World, tmp_path: Path) -> None:
         """No API server at all is a 503, not a trace."""
-        with ApiServer() as gone:
+        with FakeApiServer() as gone:
             cluster = connect(tmp_path, gone)
         with pytest.raises(ClusterUnavailable, match="no answer from the API server"):
             Failover(world.store, cluster).handle(world.ask(State.OPEN))
 
-    def test_a_slow_server_does_not_outlast_the_deadline(self, world: World, server: ApiServer, tmp_path: Path) -> None:
+    def test_a_slow_server_does_not_outlast_the_deadline(
+        self, world: World, server: FakeApiServer, tmp_path: Path
+    ) -> None:
         """Every call gets what is left of the step's time, so that an answer is given within 8 s."""
         server.faults["GET"].extend([is_slow(5)] * 3)
         cluster = Hurried(connect(tmp_path, server))
@@ -554,7 +562,7 @@ class TestTheClusterSaysNo:
             Failover(world.store, cluster).handle(world.ask(State.OPEN))
         assert time.monotonic() - began < 2
 
-    def test_an_annotation_that_cannot_be_read(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_an_annotation_that_cannot_be_read(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """Whoever edits the fence away is told, and nothing is done without it."""
         server.edit(SERVICE, {"metadata": {"annotations": {"breaker.fuseboard.dev/login": "{"}}})
         reply = done(function.handle(world.ask(State.OPEN)), FailoverFailed)
@@ -565,10 +573,10 @@ class TestTheClusterSaysNo:
 class TestVerifiedOrUndone:
     """A step that does not hold is undone, as far as it is still ours."""
 
-    def test_the_standby_dies_at_once(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_the_standby_dies_at_once(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """The last pod goes between plan and look: everything is put back, under a fence of its own."""
 
-        async def dies(running: ApiServer, _: Request) -> Manifest | None:
+        async def dies(running: FakeApiServer, _: Request) -> Manifest | None:
             running.pods.pop()
             return None
 
@@ -581,7 +589,7 @@ class TestVerifiedOrUndone:
         assert (world.placement.shares, world.placement.step) == (Shares(), 2)
         assert world.kinds() == [("intent", ""), ("intent", ""), ("result", "reverted")]
 
-    def test_it_is_tried_again_after_an_undo(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_it_is_tried_again_after_an_undo(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """An undone step leaves a debt, and the next try moves above the undo's fence."""
         self.test_the_standby_dies_at_once(world, server, function)
         server.pod("standby-2", STANDBY)
@@ -589,7 +597,7 @@ class TestVerifiedOrUndone:
         assert (server.selector(), server.mark()["step"]) == (STANDBY, 3)
         assert server.mark()["prior"] == PRIMARY
 
-    def test_what_is_not_ours_any_more_is_left(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_what_is_not_ours_any_more_is_left(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """Somebody else changes the selector right after our patch: theirs stays."""
         server.faults["GET"].extend([passes(), passes(), meddles({"spec": {"selector": {"track": "canary"}}})])
         reply = done(function.handle(world.ask(State.OPEN)), FailoverReverted)
@@ -597,10 +605,10 @@ class TestVerifiedOrUndone:
         assert "left as it is" in reply.reason
         assert len(server.applied) == 1
 
-    def test_an_undo_that_meets_a_conflict(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_an_undo_that_meets_a_conflict(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """The undo is planned anew as well."""
 
-        async def dies(running: ApiServer, _: Request) -> Manifest | None:
+        async def dies(running: FakeApiServer, _: Request) -> Manifest | None:
             running.pods.pop()
             return None
 
@@ -610,11 +618,11 @@ class TestVerifiedOrUndone:
 
     @pytest.mark.parametrize(("fault", "kind"), [(answers(403), FailoverFailed), (answers(503), None)])
     def test_an_undo_that_is_refused(
-        self, world: World, server: ApiServer, function: Failover, fault: Fault, kind: type[FailoverDone] | None
+        self, world: World, server: FakeApiServer, function: Failover, fault: Fault, kind: type[FailoverDone] | None
     ) -> None:
         """What cannot be undone is on record with the shares that are in place, or tried again."""
 
-        async def dies(running: ApiServer, _: Request) -> Manifest | None:
+        async def dies(running: FakeApiServer, _: Request) -> Manifest | None:
             running.pods.pop()
             return None
 
@@ -631,7 +639,7 @@ class TestVerifiedOrUndone:
 class TestTwoAtOnce:
     """Any interleaving has at most one effect per fence, and the fence only rises."""
 
-    def test_two_executors_race(self, world: World, server: ApiServer, tmp_path: Path) -> None:
+    def test_two_executors_race(self, world: World, server: FakeApiServer, tmp_path: Path) -> None:
         """Of eight that are woken by one transition, one acts; the others are told to come again, or why not."""
         event, start = world.ask(State.OPEN), Barrier(8, timeout=10)
         function = Failover(world.store, connect(tmp_path, server))
@@ -654,7 +662,7 @@ class TestTwoAtOnce:
         assert all(reply == replies[0] for reply in replies)
         assert len(server.applied) == 1
 
-    def test_a_newer_epoch_supersedes(self, world: World, server: ApiServer, tmp_path: Path) -> None:
+    def test_a_newer_epoch_supersedes(self, world: World, server: FakeApiServer, tmp_path: Path) -> None:
         """A patch that arrives after the breaker closed again finds the Service sealed, and has no effect."""
         release, reached = Event(), Event()
         server.faults["PATCH"].append(waits_for(release, reached))
@@ -672,7 +680,7 @@ class TestTwoAtOnce:
         assert [fence_of(patch) for patch in server.applied] == [(2, 1)]
         assert world.placement.epoch == 2
 
-    def test_frozen_past_its_lease(self, world: World, server: ApiServer, tmp_path: Path) -> None:
+    def test_frozen_past_its_lease(self, world: World, server: FakeApiServer, tmp_path: Path) -> None:
         """An executor that wakes up after another has taken over changes nothing, there or in the store."""
         release, reached = Event(), Event()
         server.faults["PATCH"].append(waits_for(release, reached))
@@ -690,7 +698,7 @@ class TestTwoAtOnce:
         assert world.store.read(KEY) == after
         assert [fence_of(patch) for patch in server.applied] == [(1, 2)]
 
-    def test_the_store_forgets_what_is_under_way(self, world: World, server: ApiServer, tmp_path: Path) -> None:
+    def test_the_store_forgets_what_is_under_way(self, world: World, server: FakeApiServer, tmp_path: Path) -> None:
         """The claim is lost while its patch is sent: whoever sent it says so, and the epoch goes on above it."""
         release, reached = Event(), Event()
         before = world.store.read(KEY)
@@ -709,7 +717,7 @@ class TestTwoAtOnce:
         done(Failover(world.store, connect(tmp_path, server)).handle(world.due()))
         assert (server.selector(), server.mark()["epoch"]) == (PRIMARY, 3)
 
-    def test_refused_past_a_patch_under_way(self, world: World, server: ApiServer, tmp_path: Path) -> None:
+    def test_refused_past_a_patch_under_way(self, world: World, server: FakeApiServer, tmp_path: Path) -> None:
         """Who takes over and stays seals first: the patch of the one before cannot land any more."""
         release, reached = Event(), Event()
         server.faults["PATCH"].append(waits_for(release, reached))
@@ -734,7 +742,7 @@ class TestKilled:
     @pytest.mark.parametrize("after", [False, True])
     @pytest.mark.parametrize("at", range(6))
     def test_at_every_call(
-        self, world: World, server: ApiServer, tmp_path: Path, state: State, at: int, *, after: bool
+        self, world: World, server: FakeApiServer, tmp_path: Path, state: State, at: int, *, after: bool
     ) -> None:
         """Killed before or after its n-th call: nobody else acts within the lease; then the debt is paid."""
         event, cluster = world.ask(state), connect(tmp_path, server)
@@ -758,7 +766,7 @@ class TestKilled:
     @pytest.mark.parametrize("at", range(2))
     @pytest.mark.parametrize("after", [False, True])
     def test_at_every_change_of_the_store(
-        self, world: World, server: ApiServer, tmp_path: Path, at: int, *, after: bool
+        self, world: World, server: FakeApiServer, tmp_path: Path, at: int, *, after: bool
     ) -> None:
         """Killed around the claim, or around the release."""
         event, cluster = world.ask(State.OPEN), connect(tmp_path, server)
@@ -769,7 +777,7 @@ class TestKilled:
         assert done(reply).result == "verified"
         assert sum("spec" in patch for patch in server.applied) == 1
 
-    def test_the_store_goes_away_at_the_release(self, world: World, server: ApiServer, tmp_path: Path) -> None:
+    def test_the_store_goes_away_at_the_release(self, world: World, server: FakeApiServer, tmp_path: Path) -> None:
         """The traffic has moved and the store does not know: the next one finds it moved and only seals."""
         event, cluster = world.ask(State.OPEN), connect(tmp_path, server)
         with pytest.raises(Unavailable):
@@ -782,7 +790,7 @@ class TestKilled:
 class TestRehearsal:
     """Without a kubeconfig the same plan is made, and nobody's traffic moves."""
 
-    def test_the_same_patch(self, world: World, server: ApiServer, function: Failover) -> None:
+    def test_the_same_patch(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """A rehearsal would send what a real step sends, but for the version of an object that it does not know."""
         function.handle(world.ask(State.OPEN))
         rehearsed = World()
@@ -828,7 +836,7 @@ class TestStart:
     def test_check_asks_store_and_cluster(self, world: World, function: Failover, tmp_path: Path) -> None:
         """Ready means: both answer."""
         function.check()
-        with ApiServer() as gone:
+        with FakeApiServer() as gone:
             cluster = connect(tmp_path, gone)
         with pytest.raises(ClusterUnavailable):
             Failover(world.store, cluster).check()

@@ -9,7 +9,9 @@ import pytest
 
 from functions.journal import Journal
 from fuseboard import logs
-from fuseboard.events.types import Event, Failure, FailureDetected, Foreign, encode
+from fuseboard.events.event import Event, Foreign
+from fuseboard.events.types import Failure, FailureDetected
+from fuseboard.events.wire import encode
 from fuseboard.serving import create_app
 from fuseboard.settings import Settings
 

@@ -16,8 +16,9 @@ from fuseboard.cluster.rehearsal import Rehearsal
 from fuseboard.crd.resource import FINALIZER, path_of
 from fuseboard.crd.writer import MAX_CONFLICTS
 from fuseboard.errors import ClusterUnavailable, NotEnrolled, Refused
-from fuseboard.events.types import BreakerOpened, Event, FailoverCompleted, type_of
-from fuseboard.stores import Change, Record
+from fuseboard.events.event import Event
+from fuseboard.events.types import BreakerOpened, FailoverCompleted, type_of
+from fuseboard.stores.records import Change, Record
 from fuseboard.testing.memory import MemoryStore
 from fuseboard.testing.panel import policy
 from fuseboard.testing.shelf import Shelf

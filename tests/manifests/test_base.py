@@ -15,13 +15,13 @@ from eventsources.apiserver import _PATHS as WATCHED
 from functions.failover import ROUTES
 from fuseboard.cli.commands.serve import _GUNICORN
 from fuseboard.cli.commands.up import names
-from fuseboard.delivery.local_broker import TriggerSpec, read_triggers
+from fuseboard.delivery.triggers import TriggerSpec, read_triggers
 from fuseboard.policy.files import load
 from fuseboard.settings import from_environment
 from tests.manifests.reading import KNATIVE, ROOT, SERVING, documents, environment, folder, of_kind, pods
 
 if TYPE_CHECKING:
-    from fuseboard.delivery.local_broker import Trigger
+    from fuseboard.delivery.triggers import Trigger
     from tests.manifests.reading import Manifest
 
 BASE: Final = folder(KNATIVE / "base")
@@ -73,7 +73,10 @@ def test_the_sources_are_the_watchers_and_the_relay() -> None:
     containers = of_kind(BASE, "Deployment")["sources"]["spec"]["template"]["spec"]["containers"]
     served = {each["args"][1]: each["args"][-1] for each in containers}
 
-    assert set(served) == {"fuseboard.delivery.relay", *(f"eventsources.{name}" for name in WATCHERS - {"policy_files"})}
+    assert set(served) == {
+        "fuseboard.delivery.relay",
+        *(f"eventsources.{name}" for name in WATCHERS - {"policy_files"}),
+    }
     assert len(set(served.values())) == len(served)
     for each in containers:
         assert each["args"][-1] == f"--port={each['ports'][0]['containerPort']}"

@@ -11,8 +11,9 @@ import pytest
 import eventsources
 import functions
 from fuseboard.cli.commands.up import names
-from fuseboard.delivery.local_broker import manifests, read_triggers
-from fuseboard.events.types import ANY, KINDS, Event, Foreign
+from fuseboard.delivery.triggers import manifests, read_triggers
+from fuseboard.events.event import Event, Foreign
+from fuseboard.events.types import ANY, KINDS
 
 if TYPE_CHECKING:
     from fuseboard.delivery.function import Function

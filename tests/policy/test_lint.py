@@ -18,7 +18,7 @@ from tests.crd.test_definition import SCHEMA
 from tests.policy.test_validation import document
 
 if TYPE_CHECKING:
-    from fuseboard.policy.lint import Finding, Report
+    from fuseboard.policy.lint import Finding, LintReport
 
 
 def row(name: str = "login", **parts: Any) -> dict[str, Any]:  # noqa: ANN401  - parts of a document
@@ -27,13 +27,13 @@ def row(name: str = "login", **parts: Any) -> dict[str, Any]:  # noqa: ANN401  -
     return document(spec, metadata={"name": name, "namespace": "shop"})
 
 
-def lint(*documents: object, **files: object) -> Report:
+def lint(*documents: object, **files: object) -> LintReport:
     """Check documents of one file, and of others."""
     texts = {"a.yaml": yaml.safe_dump_all(documents)} if documents else {}
     return check({**texts, **{f"{name}.yaml": yaml.safe_dump(each) for name, each in files.items()}})
 
 
-def only(report: Report) -> Finding:
+def only(report: LintReport) -> Finding:
     """Return the one finding of a report."""
     (found,) = report.findings
     return found

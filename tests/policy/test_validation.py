@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuseboard.errors import InvalidPolicy
-from fuseboard.policy.spec import Mode, Policy, WorkloadKind, millis
+from fuseboard.policy.enums import Mode, WorkloadKind
+from fuseboard.policy.spec import Policy
 from fuseboard.policy.validation import check_table, parse
+from fuseboard.times import millis
 
 DURATION = "expected a duration such as 100s, 1m30s or 1h, of at most 30 days"
 LABEL = "expected a DNS-1123 label: at most 63 lower case letters, digits and '-', with no '-' at either end"

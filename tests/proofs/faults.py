@@ -12,15 +12,15 @@ import redis
 from msgspec.structs import replace
 
 from fuseboard.errors import ClusterUnavailable
-from fuseboard.stores.connection import Line, connect
+from fuseboard.stores.connection import ThreadConnection, connect
 from fuseboard.stores.redis import RedisStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fuseboard.cluster.client import Manifest
+    from fuseboard.cluster import Manifest
     from fuseboard.cluster.rehearsal import Rehearsal
-    from fuseboard.stores import Change, Decide, Record
+    from fuseboard.stores.records import Change, Decide, Record
     from tests.proofs.twin import Twin
 
 Answer = TypeVar("Answer")
@@ -58,7 +58,7 @@ class Plan:
         return answer
 
 
-class _Watched(Line):
+class _Watched(ThreadConnection):
     """The connection of a process: what its scripts have written is told to the twin, whoever learns of it."""
 
     def __init__(self, client: redis.Redis, process: Process) -> None:

@@ -9,15 +9,15 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fuseboard.breaker.evidence import Verdict
-from fuseboard.breaker.state import Breaker, State
-from fuseboard.breaker.step import Transition, next_due
+from fuseboard.breaker.evidence import Outcome
+from fuseboard.breaker.state import BreakerState, State
+from fuseboard.breaker.step import Decision, next_due
+from fuseboard.events.event import Event
 from fuseboard.events.types import (
     BREAKER_EVENTS,
     Action,
     CapacityChanged,
     Data,
-    Event,
     Failure,
     FailureDetected,
     FailureResolved,
@@ -105,7 +105,7 @@ quiet = st.lists(st.builds(Moment, waits, delays, st.booleans(), evidence), min_
 """Nobody asks for anything."""
 
 
-def play(panel: Panel, sequence: Sequence[Moment]) -> list[tuple[Event, Transition]]:
+def play(panel: Panel, sequence: Sequence[Moment]) -> list[tuple[Event, Decision]]:
     """Play a sequence; return every event and what it did."""
     played = []
     for number, each in enumerate(sequence):
@@ -149,12 +149,12 @@ def test_duplicates_change_nothing(chosen: Policy, sequence: list[Moment], again
     assert panel.breaker == clean.breaker
 
 
-def is_remembered(event: Event, done: Transition) -> bool:
+def is_remembered(event: Event, done: Decision) -> bool:
     """Say whether a second delivery is known as one."""
     return bool(done.weighed or done.reply or (done.noted and isinstance(event.data, OperatorRequested)))
 
 
-def play_one(panel: Panel, number: int, each: Moment) -> list[tuple[Event, Transition]]:
+def play_one(panel: Panel, number: int, each: Moment) -> list[tuple[Event, Decision]]:
     """Play one moment of a sequence."""
     panel.now += each.wait
     if each.verify:
@@ -170,7 +170,7 @@ def test_nothing_before_the_watermark_counts(chosen: Policy, sequence: list[Mome
         before, after = transition.before, transition.breaker
         assert event.time is not None
         if event.time < before.watermark:
-            assert not {each.verdict for each in transition.weighed} & {Verdict.COUNTED, Verdict.RENEWED}
+            assert not {each.verdict for each in transition.weighed} & {Outcome.COUNTED, Outcome.RENEWED}
         assert all(each.seen > before.watermark for each in set(after.occurrences) - set(before.occurrences))
         assert before.watermark <= after.watermark <= after.clock
         if transition.moved:
@@ -234,7 +234,7 @@ def test_the_record_is_read_as_it_was_written(chosen: Policy, sequence: list[Mom
     panel = Panel(chosen)
     play(panel, sequence)
     raw = msgspec.json.encode(panel.breaker)
-    read = msgspec.json.decode(raw, type=Breaker)
+    read = msgspec.json.decode(raw, type=BreakerState)
     assert read == panel.breaker
     assert msgspec.json.encode(read) == raw
 

@@ -17,15 +17,15 @@ from fuseboard.breaker.placement import Placement, Shares, debt_due, wanted
 from fuseboard.breaker.state import State
 from fuseboard.cluster.rehearsal import Rehearsal
 from fuseboard.errors import FuseboardError
-from fuseboard.stores import Change
+from fuseboard.stores.records import Change
 from tests.functions.test_failover import KEY, Killed, World, fence_of, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fuseboard.breaker.state import Breaker
-    from fuseboard.cluster.client import Manifest
-    from fuseboard.stores import Record
+    from fuseboard.breaker.state import BreakerState
+    from fuseboard.cluster import Manifest
+    from fuseboard.stores.records import Record
 
 STATES = [State.OPEN, State.LIMITED, State.HALF_OPEN, State.CLOSED]
 
@@ -167,7 +167,7 @@ def test_one_effect_per_fence_and_every_debt_is_paid(schedule: list[tuple[str, i
 def test_whatever_the_store_forgets(schedule: list[tuple[str, int]]) -> None:
     """I1 and I2 hold when the store goes back to what it was, or to nothing; and debts are paid even so."""
     world, cluster, executors = World(), Recorded(), list[Executor]()
-    memory: list[tuple[Breaker, Placement]] = [(world.breaker, world.placement)]
+    memory: list[tuple[BreakerState, Placement]] = [(world.breaker, world.placement)]
     for move in [("transition", 0), ("begin", 0), *schedule]:
         if move[0] == "remember":
             memory.append((world.breaker, world.placement))

@@ -26,21 +26,14 @@ from msgspec.structs import replace
 from functions.breaker import Breaker as BreakerFunction
 from functions.failover import LEASE_MS, Failover
 from fuseboard.breaker.placement import Fence, Placement, Result, Shares, debt_due, owed
-from fuseboard.breaker.state import Breaker, State
+from fuseboard.breaker.state import BreakerState, State
 from fuseboard.breaker.step import MAX_REMEMBERED
 from fuseboard.cluster.rehearsal import Rehearsal
 from fuseboard.errors import FuseboardError, Refused
-from fuseboard.events.types import (
-    Event,
-    Failure,
-    FailureDetected,
-    FailureResolved,
-    OperatorRequested,
-    StepDue,
-    TimerElapsed,
-)
+from fuseboard.events.event import Event
+from fuseboard.events.types import Failure, FailureDetected, FailureResolved, OperatorRequested, StepDue, TimerElapsed
 from fuseboard.policy.spec import Policy
-from fuseboard.stores import DEBT, TIMER, Change
+from fuseboard.stores.records import DEBT, TIMER, Change
 from fuseboard.stores.redis import RedisStore
 from fuseboard.stores.scripts import due_keys, keys_of, members_of
 from fuseboard.testing.strategies import SPECS, policy_of, signals
@@ -50,9 +43,10 @@ from tests.proofs.twin import Row, Twin
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from fuseboard.cluster.client import Cluster, Manifest
+    from fuseboard.cluster import Cluster, Manifest
     from fuseboard.events.types import BreakerMoved, Data
-    from fuseboard.stores import Record, Store
+    from fuseboard.stores import Store
+    from fuseboard.stores.records import Record
 
 SHARDS: Final = 8
 LENGTH: Final = 50
@@ -63,7 +57,7 @@ LARGEST_RECORD: Final = 64 * 1024
 ROUNDS: Final = 30
 
 _numbers = count()
-_breaker: Final = msgspec.json.Decoder(Breaker).decode
+_breaker: Final = msgspec.json.Decoder(BreakerState).decode
 _placement: Final = msgspec.json.Decoder(Placement).decode
 _policy: Final = msgspec.json.Decoder(Policy).decode
 

@@ -8,17 +8,17 @@ from msgspec.structs import replace
 
 from fuseboard.breaker.evidence import MAX_CONDITIONS, MAX_OCCURRENCES
 from fuseboard.breaker.placement import Fence, Placement
-from fuseboard.breaker.state import Breaker, State
+from fuseboard.breaker.state import BreakerState, State
 from fuseboard.breaker.step import MAX_REMEMBERED, MAX_REPLIES
 from fuseboard.events.types import OperatorRequested
-from fuseboard.policy.spec import millis
-from fuseboard.stores import Change, Record
+from fuseboard.stores.records import Change, Record
+from fuseboard.times import millis
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fuseboard.policy.spec import Policy
-    from fuseboard.stores import Decide, Entry
+    from fuseboard.stores.records import Decide, Entry
 
 LEGAL: Final = {
     (State.CLOSED, State.LIMITED),
@@ -37,7 +37,7 @@ class Row:
     """One breaker, as it must be."""
 
     def __init__(self) -> None:
-        self.breaker, self.placement = Breaker(), Placement()
+        self.breaker, self.placement = BreakerState(), Placement()
         self.dues: dict[str, int] | None = {}
         """What the clock waits for; None when a new policy has just made it due."""
         self.journal: list[Entry] = []

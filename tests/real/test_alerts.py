@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eventsources.alertmanager_poll import Alerts
-from fuseboard.signals.http import Asker
-from fuseboard.signals.known_alerts import Pace
+from fuseboard.signals.http import HttpClient
+from fuseboard.signals.known_alerts import PollPace
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
 from fuseboard.testing.ports import free_port
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CRITICAL = {"alertname": "HighErrorRate", "namespace": "shop", "deployment": "login", "severity": "critical"}
-QUICK = Pace(every=0.2, known_for=1.0, absent_for=1.0)
+QUICK = PollPace(every=0.2, known_for=1.0, absent_for=1.0)
 
 pytestmark = pytest.mark.usefixtures("_alertmanager_is_here")
 
@@ -56,11 +56,11 @@ def alertmanager(up: Up, *, port: int = 0) -> Alertmanager:
 
 
 @contextmanager
-def asking(up: Up, *urls: str, pace: Pace = QUICK) -> Iterator[Alerts]:
+def asking(up: Up, *urls: str, pace: PollPace = QUICK) -> Iterator[Alerts]:
     """Ask quickly, beside Fuseboard and on its store."""
     socket = (up.state / "fuseboard" / "valkey" / "socket").read_text()
     store = f"unix://{socket}"
-    askers = [Asker(url) for url in urls]
+    askers = [HttpClient(url) for url in urls]
     source, stop = Alerts(open_store(store), open_outbox(store), askers, pace), Flag()
     thread = Thread(target=source.run, args=(stop,))
     thread.start()
@@ -131,7 +131,7 @@ def test_a_silenced_alert_is_neither_renewed_nor_resolved(tmp_path: Path) -> Non
 
 def test_an_alertmanager_that_restarted_empty_resolves_nothing(up: Up) -> None:
     """It knows no alert yet, and is told again by Prometheus only later."""
-    port, patient = free_port(), Pace(every=0.2, known_for=3.0, absent_for=0.5)
+    port, patient = free_port(), PollPace(every=0.2, known_for=3.0, absent_for=0.5)
     with alertmanager(up, port=port) as first:
         first.fire(CRITICAL)
         up.becomes("OPEN")

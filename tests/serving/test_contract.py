@@ -11,7 +11,6 @@ import pytest
 from flask import Blueprint
 from werkzeug.test import Client
 
-from fuseboard import serving
 from fuseboard.errors import (
     Busy,
     ClusterUnavailable,
@@ -21,20 +20,10 @@ from fuseboard.errors import (
     RecordCorrupt,
     StoreUnavailable,
 )
-from fuseboard.events.types import (
-    ANY,
-    BREAKER_EVENTS,
-    KINDS,
-    MAX_EVENT_BYTES,
-    SIGNALS,
-    BreakerOpened,
-    Event,
-    Failure,
-    FailureDetected,
-    StepDue,
-    decode,
-    encode,
-)
+from fuseboard.events.event import Event
+from fuseboard.events.types import ANY, BREAKER_EVENTS, KINDS, SIGNALS, BreakerOpened, Failure, FailureDetected, StepDue
+from fuseboard.events.wire import MAX_EVENT_BYTES, decode, encode
+from fuseboard.serving import apps, in_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +71,7 @@ class Everything(Scripted):
 
 def client(function: Scripted) -> FlaskClient:
     """Return a client of the function's app."""
-    return serving.function_app(function, "scripted").test_client()
+    return apps.function_app(function, "scripted").test_client()
 
 
 def post(function: Scripted, event: Event = DETECTED, *, structured: bool = False) -> TestResponse:
@@ -319,7 +308,7 @@ class Inbox:
 def test_a_receiver_is_told_body_type_and_query() -> None:
     """A notification arrives as it was sent, and is answered 202 without a body."""
     inbox = Inbox()
-    app = serving.receiver_app(inbox, "inbox").test_client()
+    app = apps.receiver_app(inbox, "inbox").test_client()
 
     answer = app.post("/?cluster=a", data=b"{}", content_type="application/json")
 
@@ -331,7 +320,7 @@ def test_a_receiver_alone_is_found_at_its_own_path_too() -> None:
     """What is configured for ``fuseboard up`` works for a receiver served by itself."""
     inbox = Inbox()
 
-    answer = serving.receiver_app(inbox, "inbox").test_client().post("/inbox", data=b"{}")
+    answer = apps.receiver_app(inbox, "inbox").test_client().post("/inbox", data=b"{}")
 
     assert (answer.status_code, len(inbox.told)) == (202, 1)
 
@@ -340,7 +329,7 @@ def test_a_receiver_is_not_told_more_than_it_takes() -> None:
     """A body over the receiver's own limit is 413 and names what to do."""
     inbox = Inbox()
 
-    answer = serving.receiver_app(inbox, "inbox").test_client().post("/", data=b" " * 101)
+    answer = apps.receiver_app(inbox, "inbox").test_client().post("/", data=b" " * 101)
 
     assert answer.status_code == 413
     assert b"max_alerts" in answer.data
@@ -350,8 +339,8 @@ def test_a_receiver_is_not_told_more_than_it_takes() -> None:
 def test_apps_are_mounted_below_their_paths() -> None:
     """A receiver is reached at its own path, without a redirect."""
     inbox = Inbox()
-    root = serving.root_app(_no_board(), lambda: None)
-    mounted = serving.mount(root, {"/inbox": serving.receiver_app(inbox, "inbox")})
+    root = apps.root_app(_no_board(), lambda: None)
+    mounted = apps.mount(root, {"/inbox": apps.receiver_app(inbox, "inbox")})
 
     answer = Client(mounted).post("/inbox", data=b"{}", content_type="application/json")
 
@@ -367,7 +356,7 @@ def test_call_is_as_over_the_wire() -> None:
     """An app called in this process answers as one called over HTTP."""
     function = Scripted(lambda event: event.reply(OPENED, step="1", time=5))
 
-    answer = serving.call(serving.function_app(function, "scripted"), encode(DETECTED))
+    answer = in_process.call(apps.function_app(function, "scripted"), encode(DETECTED))
 
     assert answer.status == 200
     assert decode(answer.headers, answer.body, KINDS).data == OPENED
@@ -385,7 +374,7 @@ class Ending:
 
 def test_a_watcher_that_ended_is_neither_alive_nor_ready() -> None:
     """The kubelet starts it again: without its thread it would look well for ever."""
-    app = serving.watcher_app(Ending(), "ending").test_client()
+    app = apps.watcher_app(Ending(), "ending").test_client()
 
     for path in ("/healthz", "/readyz"):
         answers = [app.get(path).status_code for _ in range(100)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fuseboard.errors import CannotStart, Unavailable
-from fuseboard.signals.http import Answer, Asker
+from fuseboard.signals.http import HttpClient, HttpResponse
 from fuseboard.testing.http_server import answering
 from fuseboard.testing.ports import free_port
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def asker(answer: Answering, token_file: Path | None = None, **options: Any) -> Iterator[Asker]:  # noqa: ANN401  - of it
+def asker(answer: Answering, token_file: Path | None = None, **options: Any) -> Iterator[HttpClient]:  # noqa: ANN401  - of it
     """Return one that asks a server that answers so."""
     with answering(answer) as url:
-        found = Asker(url + "/prefix/", token_file, deadline_s=0.5, **options)
+        found = HttpClient(url + "/prefix/", token_file, deadline_s=0.5, **options)
         yield found
         found.close()
 
@@ -41,7 +41,7 @@ def trickle(request: Request) -> None:
 def test_an_answer_is_what_was_sent() -> None:
     """Below the path of the URL, with its fields, whatever its status."""
     with asker(lambda request: request.answer(request.path.encode(), 418)) as one:
-        assert one.get("/api", {"query": 'a="b" + 1'}) == Answer(418, b"/prefix/api?query=a%3D%22b%22+%2B+1")
+        assert one.get("/api", {"query": 'a="b" + 1'}) == HttpResponse(418, b"/prefix/api?query=a%3D%22b%22+%2B+1")
 
 
 def test_the_connection_is_kept() -> None:
@@ -68,7 +68,7 @@ def test_nobody_there_is_no_answer() -> None:
     """And the message says who."""
     url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(Unavailable, match=url):
-        Asker(url).get("/")
+        HttpClient(url).get("/")
 
 
 def test_the_token_is_read_each_time_and_goes_to_its_address_only(tmp_path: Path) -> None:
@@ -97,10 +97,10 @@ def test_the_token_is_read_each_time_and_goes_to_its_address_only(tmp_path: Path
 def test_what_is_no_url_is_said_at_the_start(url: str) -> None:
     """With one that is."""
     with pytest.raises(CannotStart, match="such as http://"):
-        Asker(url)
+        HttpClient(url)
 
 
 @pytest.mark.parametrize(("status", "hint"), [(401, "token"), (403, "may not"), (404, "path"), (500, "answers 500")])
 def test_a_status_that_helps_nobody_has_a_hint(status: int, hint: str) -> None:
     """What to look at."""
-    assert hint in Answer(status, b"").hint
+    assert hint in HttpResponse(status, b"").hint

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from fuseboard.breaker.evidence import Condition
-from fuseboard.breaker.state import Breaker, State
+from fuseboard.breaker.state import BreakerState, State
 from fuseboard.policy.validation import parse
 from fuseboard.signals.alerts import condition_of
-from fuseboard.signals.known_alerts import Answer, Held, Known, Pace, Status, Told
-from fuseboard.stores import Record
+from fuseboard.signals.known_alerts import AlertReconciler, KnownAlert, KnownStatus, MemberAnswer, PollPace, Told
+from fuseboard.stores.records import Record
 
 if TYPE_CHECKING:
     from fuseboard.policy.spec import Policy
 
 NOW: Final = 1_790_000_000_000
 BEGAN: Final = datetime.fromtimestamp(NOW / 1000, UTC) - timedelta(minutes=10)
-PACE: Final = Pace()
+PACE: Final = PollPace()
 LABELS: Final = {"alertname": "HighErrorRate", "namespace": "shop", "deployment": "login", "severity": "critical"}
 NAME: Final = condition_of(LABELS)
 HOUR_MS: Final = 3_600_000
@@ -34,16 +34,16 @@ def policy(*match: str) -> Policy:
     return parse(document, "")
 
 
-def alert(state: str = "active", **labels: str) -> Known:
+def alert(state: str = "active", **labels: str) -> KnownAlert:
     """Return an alert as Alertmanager knows it."""
-    return Known({**LABELS, **labels}, BEGAN, Status(state))
+    return KnownAlert({**LABELS, **labels}, BEGAN, KnownStatus(state))
 
 
 @dataclass
 class World:
     """A breaker, one or more Alertmanagers, and the time."""
 
-    held: Held = field(default_factory=lambda: Held(PACE))
+    held: AlertReconciler = field(default_factory=lambda: AlertReconciler(PACE))
     moment: float = 0.0
     seen: int = NOW
     state: State = State.OPEN
@@ -54,7 +54,7 @@ class World:
     def record(self) -> Record:
         """Return the breaker's record as it is now."""
         conditions = {self.name: Condition("HighErrorRate Deployment/login", 10, NOW, self.seen, NOW - 600_000)}
-        breaker = Breaker(state=self.state, conditions=conditions if self.holds else {})
+        breaker = BreakerState(state=self.state, conditions=conditions if self.holds else {})
         return Record(policy=self.policy, breaker=breaker, placement=None, now=self.now)  # type: ignore[arg-type]
 
     @property
@@ -62,13 +62,13 @@ class World:
         """The store's time."""
         return NOW + round(self.moment * 1000)
 
-    def ask(self, *alerts: Known, since: str = "a", after: float = 30.0, **more: Answer) -> Told:
+    def ask(self, *alerts: KnownAlert, since: str = "a", after: float = 30.0, **more: MemberAnswer) -> Told:
         """Let time pass, and ask."""
         self.moment += after
         holders = [self.record()] if self.holds else []
-        return self.held.judge(holders, {"one": Answer(since, alerts), **more}, self.moment, self.now)
+        return self.held.judge(holders, {"one": MemberAnswer(since, alerts), **more}, self.moment, self.now)
 
-    def ask_for(self, minutes: float, *alerts: Known, **options: Any) -> list[Told]:  # noqa: ANN401  - of ``ask``
+    def ask_for(self, minutes: float, *alerts: KnownAlert, **options: Any) -> list[Told]:  # noqa: ANN401  - of ``ask``
         """Ask every half minute."""
         return [self.ask(*alerts, **options) for _ in range(round(minutes * 2))]
 
@@ -157,16 +157,16 @@ class TestGone:
     def test_one_of_a_pair_that_knows_it_is_enough(self) -> None:
         """The other one may be cut off from Prometheus."""
         world = World()
-        other = Answer("b", (alert(),))
+        other = MemberAnswer("b", (alert(),))
         world.ask_for(10, alert(), two=other)
         assert not gone(world.ask_for(60, two=other))
-        assert gone(world.ask_for(6, two=Answer("b", ())))
+        assert gone(world.ask_for(6, two=MemberAnswer("b", ())))
 
     def test_a_young_one_of_a_pair_holds_the_judgement(self) -> None:
         """Nobody says that it would not know it, were it not just started."""
         world = seen_for_long()
-        assert not gone(world.ask_for(9.5, two=Answer("b", ())))
-        assert gone(world.ask_for(2, two=Answer("b", ())))
+        assert not gone(world.ask_for(9.5, two=MemberAnswer("b", ())))
+        assert gone(world.ask_for(2, two=MemberAnswer("b", ())))
 
     def test_twins_of_a_prometheus_pair_are_one_condition(self) -> None:
         """It is gone when neither of them is there."""
@@ -208,7 +208,7 @@ class TestAgain:
     def test_the_earliest_of_twins_is_told(self) -> None:
         """As the webhook does."""
         world = World(state=State.HALF_OPEN)
-        later = Known({**LABELS, "prometheus_replica": "1"}, BEGAN + timedelta(minutes=1), Status("active"))
+        later = KnownAlert({**LABELS, "prometheus_replica": "1"}, BEGAN + timedelta(minutes=1), KnownStatus("active"))
         (failure,) = world.ask(later, alert(prometheus_replica="0")).detected["shop/login"]
         assert failure.started_at == NOW - 600_000
 

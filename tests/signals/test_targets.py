@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from fuseboard.policy.spec import Policy
 from fuseboard.policy.validation import parse
-from fuseboard.signals.targets import Table
+from fuseboard.signals.targets import TargetIndex
 from tests.real.record import STORM, load
 
 SAFE = "bcdfghjklmnpqrstvwxz2456789"
@@ -33,7 +33,7 @@ def stateful(name: str) -> Policy:
     return policy(name, target={"kind": "StatefulSet", "name": name})
 
 
-TABLE = Table(
+TABLE = TargetIndex(
     [
         policy("login", route={"name": "login-web"}),
         policy("cart"),
@@ -222,7 +222,7 @@ def test_these_pods_are_not_the_targets(pod: str) -> None:
 
 def test_the_longest_name_wins() -> None:
     """``api-v2-7c9f8`` could be a pod's beginning under ``api``; it is that of ``api-v2``."""
-    table = Table([policy("api"), policy("api-7c9f8"), stateful("api-v2"), policy("api-v2-22222")])
+    table = TargetIndex([policy("api"), policy("api-7c9f8"), stateful("api-v2"), policy("api-v2-22222")])
     assert table.by_object("shop", "Pod", "api-7c9f8-6b5d4-x2x4z") == ("shop/api-7c9f8",)
     assert table.by_object("shop", "Pod", "api-7c9f8-x2x4z") == ("shop/api",)
     assert table.by_object("shop", "Pod", "api-v2-22222") == ("shop/api-v2",)
@@ -233,28 +233,28 @@ def test_a_name_that_two_could_have_has_no_target() -> None:
     """Two targets whose pods' names are cut to the same are not told apart: neither is tripped by the other's pod."""
     long = "a" * 58
     pod = f"{long}x2x4z"
-    assert Table([policy(f"{long}-one")]).by_object("shop", "Pod", pod) == ("shop/" + f"{long}-one",)
-    assert Table([policy(f"{long}-one"), policy(f"{long}-two")]).by_object("shop", "Pod", pod) == ()
+    assert TargetIndex([policy(f"{long}-one")]).by_object("shop", "Pod", pod) == ("shop/" + f"{long}-one",)
+    assert TargetIndex([policy(f"{long}-one"), policy(f"{long}-two")]).by_object("shop", "Pod", pod) == ()
 
 
 @given(name=names, template=hashes, random=randoms)
 def test_every_pod_of_a_deployment_finds_it(name: str, template: str, random: str) -> None:
     """Whatever the name's length, a pod that the apiserver names is found by its name."""
     pod = f"{name}-{template}-"[:58] + random
-    assert Table([policy(name)]).by_object("shop", "Pod", pod) == (f"shop/{name}",)
+    assert TargetIndex([policy(name)]).by_object("shop", "Pod", pod) == (f"shop/{name}",)
 
 
 @given(name=names.filter(lambda name: len(name) < 53), ordinal=st.integers(0, 2**31 - 1))
 def test_every_pod_of_a_stateful_set_finds_it(name: str, ordinal: int) -> None:
     """NAME-ORDINAL is a pod of the StatefulSet NAME."""
-    assert Table([stateful(name)]).by_object("shop", "Pod", f"{name}-{ordinal}") == (f"shop/{name}",)
+    assert TargetIndex([stateful(name)]).by_object("shop", "Pod", f"{name}-{ordinal}") == (f"shop/{name}",)
 
 
 @given(name=names.filter(lambda name: len(name) < 47), other=names, template=hashes, random=randoms)
 def test_no_pod_of_another_deployment_is_found(name: str, other: str, template: str, random: str) -> None:
     """A pod of a Deployment that has no breaker is nobody's, as long as its name was not cut."""
     pod = f"{other}-{template}-"[:58] + random
-    assert Table([policy(name)]).by_object("shop", "Pod", pod) == ((f"shop/{name}",) if name == other else ())
+    assert TargetIndex([policy(name)]).by_object("shop", "Pod", pod) == ((f"shop/{name}",) if name == other else ())
 
 
 @given(st.dictionaries(st.sampled_from([*load("pod_only")["body"]["alerts"][0]["labels"], "workload"]), st.text()))
@@ -267,7 +267,7 @@ def test_only_signals_that_match_count() -> None:
     """``signals.match`` of each policy decides, also where two breakers share a target."""
     critical = policy("one", target={"name": "login"}, signals={"match": ['severity="critical"']})
     warning = policy("two", target={"name": "login"}, signals={"match": ['severity=~"warn.*"', 'team!="x"']})
-    table = Table([critical, warning])
+    table = TargetIndex([critical, warning])
     labels = {"namespace": "shop", "deployment": "login"}
     assert table.by_labels({**labels, "severity": "critical"}) == ("shop/one",)
     assert table.by_labels({**labels, "severity": "warning"}) == ("shop/two",)
@@ -278,7 +278,7 @@ def test_only_signals_that_match_count() -> None:
 
 def test_a_recorded_storm_finds_its_targets() -> None:
     """Fifty pods of five Deployments, as Alertmanager sent them, are found by their names."""
-    table = Table([policy(name) for name in ("login", "cart", "search", "checkout", "db")])
+    table = TargetIndex([policy(name) for name in ("login", "cart", "search", "checkout", "db")])
     found = [table.by_labels(alert["labels"]) for alert in load("fifty")["body"]["alerts"]]
     assert len(found) == len(STORM)
     assert {key for keys in found for key in keys} == {f"shop/{alert.labels['container']}" for alert in STORM}

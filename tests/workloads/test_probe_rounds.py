@@ -9,8 +9,8 @@ from fuseboard.errors import Refused
 from fuseboard.testing.memory import MemoryStore
 from fuseboard.workloads.owners import Resolver
 from fuseboard.workloads.probe import Prober
-from fuseboard.workloads.probe_rounds import READS, Rounds
-from fuseboard.workloads.readiness import Capacity
+from fuseboard.workloads.probe_rounds import READS, ProbeRounds
+from fuseboard.workloads.readiness import Readiness
 from tests.eventsources.test_clock import opened
 from tests.workloads.test_readiness import policy
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fuseboard.policy.spec import Policy
-    from fuseboard.stores import Record
+    from fuseboard.stores.records import Record
 
 
 class Counting(MemoryStore):
@@ -38,14 +38,14 @@ def unread(path: str) -> Mapping[str, object]:
     raise Refused(path)
 
 
-def rounds(count: int) -> tuple[Counting, Rounds, Mapping[str, Policy]]:
+def rounds(count: int) -> tuple[Counting, ProbeRounds, Mapping[str, Policy]]:
     """Return so many breakers with a probe, and one without."""
-    store, capacity = Counting(), Capacity(Resolver(unread))
+    store, capacity = Counting(), Readiness(Resolver(unread))
     probed = [policy(f"b{n}", f"t{n}", recover={"probe": {"http": "/"}}) for n in range(count)]
     store.apply([*probed, policy("plain", "plain")])
     table = store.table()
     capacity.know(table)
-    return store, Rounds(store, capacity, Prober()), table
+    return store, ProbeRounds(store, capacity, Prober()), table
 
 
 def test_all_are_looked_up_soon_and_then_in_turns() -> None:

@@ -16,12 +16,13 @@ from fuseboard.testing.objects import MADE, condition, container, deployment, en
 from fuseboard.workloads import pods
 from fuseboard.workloads import rollout as phases
 from fuseboard.workloads.owners import Resolver
-from fuseboard.workloads.readiness import TOLD_AGAIN_MS, Capacity
+from fuseboard.workloads.readiness import TOLD_AGAIN_MS, Readiness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fuseboard.events.types import Event, Failure
+    from fuseboard.events.event import Event
+    from fuseboard.events.types import Failure
     from fuseboard.policy.spec import Policy
     from fuseboard.testing.objects import Manifest
 
@@ -43,7 +44,7 @@ class Told:
         self.asked: list[str] = []
         self.now = LATER
         self._owner = owner
-        self.capacity = Capacity(Resolver(self._read))
+        self.capacity = Readiness(Resolver(self._read))
         self.policies = {each.key: each for each in policies or (policy(),)}
         self.capacity.know(self.policies)
         self.events: list[Event] = []

@@ -17,7 +17,7 @@ from fuseboard.policy.lint import Severity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fuseboard.policy.lint import Report
+    from fuseboard.policy.lint import LintReport
 
 _STDIN: Final = "-"
 _COLOURS: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
@@ -69,7 +69,7 @@ def _text(path: Path) -> str:
     return content.decode(errors="surrogateescape")  # what is no UTF-8 is no YAML, but matters in a breaker's file only
 
 
-def _show(report: Report) -> None:
+def _show(report: LintReport) -> None:
     for each in report.findings:
         click.secho(str(each), fg=_COLOURS[each.severity])
     errors, warnings = report.count(Severity.ERROR), report.count(Severity.WARNING)
@@ -77,7 +77,7 @@ def _show(report: Report) -> None:
     click.echo(f"{report.checked} breakers checked: {errors} errors, {warnings} warnings{skipped}")
 
 
-def _show_json(report: Report) -> None:
+def _show_json(report: LintReport) -> None:
     counts = {"errors": report.count(Severity.ERROR), "warnings": report.count(Severity.WARNING)}
     whole = {**msgspec.to_builtins(report), **counts}
     click.echo(msgspec.json.format(msgspec.json.encode(whole), indent=2))

@@ -16,7 +16,7 @@ from fuseboard.cli.wording import COLOURS, age, mode, moment, plain, serving, sh
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fuseboard.board.story import Evidence, Line, Part, Signal
+    from fuseboard.board.story import CauseSummary, JournalLine, Part, Signal
     from fuseboard.cli.access import Access
 
 ENTRIES: Final = 1_000
@@ -146,7 +146,7 @@ def _part(part: Part) -> Iterator[str]:
         yield from _row("", _evidence(each), deeper=INDENT)
 
 
-def _told(line: Line) -> Iterator[str]:
+def _told(line: JournalLine) -> Iterator[str]:
     request = line.request
     if request is not None:
         stale = "too late, not done: " if line.result == "stale" else ""
@@ -174,7 +174,7 @@ def _patch(patch: Any) -> str:  # noqa: ANN401  - JSON
     return f" {json.dumps(spec)}" if spec else ""
 
 
-def _evidence(each: Evidence) -> str:
+def _evidence(each: CauseSummary) -> str:
     counts = ", ".join(f"{verdict} {count}" for verdict, count in each.verdicts.items())
     critical = f", critical by {each.critical}" if each.critical else ""
     attributed = f", put down to {each.attributed}" if each.attributed else ""

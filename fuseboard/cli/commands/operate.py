@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from fuseboard.board.view import iso
 from fuseboard.breaker.state import State
 from fuseboard.cli.access import a_key, access_option, known
 from fuseboard.cli.wording import moment, plain, serving
 from fuseboard.errors import FuseboardError
-from fuseboard.events.types import Action, Event, OperatorRequested
-from fuseboard.policy.spec import millis
+from fuseboard.events.event import Event
+from fuseboard.events.types import Action, OperatorRequested
+from fuseboard.times import iso, millis
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,9 @@ import click
 
 from fuseboard.cli.client import request, url_option
 from fuseboard.errors import InvalidInput
-from fuseboard.events.types import JSON, STRUCTURED, decode_json
+from fuseboard.events.event import JSON
+from fuseboard.events.json import decode_json
+from fuseboard.events.wire import STRUCTURED
 
 _NEVER = "0001-01-01T00:00:00Z"
 

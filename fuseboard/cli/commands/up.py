@@ -24,10 +24,13 @@ import functions
 from fuseboard import logs, serving
 from fuseboard.board.api import blueprint
 from fuseboard.cli.console import Console
-from fuseboard.delivery.local_broker import LocalBroker, manifests, read_triggers
+from fuseboard.delivery.local_broker import LocalBroker
 from fuseboard.delivery.relay import Relay
+from fuseboard.delivery.triggers import manifests, read_triggers
 from fuseboard.errors import CannotStart, Unavailable
 from fuseboard.policy.files import load
+from fuseboard.serving import apps as appss
+from fuseboard.serving import in_process
 from fuseboard.settings import Settings, user_state_dir
 from fuseboard.stores.embedded import embedded_valkey
 from fuseboard.stores.outbox import open_outbox
@@ -113,7 +116,7 @@ def _run(settings: Settings, policies: tuple[Policy, ...], listen: Any, port: in
     }
     broker = LocalBroker(
         read_triggers(manifests() / "base"),
-        lambda name, message: serving.call(apps[name], message),
+        lambda name, message: in_process.call(apps[name], message),
         stop,
         Console(store).show,
     )
@@ -125,12 +128,12 @@ def _run(settings: Settings, policies: tuple[Policy, ...], listen: Any, port: in
             watchers.append(new(settings, broker))
         else:
             receiver = new(settings)
-            surface[receiver.path] = serving.receiver_app(receiver, name)
-    surface["/events"] = serving.ingress_app(outbox, outbox.check)
+            surface[receiver.path] = appss.receiver_app(receiver, name)
+    surface["/events"] = appss.ingress_app(outbox, outbox.check)
     threads = [Thread(target=each.run, args=(stop,), name=type(each).__name__) for each in watchers]
-    root = serving.root_app(blueprint(store, outbox.ingested), partial(_check, store, threads))
+    root = appss.root_app(blueprint(store, outbox.ingested), partial(_check, store, threads))
     server = create_server(  # type: ignore[no-untyped-call]
-        serving.mount(root, surface), sockets=[listen], threads=THREADS, ident=None, clear_untrusted_proxy_headers=True
+        appss.mount(root, surface), sockets=[listen], threads=THREADS, ident=None, clear_untrusted_proxy_headers=True
     )
     _greet(policies, settings, port)
     with _running(threads, stop):

@@ -1,1 +1,28 @@
 """The JSON Schemas of what events say, one file per type: what ``dataschema`` names. Generated from the types."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from fuseboard.events.types import _SCHEMA_PREFIX, _TYPE_PREFIX, KINDS, Data, type_of
+
+
+def schema(kind: type[Data]) -> dict[str, Any]:
+    """Return the JSON Schema of a type's data."""
+    name = type_of(kind).removeprefix(_TYPE_PREFIX)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"{_SCHEMA_PREFIX}{name}.json",
+        **msgspec.json.schema(kind),
+    }
+
+
+def schema_files() -> dict[str, str]:
+    """Return the schemas of all types by the name of the file that the package ships."""
+    return {
+        f"{name.removeprefix(_TYPE_PREFIX)}.json": json.dumps(schema(kind), indent=2) + "\n"
+        for name, kind in KINDS.items()
+    }

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fuseboard.events.types import schema_files
+from fuseboard.events.schemas import schema_files
 
 if __name__ == "__main__":
     folder = Path(__file__).parent

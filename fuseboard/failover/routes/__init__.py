@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from msgspec import Struct
 
-from fuseboard.breaker.placement import Observed
+from fuseboard.failover.plan import Observed
 
 if TYPE_CHECKING:
-    from fuseboard.breaker.placement import Fence, Move, Shares
-    from fuseboard.cluster.client import Manifest
+    from fuseboard.breaker.placement import Fence, Shares
+    from fuseboard.cluster import Manifest
+    from fuseboard.failover.plan import Move
     from fuseboard.policy.spec import Route
 
 

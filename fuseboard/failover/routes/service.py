@@ -14,14 +14,15 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fuseboard.breaker.placement import Fence, Observed, Shares, gains_target
+from fuseboard.breaker.placement import Fence, Shares
 from fuseboard.errors import Refused
+from fuseboard.failover.plan import Observed, gains_target
 from fuseboard.failover.routes import Permission, Seen
 from fuseboard.failover.selectors import Workloads
 
 if TYPE_CHECKING:
-    from fuseboard.breaker.placement import Move
-    from fuseboard.cluster.client import Cluster, Manifest
+    from fuseboard.cluster import Cluster, Manifest
+    from fuseboard.failover.plan import Move
     from fuseboard.policy.spec import Policy, Route
 
 ANNOTATION_PREFIX: Final = "breaker.fuseboard.dev/"

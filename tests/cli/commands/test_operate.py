@@ -15,7 +15,8 @@ from click.testing import CliRunner
 
 from functions.breaker import Breaker
 from fuseboard.cli import cli
-from fuseboard.events.types import Event, Failure, FailureDetected
+from fuseboard.events.event import Event
+from fuseboard.events.types import Failure, FailureDetected
 from fuseboard.policy.files import load
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store

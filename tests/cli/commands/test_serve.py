@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 import urllib3
 
-from fuseboard.events.types import KINDS, FailureDetected, TimerElapsed, decode, encode
+from fuseboard.events.types import KINDS, FailureDetected, TimerElapsed
+from fuseboard.events.wire import decode, encode
 from fuseboard.policy.files import load
 from fuseboard.stores.redis import open_store
 from fuseboard.testing.ports import free_port
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from fuseboard.events.types import Event
+    from fuseboard.events.event import Event
     from tests.delivery.test_sinks import Ingress
 
 

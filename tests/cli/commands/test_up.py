@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from fuseboard.events.types import STRUCTURED
+from fuseboard.events.wire import STRUCTURED
 from tests.cli.running import POLICY, Up, alert, failure_event, notification, policy
 
 KILL_AFTER = 9

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from fuseboard.breaker.placement import Fence, Move, Shares
+from fuseboard.breaker.placement import Fence, Shares
 from fuseboard.cluster.rehearsal import Rehearsal
 from fuseboard.errors import Conflict, Refused
+from fuseboard.failover.plan import Move
 from fuseboard.failover.routes.service import AWAY, BOTH, HOME, ServiceRoute
 from fuseboard.policy.validation import parse
-from fuseboard.testing.api_server import PODS, SERVICE, ApiServer, connect
+from fuseboard.testing.api_server import PODS, SERVICE, FakeApiServer, connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from fuseboard.cluster.client import Cluster, Manifest
+    from fuseboard.cluster import Cluster, Manifest
     from fuseboard.policy.spec import Policy
 
 PRIMARY = {"app": "login", "track": "primary"}
@@ -56,9 +57,9 @@ def workload(match_labels: dict[str, str], template: dict[str, str] | None = Non
 
 
 @pytest.fixture
-def server() -> Iterator[ApiServer]:
+def server() -> Iterator[FakeApiServer]:
     """Serve a Service in front of two Deployments with one ready pod each."""
-    with ApiServer() as running:
+    with FakeApiServer() as running:
         running.put(SERVICE, {"selector": PRIMARY})
         running.put(f"{APPS}/deployments/login", workload(PRIMARY))
         running.put(f"{APPS}/deployments/login-standby", workload(STANDBY))
@@ -68,7 +69,7 @@ def server() -> Iterator[ApiServer]:
 
 
 @pytest.fixture
-def cluster(server: ApiServer, tmp_path: Path) -> Cluster:
+def cluster(server: FakeApiServer, tmp_path: Path) -> Cluster:
     """Act on it."""
     return connect(tmp_path, server)
 
@@ -102,7 +103,7 @@ class TestObserve:
         ],
     )
     def test_by_the_labels_of_the_pods(
-        self, server: ApiServer, cluster: Cluster, selector: dict[str, str], shares: Shares | None
+        self, server: FakeApiServer, cluster: Cluster, selector: dict[str, str], shares: Shares | None
     ) -> None:
         """A selector is the target's or the standby's if it selects its pods and not the other's."""
         server.put(SERVICE, {"selector": selector})
@@ -110,20 +111,20 @@ class TestObserve:
         assert observed.shares == shares
         assert bool(observed.note) == (shares is None)
 
-    def test_by_labels_that_only_the_template_has(self, server: ApiServer, cluster: Cluster) -> None:
+    def test_by_labels_that_only_the_template_has(self, server: FakeApiServer, cluster: Cluster) -> None:
         """What a workload does not select by, its pods carry nevertheless."""
         server.put(f"{APPS}/deployments/login", workload({"app": "a"}, {"app": "a", "web": "yes"}))
         server.put(SERVICE, {"selector": {"web": "yes"}})
         assert driver(cluster).observe(HOME).observed.shares == HOME
 
-    def test_our_own_selector_is_known_again(self, server: ApiServer, cluster: Cluster) -> None:
+    def test_our_own_selector_is_known_again(self, server: FakeApiServer, cluster: Cluster) -> None:
         """What was set is what counts, even when policy and workloads have changed since."""
         go(cluster, AWAY, 1)
         del server.objects[f"{APPS}/deployments/login-standby"]
         seen = driver(cluster, standby={"name": "another"}).observe(AWAY)
         assert (seen.observed.shares, seen.observed.fence) == (AWAY, Fence(1, 1))
 
-    def test_somebody_has_put_it_back(self, server: ApiServer, cluster: Cluster) -> None:
+    def test_somebody_has_put_it_back(self, server: FakeApiServer, cluster: Cluster) -> None:
         """The prior selector is the target's, whoever has restored it."""
         server.put(SERVICE, {"selector": {"track": "primary"}})
         go(cluster, AWAY, 1)
@@ -141,7 +142,7 @@ class TestObserve:
         observed = driver(Rehearsal()).observe(AWAY).observed
         assert (observed.shares, observed.ready_standby) == (HOME, None)
 
-    def test_a_workload_that_is_gone_is_named(self, server: ApiServer, cluster: Cluster) -> None:
+    def test_a_workload_that_is_gone_is_named(self, server: FakeApiServer, cluster: Cluster) -> None:
         """A selector that fits nobody may mean that somebody is gone."""
         del server.objects[f"{APPS}/deployments/login"]
         with pytest.raises(Refused, match="deployments/login: 404"):
@@ -162,7 +163,7 @@ class TestExpresses:
         route = driver(cluster)
         assert "no weights" in route.expresses(route.observe(HOME), Shares(target=90, standby=10))
 
-    def test_nothing_in_common(self, server: ApiServer, cluster: Cluster) -> None:
+    def test_nothing_in_common(self, server: FakeApiServer, cluster: Cluster) -> None:
         """Without a common label no selector has both, but each alone can be had."""
         server.put(f"{APPS}/deployments/login-standby", workload({"app": "spare"}))
         route = driver(cluster)
@@ -170,13 +171,13 @@ class TestExpresses:
         assert "no label in common" in route.expresses(seen, BOTH)
         assert route.expresses(seen, AWAY) == ""
 
-    def test_a_third_workload(self, server: ApiServer, cluster: Cluster) -> None:
+    def test_a_third_workload(self, server: FakeApiServer, cluster: Cluster) -> None:
         """A pod that is neither's would be served as well: its name is in the answer."""
         server.pod("cron-7", {"app": "login"})
         route = driver(cluster)
         assert "cron-7" in route.expresses(route.observe(HOME), BOTH)
 
-    def test_match_expressions(self, server: ApiServer, cluster: Cluster) -> None:
+    def test_match_expressions(self, server: FakeApiServer, cluster: Cluster) -> None:
         """A Service has no expressions; the answer says which field helps."""
         expressions = [{"key": "track", "operator": "Exists"}]
         spec = workload(STANDBY, matchExpressions=expressions)
@@ -186,13 +187,13 @@ class TestExpresses:
         assert "matchExpressions" in why
         assert "spec.route.selectors" in why
 
-    def test_selectors_in_the_policy_help(self, server: ApiServer, cluster: Cluster) -> None:
+    def test_selectors_in_the_policy_help(self, server: FakeApiServer, cluster: Cluster) -> None:
         """With selectors of its own, a policy needs no workload's."""
         del server.objects[f"{APPS}/deployments/login-standby"]
         go(cluster, AWAY, 1, route={"name": "login", "selectors": {"target": PRIMARY, "standby": STANDBY}})
         assert server.selector() == STANDBY
 
-    def test_one_selector_within_the_other(self, server: ApiServer, cluster: Cluster) -> None:
+    def test_one_selector_within_the_other(self, server: FakeApiServer, cluster: Cluster) -> None:
         """A standby's selector that has the target's pods as well moves nothing away."""
         server.put(
             f"{APPS}/deployments/login-standby", workload({"app": "login"}, {"app": "login", "track": "standby"})
@@ -204,7 +205,7 @@ class TestExpresses:
 class TestPatch:
     """What is written, and what is not."""
 
-    def test_it_names_its_manager(self, server: ApiServer, cluster: Cluster) -> None:
+    def test_it_names_its_manager(self, server: FakeApiServer, cluster: Cluster) -> None:
         """The one write is a merge patch by Fuseboard under the version that was read."""
         patch = go(cluster, AWAY, 1)
         (request,) = [each for each in server.requests if each.method.value.upper() == "PATCH"]
@@ -212,7 +213,7 @@ class TestPatch:
         assert request.headers["Content-Type"] == "application/merge-patch+json"
         assert patch["metadata"]["resourceVersion"] == "101"
 
-    def test_keys_that_go_are_nulls(self, server: ApiServer, cluster: Cluster) -> None:
+    def test_keys_that_go_are_nulls(self, server: FakeApiServer, cluster: Cluster) -> None:
         """A merge patch would keep what it does not mention."""
         server.put(SERVICE, {"selector": {"track": "primary"}})
         server.put(f"{APPS}/deployments/login-standby", workload({"app": "spare"}))
@@ -221,7 +222,7 @@ class TestPatch:
         assert patch["spec"]["selector"] == {"track": None, "app": "spare"}
         assert server.selector() == {"app": "spare"}
 
-    def test_what_was_there_comes_back(self, server: ApiServer, cluster: Cluster) -> None:
+    def test_what_was_there_comes_back(self, server: FakeApiServer, cluster: Cluster) -> None:
         """Not the workload's selector but the one that the Service had, after any number of moves."""
         server.put(SERVICE, {"selector": {"track": "primary"}, "ports": [{"port": 80}]}, labels={"a": "b"})
         for epoch, shares in enumerate([BOTH, AWAY, BOTH, AWAY, HOME], start=1):
@@ -235,7 +236,7 @@ class TestPatch:
             "ours": {"track": "primary"},
         }
 
-    def test_a_new_selector_at_home_is_the_next_snapshot(self, server: ApiServer, cluster: Cluster) -> None:
+    def test_a_new_selector_at_home_is_the_next_snapshot(self, server: FakeApiServer, cluster: Cluster) -> None:
         """Between two episodes the Service is its owner's."""
         go(cluster, AWAY, 1)
         go(cluster, HOME, 2)
@@ -243,14 +244,14 @@ class TestPatch:
         go(cluster, AWAY, 3)
         assert server.mark()["prior"] == {"track": "primary"}
 
-    def test_one_annotation_per_breaker(self, server: ApiServer, cluster: Cluster) -> None:
+    def test_one_annotation_per_breaker(self, server: FakeApiServer, cluster: Cluster) -> None:
         """Another breaker's fence on the same Service is not touched."""
         key = "breaker.fuseboard.dev/other"
         server.edit(SERVICE, {"metadata": {"annotations": {key: '{"epoch":9}'}}})
         go(cluster, AWAY, 1)
         assert server.objects[SERVICE]["metadata"]["annotations"][key] == '{"epoch":9}'
 
-    def test_an_older_version_is_a_conflict(self, server: ApiServer, cluster: Cluster) -> None:
+    def test_an_older_version_is_a_conflict(self, server: FakeApiServer, cluster: Cluster) -> None:
         """Whoever read before somebody else wrote has no effect."""
         route = driver(cluster)
         seen = route.observe(AWAY)
@@ -259,7 +260,7 @@ class TestPatch:
             route.apply(route.patch(seen, Move(AWAY, Fence(1, 1))))
         assert server.selector() == PRIMARY
 
-    def test_a_seal_moves_nothing(self, server: ApiServer, cluster: Cluster) -> None:
+    def test_a_seal_moves_nothing(self, server: FakeApiServer, cluster: Cluster) -> None:
         """Only the fence rises, even on a Service that somebody else has changed."""
         server.put(SERVICE, {"selector": {"app": "other"}})
         route = driver(cluster)
@@ -269,7 +270,7 @@ class TestPatch:
         assert driver(cluster).observe(AWAY).observed.fence == Fence(3, 2)
         assert driver(cluster).observe(AWAY).observed.shares is None
 
-    def test_a_seal_keeps_the_way_back(self, server: ApiServer, cluster: Cluster) -> None:
+    def test_a_seal_keeps_the_way_back(self, server: FakeApiServer, cluster: Cluster) -> None:
         """Sealed while away, the snapshot is still there."""
         go(cluster, AWAY, 1)
         route = driver(cluster)
@@ -280,7 +281,7 @@ class TestPatch:
 class TestVerifyAndRevert:
     """Whether a move holds, and what is put back if not."""
 
-    def test_a_fence_that_went(self, server: ApiServer, cluster: Cluster) -> None:
+    def test_a_fence_that_went(self, server: FakeApiServer, cluster: Cluster) -> None:
         """Somebody replaces the whole object: nothing holds any more, and nothing is ours."""
         route = driver(cluster)
         seen, move = route.observe(AWAY), Move(AWAY, Fence(1, 1))
@@ -289,7 +290,7 @@ class TestVerifyAndRevert:
         assert "annotation" in route.verify(seen, move)
         assert route.revert(seen, Fence(1, 2)) is None
 
-    def test_a_selector_that_went(self, server: ApiServer, cluster: Cluster) -> None:
+    def test_a_selector_that_went(self, server: FakeApiServer, cluster: Cluster) -> None:
         """Somebody changes the selector only."""
         route = driver(cluster)
         seen, move = route.observe(AWAY), Move(AWAY, Fence(1, 1))
@@ -298,7 +299,7 @@ class TestVerifyAndRevert:
         assert "selector" in route.verify(seen, move)
         assert route.revert(seen, Fence(1, 2)) is None
 
-    def test_undone_as_it_was(self, server: ApiServer, cluster: Cluster) -> None:
+    def test_undone_as_it_was(self, server: FakeApiServer, cluster: Cluster) -> None:
         """From both back to what it was, with the way home kept and the fence raised."""
         go(cluster, BOTH, 1)
         before = server.mark()
@@ -311,7 +312,7 @@ class TestVerifyAndRevert:
         assert server.selector() == {"app": "login"}
         assert server.mark() == {**before, "epoch": 2, "step": 2}
 
-    def test_overtaken_is_not_undone(self, server: ApiServer, cluster: Cluster) -> None:
+    def test_overtaken_is_not_undone(self, server: FakeApiServer, cluster: Cluster) -> None:
         """A newer fence is somebody else's work."""
         route = driver(cluster)
         seen = route.observe(AWAY)
@@ -324,7 +325,7 @@ class TestVerifyAndRevert:
 class TestWhatItNeeds:
     """Permissions and example."""
 
-    def test_permissions_are_what_is_asked_for(self, server: ApiServer, cluster: Cluster) -> None:
+    def test_permissions_are_what_is_asked_for(self, server: FakeApiServer, cluster: Cluster) -> None:
         """Every request is allowed by a rule, and every rule but the StatefulSet's is used here."""
         go(cluster, BOTH, 1)
         verbs = {"PATCH": "patch", "GET": "get"}

@@ -16,8 +16,8 @@ from tests.proofs.model.world import NOW, Wiring
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fuseboard.events.types import Event
-    from fuseboard.stores import Change, Decide, Record
+    from fuseboard.events.event import Event
+    from fuseboard.stores.records import Change, Decide, Record
 
 FAST: Final = [(2, Limits(0, 0, 0)), (1, Limits(1, 0, 1)), (1, Limits(0, 1, 0)), (1, Limits(1, 1, 0))]
 LONG: Final = [

@@ -18,20 +18,23 @@ from msgspec.structs import replace
 from functions import failover
 from fuseboard.breaker import placement as placements
 from fuseboard.breaker import step as breakers
-from fuseboard.breaker.placement import Claim, Fence, Move, Observed, Placement, Shares, Stay, wanted
-from fuseboard.breaker.state import Breaker, State
+from fuseboard.breaker.placement import Claim, Fence, Placement, Shares, wanted
+from fuseboard.breaker.state import BreakerState, State
 from fuseboard.errors import Busy
-from fuseboard.events.types import Event, Failure, FailureDetected, FailureResolved, StepDue, TimerElapsed
+from fuseboard.events.event import Event
+from fuseboard.events.types import Failure, FailureDetected, FailureResolved, StepDue, TimerElapsed
+from fuseboard.failover import claims, plan
 from fuseboard.failover.attempt import Attempt, Begun, Sent
+from fuseboard.failover.plan import Move, Observed, Stay
 from fuseboard.failover.routes import Seen
-from fuseboard.stores import Change, Record
+from fuseboard.stores.records import Change, Record
 from fuseboard.testing.strategies import policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fuseboard.cluster.client import Manifest
-    from fuseboard.stores import Decide
+    from fuseboard.cluster import Manifest
+    from fuseboard.stores.records import Decide
 
 NOW: Final = 1_700_000_000_000
 TICK_MS: Final = 15_000
@@ -62,7 +65,7 @@ class Violated(Exception):
 class Target(Struct, frozen=True, array_like=True):
     """A row of the table, its object in the cluster, and what has been told about it."""
 
-    breaker: Breaker = Breaker()
+    breaker: BreakerState = BreakerState()
     placement: Placement = Placement()
     fence: Fence = Fence()
     shares: Shares = Shares()
@@ -99,7 +102,7 @@ class Work(Struct, frozen=True, array_like=True):
     @property
     def begun(self) -> Begun:
         """What the real code begins with."""
-        breaker = Breaker(state=self.state, epoch=self.claim.epoch, trial=self.trial)
+        breaker = BreakerState(state=self.state, epoch=self.claim.epoch, trial=self.trial)
         return Begun(Record(POLICY, breaker, self.before, NOW), self.claim, self.unsealed)
 
 
@@ -199,15 +202,15 @@ class Model:
 
     def lose(self, target: Target) -> Target:
         """The store loses the row, and what was delivered may be delivered again."""
-        return replace(target, breaker=Breaker(), placement=Placement(), counted=0, lost=True)
+        return replace(target, breaker=BreakerState(), placement=Placement(), counted=0, lost=True)
 
     # -- a worker ----------------------------------------------------------------------------------------------------
 
     def awaited(self, target: Target) -> bool:
         """Say whether a step is owed and its time has come."""
-        return placements.awaited(target.placement, target.breaker, NOW)
+        return claims.awaited(target.placement, target.breaker, NOW)
 
-    def begin(self, target: Target, owner: str, read: Breaker | None = None) -> tuple[Target, Work | None] | None:
+    def begin(self, target: Target, owner: str, read: BreakerState | None = None) -> tuple[Target, Work | None] | None:
         """A worker claims the step that is owed; None where it has to wait."""
         row = Row(target)
         try:
@@ -232,7 +235,7 @@ class Model:
         if work.stage == "overtaken":
             attempt._overtaken(seen)
             return in_order(target, row.target), None
-        todo = placements.plan(POLICY, work.begun.record.breaker, fence, seen.observed, lambda _: "")
+        todo = plan.plan(POLICY, work.begun.record.breaker, fence, seen.observed, lambda _: "")
         if work.stage == "sent":
             attempt._verify(Sent(seen, todo, {}))
             return in_order(target, row.target), None
@@ -272,7 +275,7 @@ def settled(target: Target) -> None:
     expect(target.lost or target.told == target.counted, "I4: an event was delivered and never had its effect")
 
 
-def legal(before: Breaker, after: Breaker) -> None:
+def legal(before: BreakerState, after: BreakerState) -> None:
     """I6: one edge of the table, one epoch."""
     if before.state is after.state:
         expect(before.epoch == after.epoch, "I6: an epoch without an edge")

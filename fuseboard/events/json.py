@@ -1,0 +1,99 @@
+"""JSON, read as strictly as the wire deserves."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from fuseboard.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_DEPTH: Final = 64
+
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+
+_INTEGERS: Final = range(-(2**63), 2**64)
+"""What fits into 64 bits: a longer integer is nobody's, and could not be written again."""
+
+
+def decode_json(body: bytes, depth: int = MAX_DEPTH) -> Any:  # noqa: ANN401  - JSON is any value until it is given a type
+    """Read JSON as strictly as the wire deserves.
+
+    Raises:
+        InvalidInput: not UTF-8, not JSON, NaN or Infinity, a key twice, a lone surrogate, too deep, too long a number.
+
+    """
+    try:
+        value = json.loads(
+            body.decode(), object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_finite, parse_int=_integer
+        )
+    except RecursionError as error:
+        raise InvalidInput("the JSON is nested too deep") from error
+    except ValueError as error:
+        raise InvalidInput(f"the body is not JSON: {error}") from error
+    if body.count(b"[") + body.count(b"{") > depth:
+        _refuse_depth(value, depth)
+    if _SURROGATE.search(body):
+        _refuse_surrogates(value)
+    return value
+
+
+def encode_data(data: object) -> bytes:
+    """Return data as compact JSON."""
+    return msgspec.json.encode(data)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        doubled, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        message = f"the key {doubled[:64]!r} is there twice in one object"
+        raise ValueError(message)
+    return members
+
+
+def _no_number(name: str) -> None:
+    message = f"{name} is not a JSON number"
+    raise ValueError(message)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        _no_number(text[:64])
+    return number
+
+
+def _integer(text: str) -> int:
+    if len(text) > len(str(_INTEGERS.start)) or int(text) not in _INTEGERS:
+        message = f"an integer of {len(text)} digits does not fit into 64 bits"
+        raise ValueError(message)
+    return int(text)
+
+
+def _refuse_depth(value: object, depth: int) -> None:
+    level = [value]
+    for _ in range(depth):
+        level = [each for parent in level for each in _children(parent) if isinstance(each, dict | list)]
+    if level:
+        raise InvalidInput(f"the JSON is nested too deep: expected at most {depth} levels")
+
+
+def _children(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _refuse_surrogates(value: object) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput("the JSON has half of a surrogate pair, which is no character") from error

@@ -1,0 +1,115 @@
+"""The next step of a placement: pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from fuseboard.breaker.placement import Fence, Placement, Result, Shares, wanted
+from fuseboard.breaker.state import BreakerState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fuseboard.breaker.state import BreakerState
+    from fuseboard.policy.spec import Policy, Route
+
+
+class Observed(Struct, frozen=True):
+    """What a route driver found in the cluster."""
+
+    fence: Fence
+    shares: Shares | None
+    """None: neither the target's nor the standby's; ``note`` says what is there instead."""
+    note: str = ""
+    ready_target: int | None = None
+    ready_standby: int | None = None
+    """Ready pods; None when it is not known, which blocks nothing."""
+
+
+class Move(Struct, frozen=True):
+    """Give the route these shares, or only seal it with the new fence where it has them already."""
+
+    shares: Shares
+    fence: Fence
+
+
+class Stay(Struct, frozen=True):
+    """Do nothing to the cluster, with this result."""
+
+    result: Result
+    reason: str
+
+
+def without_cluster(policy: Policy, breaker: BreakerState, placement: Placement) -> Stay | None:
+    """Return the step where it is clear without a look at the cluster."""
+    asked = wanted(breaker, policy)
+    if not policy.spec.mode.acts:
+        if placement.shares == asked:
+            return Stay(Result.VERIFIED, f"in place already: {asked}")
+        return Stay(Result.OBSERVED, f"would move to {asked}, but the mode is {policy.spec.mode}")
+    if route_of(policy, placement) is not None:
+        return None
+    if placement.shares == asked:
+        return Stay(Result.VERIFIED, f"in place already: {asked}")
+    return Stay(Result.INEXPRESSIBLE, "there is no standby: the target keeps the traffic")
+
+
+def route_of(policy: Policy, placement: Placement) -> Route | None:
+    """Return the route to act on: the one that has moved the traffic, else the policy's, if there is a standby."""
+    if placement.shares != Shares() and placement.route is not None:
+        return placement.route
+    return policy.spec.route if policy.spec.standby is not None else None
+
+
+def plan(
+    policy: Policy,
+    breaker: BreakerState,
+    fence: Fence,
+    observed: Observed,
+    expresses: Callable[[Shares], str],
+) -> Move | Stay:
+    """Return the next step towards what the breaker asks for.
+
+    ``expresses`` says why the route cannot have certain shares; it is empty where it can.
+    """
+    asked = wanted(breaker, policy)
+    if observed.shares is None:
+        return Stay(Result.REFUSED, observed.note)
+    if observed.shares == asked:
+        return Move(asked, fence)
+    impossible = expresses(asked)
+    if impossible:
+        return Stay(Result.INEXPRESSIBLE, impossible)
+    # A standby that gives some away may have however few pods: that is a help to it.
+    lack = _lack_of_target(policy, observed) if gains_target(observed.shares, asked) else _lack(policy, observed)
+    if lack:
+        return Stay(Result.REFUSED, lack)
+    return Move(asked, fence)
+
+
+def gains_target(before: Shares | None, asked: Shares) -> bool:
+    """Say whether it is the target that is given more, or all: then it is the target that has to be ready."""
+    return not asked.standby or (before is not None and asked.target > before.target)
+
+
+def _lack_of_target(policy: Policy, observed: Observed) -> str:
+    return f"the {_name(policy, 'target')} has no ready pod" if observed.ready_target == 0 else ""
+
+
+def _lack(policy: Policy, observed: Observed) -> str:
+    """Say why the standby cannot take traffic: it must have its least capacity before it is given any."""
+    ready, standby = observed.ready_standby, policy.spec.standby
+    least = max(1, standby.min_ready if standby is not None else 1)
+    if ready is None or ready >= least:
+        return ""
+    if not ready:
+        return f"the {_name(policy, 'standby')} has no ready pod"
+    return f"the {_name(policy, 'standby')} has {ready} ready pods, its minReady is {least}"
+
+
+def _name(policy: Policy, role: str) -> str:
+    workload = getattr(policy.spec, role)
+    # The policy may have been edited since the traffic was moved.
+    return f"{role} {workload.kind}/{workload.name}" if workload is not None else role

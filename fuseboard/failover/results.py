@@ -1,0 +1,79 @@
+"""What became of a step: on the record, and as the reply that tells of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from msgspec import Raw
+from msgspec.structs import replace
+
+from fuseboard.breaker.placement import Claim, Placement, Result
+from fuseboard.events.json import encode_data
+from fuseboard.events.types import FailoverCompleted, FailoverFailed, FailoverRefused, FailoverReverted
+from fuseboard.stores.records import Change, Entry, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fuseboard.cluster import Manifest
+    from fuseboard.events.event import Event
+    from fuseboard.events.types import FailoverDone
+
+_TOLD: Final[Mapping[Result, type[FailoverDone]]] = {
+    Result.VERIFIED: FailoverCompleted,
+    Result.OBSERVED: FailoverCompleted,
+    Result.INEXPRESSIBLE: FailoverCompleted,
+    Result.REFUSED: FailoverRefused,
+    Result.FAILED: FailoverFailed,
+    Result.REVERTED: FailoverReverted,
+}
+
+
+def result_of(
+    record: Record,
+    event: Event,
+    placement: Placement,
+    *,
+    patch: Manifest | None = None,
+    detail: dict[str, Any] | None = None,
+) -> Change:
+    """Return the change that puts a result on record, with the reply that tells of it."""
+    entry = replace(
+        entry_of(event, "result", placement),
+        result=placement.result,
+        reason=placement.reason,
+        shares=msgspec.to_builtins(placement.shares),
+        rehearsed=placement.rehearsed,
+        patch=None if patch is None else Raw(encode_data(patch)),
+        detail=detail or {},
+    )
+    return Change(record.breaker, placement, (entry,), _reply(event, placement))
+
+
+def entry_of(event: Event, kind: str, fence: Claim | Placement) -> Entry:
+    """Return the beginning of a journal entry."""
+    return Entry(kind=kind, event=name_of(event), type=event.type, epoch=fence.epoch, step=fence.step)
+
+
+def told_again(event: Event, placement: Placement) -> Event | None:
+    """Return the reply to the event that led to this placement; nothing for any other."""
+    # Same reply to a duplicate: the first one may never have arrived.
+    return _reply(event, placement) if placement.cause == name_of(event) else None
+
+
+def _reply(event: Event, placement: Placement) -> Event:
+    told = _TOLD[placement.result](
+        epoch=placement.epoch,
+        step=placement.step,
+        result=placement.result,
+        reason=placement.reason,
+        shares=msgspec.to_builtins(placement.shares),
+        rehearsed=placement.rehearsed,
+    )
+    return event.reply(told, step=f"{placement.epoch}.{placement.step}", time=placement.at)
+
+
+def name_of(event: Event) -> str:
+    """Return an event's name, as the journal has it."""
+    return f"{event.source} {event.id}"
