@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import msgspec
@@ -31,6 +30,7 @@ from fuseboard.signals.targets import TargetIndex, involved
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.records import Entry
 from fuseboard.stores.redis import open_store
+from fuseboard.times import to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -62,7 +62,6 @@ _SEND_OWN: Final = "send Alertmanager's own webhook payload, without a custom te
 _SHOWN_LENGTH: Final = 128
 _SHOWN_EVENTS: Final = 100
 _MANY: Final = 1_000_000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CLUSTER: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -206,7 +205,7 @@ def translate(
             told.add(breaker, failure, fires=alert.status == FIRING)
             loads.add(breaker, alert, failure)
     source = f"/alertmanager/{cluster}" if cluster else "/alertmanager"
-    soon = _EPOCH + timedelta(milliseconds=now + AHEAD_MS)
+    soon = to_datetime(now + AHEAD_MS)
     return Translation(
         source=source,
         events=(*loads.events(source), *told.events(source)),

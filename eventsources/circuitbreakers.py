@@ -26,7 +26,7 @@ from fuseboard.crd.writer import StatusWriter
 from fuseboard.errors import ClusterUnavailable, FuseboardError, InvalidInput, NotFound, Refused, Unavailable
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
-from fuseboard.times import moment
+from fuseboard.times import parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -220,7 +220,7 @@ class CircuitBreakers:
 
     def _is_young(self, resource: Resource) -> bool:
         """Say whether it may be the successor of one that was deleted, though another has told its state already."""
-        return self._clock() - moment(resource.created) / 1000 < YOUNG_S
+        return self._clock() - parse_timestamp(resource.created) / 1000 < YOUNG_S
 
 
 def new(settings: Settings, sink: Sink) -> CircuitBreakers:  # noqa: ARG001  - by that parameter a watcher is known

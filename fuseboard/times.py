@@ -1,42 +1,59 @@
-"""Moments: milliseconds since 1970, as Kubernetes, Alertmanager and people write them."""
+"""Times as milliseconds since 1970, and their forms in Kubernetes, Alertmanager, the API and policies."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
 _LATEST_MS: Final = 253_402_300_799_999
-_DURATION = re.compile(r"([0-9]+)(ms|s|m|h)")
+"""The end of the year 9999."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_DURATION: Final = re.compile(r"([0-9]+)(ms|s|m|h)")
 _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 
 
-def stamp(millis: int) -> str:
-    """Return a time as Kubernetes writes it."""
-    return datetime.fromtimestamp(millis // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def parse_timestamp(text: str | None) -> int:
+    """Read an ISO 8601 timestamp, in UTC unless an offset is given.
 
-
-def moment(text: str | None) -> int:
-    """Return a timestamp in milliseconds since 1970; 0 where there is none, or none that can be."""
+    Returns milliseconds since 1970, or 0 for a missing, malformed or impossible timestamp: Kubernetes leaves most of
+    its timestamps out.
+    """
     try:
-        found = datetime.fromisoformat(text or "")
+        parsed = datetime.fromisoformat(text or "")
     except ValueError:
         return 0
-    if found.tzinfo is None:
-        found = found.replace(tzinfo=UTC)
-    stamp = round(found.timestamp() * 1000)
-    return stamp if 0 < stamp <= _LATEST_MS else 0
+    if parsed.tzinfo is None:
+        parsed = parsed.replace(tzinfo=UTC)
+    timestamp = round(parsed.timestamp() * 1000)
+    return timestamp if 0 < timestamp <= _LATEST_MS else 0
 
 
-def iso(moment: int) -> str | None:
-    """Return a time as RFC 3339 has it; None for 0."""
-    if not moment:
+def kubernetes_timestamp(timestamp: int) -> str:
+    """Write a timestamp as Kubernetes does: in UTC, in whole seconds."""
+    return datetime.fromtimestamp(timestamp // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def rfc3339(timestamp: int) -> str | None:
+    """Write a timestamp as the API and the CLI do: in UTC, with milliseconds; None for 0, an unknown time."""
+    if not timestamp:
         return None
-    return datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(timestamp / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def to_datetime(timestamp: int) -> datetime:
+    """Return a timestamp as a datetime in UTC."""
+    return _EPOCH + timestamp * _MILLISECOND
+
+
+def to_timestamp(moment: datetime) -> int:
+    """Return a datetime with a time zone as milliseconds since 1970."""
+    return (moment - _EPOCH) // _MILLISECOND
 
 
 @lru_cache(maxsize=1024)
-def millis(duration: str) -> int:
+def duration_ms(duration: str) -> int:
     """Return a duration such as ``1m30s`` in milliseconds."""
     return sum(int(number) * _UNIT_MS[unit] for number, unit in _DURATION.findall(duration))

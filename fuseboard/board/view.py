@@ -12,7 +12,7 @@ from fuseboard.breaker.outlook import outlook
 from fuseboard.breaker.placement import owed, verified, wanted
 from fuseboard.breaker.state import Dependency, State
 from fuseboard.errors import NotEnrolled, RecordCorrupt
-from fuseboard.times import iso, millis
+from fuseboard.times import duration_ms, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,7 @@ def whole_view(store: Store, key: str) -> dict[str, Any]:
         **_view(record, dependencies),
         "weight": seen.breaker.weight,
         "causes": seen.breaker.causes,
-        "now": iso(record.now),
+        "now": rfc3339(record.now),
         "outlook": _outlook(seen),
         "weighing": _weighing(seen.breaker, record.policy),
         "past": _past(seen.breaker, record),
@@ -58,7 +58,7 @@ def whole_view(store: Store, key: str) -> dict[str, Any]:
 def told(entry: Entry) -> dict[str, Any]:
     """Return an entry of the journal."""
     content: dict[str, Any] = msgspec.to_builtins(entry)
-    return {"at": iso(entry.now), **content}
+    return {"at": rfc3339(entry.now), **content}
 
 
 def _view(record: Record, dependencies: tuple[Dependency, ...]) -> dict[str, Any]:
@@ -72,15 +72,15 @@ def _view(record: Record, dependencies: tuple[Dependency, ...]) -> dict[str, Any
         "acts": policy.spec.mode.acts,
         "override": _override(breaker),
         "latched": breaker.latched,
-        "since": iso(breaker.since),
+        "since": rfc3339(breaker.since),
         "reason": breaker.reason,
         "weight": breaker.weight,
         "causes": breaker.causes,
         "trial": _trial(breaker, policy),
         "capacity": _capacity(breaker, policy),
-        "load": breaker.load and {"value": breaker.load.value, "seen": iso(breaker.load.seen)},
+        "load": breaker.load and {"value": breaker.load.value, "seen": rfc3339(breaker.load.seen)},
         "dependsOn": [
-            {"name": each.name, "state": each.state, "verifiedAt": iso(each.verified)} for each in dependencies
+            {"name": each.name, "state": each.state, "verifiedAt": rfc3339(each.verified)} for each in dependencies
         ],
         "attributed": [
             {"cause": each.cause, "to": each.attributed} for each in breaker.conditions.values() if each.attributed
@@ -92,10 +92,10 @@ def _view(record: Record, dependencies: tuple[Dependency, ...]) -> dict[str, Any
             "result": placement.result,
             "reason": placement.reason,
             "rehearsed": placement.rehearsed,
-            "verifiedAt": iso(verified(breaker, placement)),
+            "verifiedAt": rfc3339(verified(breaker, placement)),
             "owed": owed(placement, breaker),
         },
-        "due": {kind: iso(moment) for kind, moment in record.dues.items()},
+        "due": {kind: rfc3339(moment) for kind, moment in record.dues.items()},
         "policy": policy.spec,
     }
 
@@ -104,7 +104,7 @@ def _override(breaker: BreakerState) -> dict[str, Any] | None:
     if breaker.override is None:
         return None
     set_by = breaker.override
-    times = {"since": iso(set_by.since), "until": iso(set_by.until)}
+    times = {"since": rfc3339(set_by.since), "until": rfc3339(set_by.until)}
     return {"action": set_by.action, "operator": set_by.operator, "reason": set_by.reason, **times}
 
 
@@ -112,7 +112,7 @@ def _trial(breaker: BreakerState, policy: Policy) -> dict[str, Any] | None:
     if breaker.state is not State.HALF_OPEN:
         return None
     shares = policy.spec.recover.shares
-    since = iso(breaker.trial_since or breaker.since)
+    since = rfc3339(breaker.trial_since or breaker.since)
     return {"share": wanted(breaker, policy).target, "number": breaker.trial + 1, "of": len(shares), "since": since}
 
 
@@ -125,8 +125,8 @@ def _capacity(breaker: BreakerState, policy: Policy) -> dict[str, Any]:
             "minReady": workload.min_ready if workload is not None else 0,
             "phase": known.phase,
             "probe": known.probe,
-            "seen": iso(known.seen),
-            "shortSince": iso(known.short_since),
+            "seen": rfc3339(known.seen),
+            "shortSince": rfc3339(known.short_since),
         }
     return found
 
@@ -134,8 +134,8 @@ def _capacity(breaker: BreakerState, policy: Policy) -> dict[str, Any]:
 def _outlook(seen: Outlook) -> dict[str, Any]:
     ahead = seen.ahead
     return {
-        "blocked": [{"text": each.text, "until": iso(each.until)} for each in seen.blocked],
-        "ahead": ahead and {"at": iso(ahead.at), "state": ahead.state, "text": ahead.text},
+        "blocked": [{"text": each.text, "until": rfc3339(each.until)} for each in seen.blocked],
+        "ahead": ahead and {"at": rfc3339(ahead.at), "state": ahead.state, "text": ahead.text},
         "evidence": seen.evidence,
     }
 
@@ -152,7 +152,7 @@ def _weighing(breaker: BreakerState, policy: Policy) -> list[dict[str, Any]]:
 def _weighs(cause: str, found: list[Occurrence | Condition], policy: Policy) -> dict[str, Any]:
     first, seen = found[0], max(each.seen for each in found)
     is_condition = isinstance(first, Condition)
-    lasts = policy.spec.signals.lease_ms if is_condition else millis(policy.spec.trip.window)
+    lasts = policy.spec.signals.lease_ms if is_condition else duration_ms(policy.spec.trip.window)
     attributed = first.attributed if isinstance(first, Condition) else ""
     since = min(each.since if isinstance(each, Condition) else each.seen for each in found)
     return {
@@ -163,16 +163,16 @@ def _weighs(cause: str, found: list[Occurrence | Condition], policy: Policy) -> 
         "critical": any(each.critical for each in found),
         "limitsOnly": all(each.limits_only for each in found),
         "attributed": attributed,
-        "since": iso(since),
-        "seen": iso(seen),
-        "until": iso(seen + lasts),
+        "since": rfc3339(since),
+        "seen": rfc3339(seen),
+        "until": rfc3339(seen + lasts),
     }
 
 
 def _past(breaker: BreakerState, record: Record) -> list[dict[str, Any]]:
     rules = record.policy.spec.criticality
     scores = {
-        reason: round(each.faded(record.now, millis(rules.half_life)), 2) for reason, each in breaker.past.items()
+        reason: round(each.faded(record.now, duration_ms(rules.half_life)), 2) for reason, each in breaker.past.items()
     }
     ordered = sorted(scores.items(), key=lambda each: -each[1])
     return [{"reason": reason, "score": score, "pastAt": rules.past_at} for reason, score in ordered]

@@ -22,7 +22,7 @@ from msgspec import Meta, Struct, field
 from fuseboard.policy import matchers
 from fuseboard.policy.enums import FailureClass, LeadsTo
 from fuseboard.policy.spec import OCCURRENCE
-from fuseboard.times import millis
+from fuseboard.times import duration_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -116,10 +116,10 @@ def class_of(reason: str, chain: tuple[str, ...], policy: Policy) -> FailureClas
 
 def remember(past: Mapping[str, Past], reason: str, policy: Policy, now: int) -> dict[str, Past]:
     """Return the past with one more time that a reason was critical; a burst within one cool-down is one time."""
-    half_life = millis(policy.spec.criticality.half_life)
+    half_life = duration_ms(policy.spec.criticality.half_life)
     kept = {name: each for name, each in past.items() if each.faded(now, half_life) >= _FORGOTTEN}
     known = kept.pop(reason, None)
-    if known is not None and now - known.at < millis(policy.spec.recover.cool_down):
+    if known is not None and now - known.at < duration_ms(policy.spec.recover.cool_down):
         kept[reason] = known
         return kept
     kept[reason] = Past(1 + (known.faded(now, half_life) if known else 0.0), now)
@@ -180,7 +180,7 @@ def _by_the_past(failure: Failure, policy: Policy, past: Mapping[str, Past], now
     rules = policy.spec.criticality
     for reason in (failure.name, *failure.chain):
         known = past.get(reason)
-        score = known.faded(now, millis(rules.half_life)) if known is not None else 0.0
+        score = known.faded(now, duration_ms(rules.half_life)) if known is not None else 0.0
         if round(score) >= rules.past_at:
             return f"{reason} was critical {score:.1f} times of late, pastAt is {rules.past_at}"
     return ""

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from fuseboard.breaker.criticality import judge, remember
 from fuseboard.events.types import FailureDetected, FailureResolved
-from fuseboard.times import millis
+from fuseboard.times import duration_ms
 
 if TYPE_CHECKING:
     from fuseboard.breaker.criticality import Judgement as Judged
@@ -144,7 +144,7 @@ class Evidence:
         blamed: str = "",
     ) -> None:
         """``blamed`` is the dependency that failures are put down to now, if one is open."""
-        oldest, lease = clock - millis(policy.spec.trip.window), clock - policy.spec.signals.lease_ms
+        oldest, lease = clock - duration_ms(policy.spec.trip.window), clock - policy.spec.signals.lease_ms
         kept = clock - RESOLVES_KEPT_MS
         self.occurrences = [each for each in known.occurrences if each.seen > oldest]
         self.conditions = {name: each for name, each in known.conditions.items() if each.seen > lease}
@@ -234,7 +234,7 @@ class Evidence:
         """Something happened: it counts once, while it is in the window."""
         if failure.key in self._keys:
             return Outcome.DUPLICATE
-        oldest = max(self._watermark, self._clock - millis(self._policy.spec.trip.window))
+        oldest = max(self._watermark, self._clock - duration_ms(self._policy.spec.trip.window))
         if seen <= oldest or 0 < failure.started_at <= oldest - LAG_MS:
             return Outcome.STALE
         if not judged.weight:

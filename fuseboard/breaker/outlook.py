@@ -18,7 +18,7 @@ from fuseboard.breaker.transitions import edge, on_trial_since
 from fuseboard.events.event import Event
 from fuseboard.events.types import Role, TimerElapsed
 from fuseboard.policy.enums import Mode, RecoverMode
-from fuseboard.times import millis
+from fuseboard.times import duration_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -138,7 +138,7 @@ def _when_closed(breaker: BreakerState, _: Placement, policy: Policy) -> Iterato
 def _when_limited(breaker: BreakerState, _: Placement, policy: Policy) -> Iterator[Blocked]:
     if breaker.healthy_since:
         healthy_for = policy.spec.recover.healthy_for
-        yield Blocked(f"not yet healthy for {healthy_for}", breaker.healthy_since + millis(healthy_for))
+        yield Blocked(f"not yet healthy for {healthy_for}", breaker.healthy_since + duration_ms(healthy_for))
     elif breaker.holding:
         yield Blocked(_conditions(breaker))
     elif breaker.weight >= policy.spec.trip.limit_at:
@@ -155,7 +155,7 @@ def _when_open(breaker: BreakerState, _: Placement, policy: Policy) -> Iterator[
     known = breaker.capacity.get(Role.TARGET)
     if known is not None and is_probe_failing(breaker, policy):
         yield Blocked(f"the probe fails: {known.probe}")
-    gives_in = breaker.since + millis(policy.spec.recover.max_cool_down)
+    gives_in = breaker.since + duration_ms(policy.spec.recover.max_cool_down)
     if breaker.clock >= gives_in:
         return
     limit_at = policy.spec.trip.limit_at
@@ -183,8 +183,8 @@ def _when_half_open(breaker: BreakerState, placement: Placement, policy: Policy)
     share = wanted(breaker, policy).target
     if not since:
         yield Blocked(f"the placement of its trial with {share} % is not verified yet")
-    elif breaker.clock < since + millis(healthy_for):
-        yield Blocked(f"not yet healthy for {healthy_for} with {share} %", since + millis(healthy_for))
+    elif breaker.clock < since + duration_ms(healthy_for):
+        yield Blocked(f"not yet healthy for {healthy_for} with {share} %", since + duration_ms(healthy_for))
     yield from _short(breaker, policy)
 
 

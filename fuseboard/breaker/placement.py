@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.policy.spec import Route
-from fuseboard.times import millis
+from fuseboard.times import duration_ms
 
 if TYPE_CHECKING:
     from fuseboard.breaker.state import BreakerState
@@ -149,7 +149,7 @@ def _claimed_in(placement: Placement, epoch: int) -> Claim | None:
 
 
 def _cool_down(policy: Policy) -> int:
-    return millis(policy.spec.recover.cool_down)
+    return duration_ms(policy.spec.recover.cool_down)
 
 
 def verified(breaker: BreakerState, placement: Placement) -> int:

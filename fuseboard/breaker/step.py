@@ -34,7 +34,7 @@ from fuseboard.events.types import (
     OperatorRequested,
     Role,
 )
-from fuseboard.times import millis
+from fuseboard.times import duration_ms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -134,7 +134,7 @@ def adopt(breaker: BreakerState, fence: int, policy: Policy, now: int) -> Breake
 
     Nothing is done for one cool-down, and the epoch goes on above the fence (design, section 6).
     """
-    hold = now + millis(policy.spec.recover.cool_down)
+    hold = now + duration_ms(policy.spec.recover.cool_down)
     reason = f"memory was lost: the route carries epoch {fence}, the store knew {breaker.epoch}"
     epoch = max(fence, breaker.epoch) + 1
     return replace(breaker, epoch=epoch, since=now, watermark=now, clock=now, held_until=hold, reason=reason)
@@ -153,7 +153,7 @@ def next_due(breaker: BreakerState, placement: Placement, policy: Policy) -> int
 def _on_time(breaker: BreakerState, policy: Policy, now: int) -> BreakerState:
     """Let the time pass; it never runs back by less than a minute, and more than that holds one cool-down."""
     if now < breaker.clock - CLOCK_STEP_MS:
-        breaker = set_back(breaker, now, now + millis(policy.spec.recover.cool_down))
+        breaker = set_back(breaker, now, now + duration_ms(policy.spec.recover.cool_down))
     elif now > breaker.clock:
         breaker = replace(breaker, clock=now)
     return unless_over(breaker)
@@ -171,7 +171,7 @@ def _weigh(
     weighed = evidence.take_in(signal.data, seen)
     recheck_at = breaker.recheck_at
     if not recheck_at and any(each.attributed for each in evidence.conditions.values()):
-        recheck_at = breaker.clock + millis(policy.spec.recover.healthy_for)
+        recheck_at = breaker.clock + duration_ms(policy.spec.recover.healthy_for)
     absorbed = replace(
         breaker,
         occurrences=tuple(evidence.occurrences),
@@ -187,7 +187,7 @@ def _recheck(breaker: BreakerState, dependencies: Sequence[Dependency], policy: 
     """Let conditions count that were put down to a dependency, once its standby has served for ``healthyFor``."""
     if not breaker.recheck_at or breaker.clock < breaker.recheck_at:
         return breaker
-    healthy_for = millis(policy.spec.recover.healthy_for)
+    healthy_for = duration_ms(policy.spec.recover.healthy_for)
     covers = {
         each.name
         for each in dependencies

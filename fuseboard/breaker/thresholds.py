@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from fuseboard.breaker.state import CAPACITY_LEASE_MS, LOAD_LEASES
 from fuseboard.events.types import Phase, Role
-from fuseboard.times import millis
+from fuseboard.times import duration_ms
 
 if TYPE_CHECKING:
     from fuseboard.breaker.state import BreakerState, ReadyPods
@@ -25,7 +25,7 @@ def lacking_at(breaker: BreakerState, policy: Policy, since: int = 0) -> int | N
         return None
     trip = policy.spec.trip
     patience = trip.ready_for if known.phase is Phase.STEADY else trip.rollout_for
-    return max(known.short_since, since) + millis(patience)
+    return max(known.short_since, since) + duration_ms(patience)
 
 
 def unknown_at(breaker: BreakerState) -> int:
@@ -59,7 +59,7 @@ def overload(breaker: BreakerState, policy: Policy) -> str:
 def load_lease(policy: Policy) -> int:
     """Return for how long a load is known, in milliseconds."""
     asked = policy.spec.signals.load
-    return LOAD_LEASES * millis(asked.every if asked is not None else "15s")
+    return LOAD_LEASES * duration_ms(asked.every if asked is not None else "15s")
 
 
 def is_probe_failing(breaker: BreakerState, policy: Policy) -> bool:

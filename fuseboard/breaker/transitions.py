@@ -24,7 +24,7 @@ from fuseboard.breaker.thresholds import (
 )
 from fuseboard.events.types import Role
 from fuseboard.policy.enums import Mode, RecoverMode
-from fuseboard.times import millis
+from fuseboard.times import duration_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -62,7 +62,7 @@ def next_share(breaker: BreakerState, placement: Placement, policy: Policy) -> b
     if _is_passed_over(breaker, placement):
         return True
     since = on_trial_since(breaker, placement)
-    healthy = bool(since) and breaker.clock >= since + millis(policy.spec.recover.healthy_for)
+    healthy = bool(since) and breaker.clock >= since + duration_ms(policy.spec.recover.healthy_for)
     return healthy and not breaker.lacks(policy) and not _failed(breaker, since, policy)
 
 
@@ -86,7 +86,7 @@ def on_trial_since(breaker: BreakerState, placement: Placement) -> int:
 
 def first_cool_down(policy: Policy) -> int:
     """Return the cool-down of an episode's first opening, in milliseconds."""
-    return millis(policy.spec.recover.cool_down)
+    return duration_ms(policy.spec.recover.cool_down)
 
 
 def _is_blocked(breaker: BreakerState, policy: Policy) -> bool:
@@ -109,7 +109,7 @@ def _from_limited(breaker: BreakerState, _: Placement, policy: Policy) -> Transi
         return Transition(
             State.OPEN, f"a failure held for {limit_for} while limited", first_cool_down(policy), timed=True
         )
-    if breaker.healthy_since and breaker.clock >= breaker.healthy_since + millis(healthy_for):
+    if breaker.healthy_since and breaker.clock >= breaker.healthy_since + duration_ms(healthy_for):
         return Transition(State.CLOSED, f"healthy for {healthy_for}", timed=True)
     return None
 
@@ -152,7 +152,7 @@ def _when_closed(breaker: BreakerState, _: Placement, policy: Policy) -> Iterato
 def _when_limited(breaker: BreakerState, _: Placement, policy: Policy) -> Iterator[int]:
     yield lacking_at(breaker, policy) or 0
     if breaker.healthy_since:
-        yield breaker.healthy_since + millis(policy.spec.recover.healthy_for)
+        yield breaker.healthy_since + duration_ms(policy.spec.recover.healthy_for)
     else:
         yield from _lapses((*breaker.weighing, *breaker.conditions.values()), policy)
         yield from _limits(breaker, policy)
@@ -165,7 +165,7 @@ def _limits(breaker: BreakerState, policy: Policy) -> list[int]:
     if limit_for is None:
         return []
     opening = (each for each in breaker.holding if not each.limits_only)
-    return [max(each.since, breaker.since) + millis(limit_for) for each in opening]
+    return [max(each.since, breaker.since) + duration_ms(limit_for) for each in opening]
 
 
 # -- OPEN ------------------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def _from_open(breaker: BreakerState, _: Placement, policy: Policy) -> Transitio
     still_holds = sum(each.weight for each in breaker.holding) >= policy.spec.trip.limit_at
     if not still_holds and not is_overloaded(breaker, 0, policy):
         reason = f"the cool-down of {breaker.cool_down / 1000:g}s is over"
-    elif open_for >= millis(recover.max_cool_down):
+    elif open_for >= duration_ms(recover.max_cool_down):
         reason = f"open for maxCoolDown ({recover.max_cool_down})"
     else:
         return None
@@ -200,7 +200,7 @@ def _when_open(breaker: BreakerState, _: Placement, policy: Policy) -> Iterator[
     yield cooled
     if breaker.clock >= cooled:
         yield from _lapses(breaker.holding, policy)
-        yield breaker.since + millis(policy.spec.recover.max_cool_down)
+        yield breaker.since + duration_ms(policy.spec.recover.max_cool_down)
         yield unknown_at(breaker)
         if breaker.load is not None:
             yield breaker.load.seen + load_lease(policy)
@@ -213,12 +213,12 @@ def _from_half_open(breaker: BreakerState, placement: Placement, policy: Policy)
     recover, since = policy.spec.recover, on_trial_since(breaker, placement)
     failed = _failed(breaker, _at_stake_since(breaker, placement), policy)
     if failed:
-        doubled = max(breaker.cool_down, min(2 * breaker.cool_down, millis(recover.max_cool_down)))
+        doubled = max(breaker.cool_down, min(2 * breaker.cool_down, duration_ms(recover.max_cool_down)))
         return Transition(State.OPEN, f"failed on trial: {failed}", doubled, timed=breaker.lacks(policy))
-    healthy = bool(since) and breaker.clock >= since + millis(recover.healthy_for)
+    healthy = bool(since) and breaker.clock >= since + duration_ms(recover.healthy_for)
     if healthy and _is_last(breaker, policy) and not breaker.lacks(policy):
         return Transition(State.CLOSED, f"healthy on trial for {recover.healthy_for}", timed=True)
-    if breaker.clock >= breaker.since + millis(recover.max_trial):
+    if breaker.clock >= breaker.since + duration_ms(recover.max_trial):
         return Transition(State.OPEN, f"the trial took longer than {recover.max_trial}", breaker.cool_down, timed=True)
     return None
 
@@ -254,10 +254,10 @@ def _is_passed_over(breaker: BreakerState, placement: Placement) -> bool:
 
 
 def _when_half_open(breaker: BreakerState, placement: Placement, policy: Policy) -> Iterator[int]:
-    yield breaker.since + millis(policy.spec.recover.max_trial)
+    yield breaker.since + duration_ms(policy.spec.recover.max_trial)
     since = on_trial_since(breaker, placement)
     if since:
-        yield since + millis(policy.spec.recover.healthy_for)
+        yield since + duration_ms(policy.spec.recover.healthy_for)
     at_stake_since = _at_stake_since(breaker, placement)
     if at_stake_since:
         yield lacking_at(breaker, policy, at_stake_since) or 0
@@ -268,7 +268,7 @@ def _when_half_open(breaker: BreakerState, placement: Placement, policy: Policy)
 
 def _lapses(weighing: Iterable[Occurrence | Condition], policy: Policy) -> Iterator[int]:
     """Yield when evidence weighs no more, if nobody says anything."""
-    lease, window = policy.spec.signals.lease_ms, millis(policy.spec.trip.window)
+    lease, window = policy.spec.signals.lease_ms, duration_ms(policy.spec.trip.window)
     for each in weighing:
         yield each.seen + (lease if isinstance(each, Condition) else window)
 

@@ -13,7 +13,7 @@ from fuseboard.cluster.names import NORMAL, OWN
 from fuseboard.crd.resource import MESSAGE_LENGTH, condition
 from fuseboard.events.event import digest
 from fuseboard.events.types import BreakerLimited, BreakerOpened, Role
-from fuseboard.times import stamp
+from fuseboard.times import kubernetes_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,7 @@ def status_of(
     said: dict[str, Any] = {
         "state": breaker.state.value,
         "epoch": breaker.epoch,
-        "since": stamp(breaker.since) if breaker.since else None,
+        "since": kubernetes_timestamp(breaker.since) if breaker.since else None,
         "reason": breaker.reason[:MESSAGE_LENGTH],
         "serving": str(placement.shares),
         "ready": _pods(breaker, Role.TARGET),
@@ -88,8 +88,8 @@ def event_of(policy: Policy, moved: BreakerMoved, uid: str) -> Manifest:
         "source": {"component": OWN},
         "reportingComponent": OWN,
         "reportingInstance": OWN,
-        "firstTimestamp": stamp(moved.since),
-        "lastTimestamp": stamp(moved.since),
+        "firstTimestamp": kubernetes_timestamp(moved.since),
+        "lastTimestamp": kubernetes_timestamp(moved.since),
         "count": 1,
     }
 
@@ -106,7 +106,7 @@ def _placement(placement: Placement) -> Manifest:
         "shares": msgspec.to_builtins(placement.shares),
         "result": placement.result.value,
         "reason": placement.reason[:MESSAGE_LENGTH],
-        "verifiedAt": stamp(placement.verified_at) if placement.verified_at else None,
+        "verifiedAt": kubernetes_timestamp(placement.verified_at) if placement.verified_at else None,
     }
     return {name: value for name, value in said.items() if value not in ("", None)}
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from fuseboard.errors import InvalidInput, InvalidPolicy
 from fuseboard.policy import validation
 from fuseboard.policy.spec import API_VERSION, KIND, Policy
-from fuseboard.times import moment, stamp
+from fuseboard.times import kubernetes_timestamp, parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,7 +95,7 @@ def read(found: Mapping[str, Any]) -> Resource:
         version=meta.resource_version,
         generation=meta.generation,
         created=meta.creation_timestamp,
-        deleted_at=moment(meta.deletion_timestamp) if meta.deletion_timestamp else None,
+        deleted_at=parse_timestamp(meta.deletion_timestamp) if meta.deletion_timestamp else None,
         finalizers=meta.finalizers,
         status=status if isinstance(status, dict) else {},
         policy=policy,
@@ -142,5 +142,5 @@ def condition(before: Manifest, kind: str, *, so: bool, reason: str, message: st
         "status": status,
         "reason": reason,
         "message": message[:MESSAGE_LENGTH],
-        "lastTransitionTime": since or stamp(now),
+        "lastTransitionTime": since or kubernetes_timestamp(now),
     }

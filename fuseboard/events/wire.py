@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -18,6 +18,7 @@ from fuseboard.errors import InvalidInput, WrongContentType
 from fuseboard.events.event import JSON, Event, Foreign
 from fuseboard.events.json import MAX_DEPTH, decode_json, encode_data
 from fuseboard.events.types import _SCHEMA_PREFIX, _TYPE_PREFIX, ANY, KINDS, Data
+from fuseboard.times import to_datetime, to_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,10 +35,6 @@ MAX_ATTRIBUTE: Final = 1_024
 _JSON_MEDIA: Final = re.compile(r"^(application|text)/([\w.-]+\+)?json\s*(;.*)?$", re.ASCII | re.IGNORECASE)
 
 _RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-_MS: Final = timedelta(milliseconds=1)
 
 _NOT_TAKEN_IN: Final = datetime.max.replace(tzinfo=UTC)
 """Stands where an event has no time: left alone, the SDK would put in that of its own clock."""
@@ -170,7 +167,7 @@ def _read(wire: BaseCloudEvent, known: Iterable[str]) -> Event:
         source=wire.get_source(),
         subject=subject,
         data=_data(name, wire) if name in known else Foreign(name, wire.get_data(), wire.get_datacontenttype() or JSON),
-        time=None if moment in (None, _NOT_TAKEN_IN) else (moment - _EPOCH) // _MS,
+        time=None if moment in (None, _NOT_TAKEN_IN) else to_timestamp(moment),
         extensions=_extensions(wire),
     )
 
@@ -214,7 +211,7 @@ def _attributes(event: Event) -> dict[str, Any]:
         "type": name,
         "source": event.source,
         "id": event.id,
-        "time": _NOT_TAKEN_IN if event.time is None else _EPOCH + event.time * _MS,
+        "time": _NOT_TAKEN_IN if event.time is None else to_datetime(event.time),
         "datacontenttype": event.data.media if isinstance(event.data, Foreign) else JSON,
         **event.extensions,
     }

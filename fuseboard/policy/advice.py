@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from fuseboard.policy import matchers
 from fuseboard.policy.enums import FailureClass, LeadsTo
 from fuseboard.policy.spec import DEFAULT_WEIGHTS, OCCURRENCE
-from fuseboard.times import millis
+from fuseboard.times import duration_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -69,21 +69,21 @@ def _on_thresholds(policy: Policy) -> Iterator[Advice]:
 
 
 def _on_times(spec: Spec) -> Iterator[Advice]:
-    if millis(spec.recover.healthy_for) < millis(GROUP_WAIT):
+    if duration_ms(spec.recover.healthy_for) < duration_ms(GROUP_WAIT):
         yield Advice(
             "short-healthy-for",
             f"recover.healthyFor is {spec.recover.healthy_for}, but Alertmanager tells of a new alert after its "
             f"group_wait, {GROUP_WAIT} unless set: a trial would end well before anybody hears that it does not; "
             f"write {GROUP_WAIT} or more",
         )
-    shares, longest = len(spec.recover.shares), millis(spec.recover.max_trial)
-    if shares * millis(spec.recover.healthy_for) >= longest:
+    shares, longest = len(spec.recover.shares), duration_ms(spec.recover.max_trial)
+    if shares * duration_ms(spec.recover.healthy_for) >= longest:
         yield Advice(
             "trial-too-long",
             f"recover.maxTrial is {spec.recover.max_trial}, but {shares} trialShares of healthyFor "
             f"{spec.recover.healthy_for} each take as long: no trial would end well; write a longer maxTrial",
         )
-    if millis(spec.recover.cool_down) < millis(SHORT_COOL_DOWN):
+    if duration_ms(spec.recover.cool_down) < duration_ms(SHORT_COOL_DOWN):
         yield Advice(
             "short-cool-down",
             f"recover.coolDown is {spec.recover.cool_down}: in less than {SHORT_COOL_DOWN} few workloads are well "
@@ -150,7 +150,7 @@ def out_of_reach(policy: Policy) -> str:
     at an Event object counts for 25 at most.
     """
     spec, weight = policy.spec, policy.spec.signals.weigh("", condition=False)
-    most = weight * MAX_DELTA * (1 + millis(spec.trip.window) // _THROTTLED_MS)
+    most = weight * MAX_DELTA * (1 + duration_ms(spec.trip.window) // _THROTTLED_MS)
     if weight and most < spec.trip.open_at:
         return (
             f"{policy.key}: spec.trip.openAt is {spec.trip.open_at}, but the Events of one object weigh at most {most} "

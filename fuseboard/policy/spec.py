@@ -12,7 +12,7 @@ from msgspec import NODEFAULT, Meta, Struct, field
 from msgspec.structs import fields
 
 from fuseboard.policy.enums import FailureClass, LeadsTo, Mode, OnDelete, RecoverMode, RouteKind, WorkloadKind
-from fuseboard.times import millis
+from fuseboard.times import duration_ms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -165,7 +165,7 @@ class Signals(_Document, frozen=True):
     @property
     def lease_ms(self) -> int:
         """How long a condition holds without being seen again, in milliseconds."""
-        return LEASE_REPEATS * millis(self.repeat_interval)
+        return LEASE_REPEATS * duration_ms(self.repeat_interval)
 
 
 class Classes(_Document, frozen=True):

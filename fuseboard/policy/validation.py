@@ -14,7 +14,7 @@ from fuseboard.errors import InvalidPolicy
 from fuseboard.policy import matchers
 from fuseboard.policy.messages import explain, shown
 from fuseboard.policy.spec import API_VERSION, KIND, Policy
-from fuseboard.times import millis
+from fuseboard.times import duration_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -165,7 +165,7 @@ def _problems(policy: Policy) -> Iterator[tuple[str, object, str]]:
         if name.endswith("\n"):  # a pattern's $ lets one through
             yield path, name, "a name without a line break"
     for path, duration in _durations(policy.spec):
-        if duration.endswith("\n") or not _MIN_DURATION_MS <= millis(duration) <= _MAX_DURATION_MS:
+        if duration.endswith("\n") or not _MIN_DURATION_MS <= duration_ms(duration) <= _MAX_DURATION_MS:
             yield path, duration, "a duration from 1s to 30 days"
     yield from _problems_of_numbers(policy.spec.trip, policy.spec.recover)
     yield from _problems_of_route(policy.spec)
@@ -181,9 +181,9 @@ def _problems(policy: Policy) -> Iterator[tuple[str, object, str]]:
 def _problems_of_numbers(trip: Trip, recover: Recover) -> Iterator[tuple[str, object, str]]:
     if trip.limit_at >= trip.open_at:
         yield "spec.trip.limitAt", trip.limit_at, f"less than spec.trip.openAt ({trip.open_at})"
-    if millis(recover.cool_down) > millis(recover.max_cool_down):
+    if duration_ms(recover.cool_down) > duration_ms(recover.max_cool_down):
         yield "spec.recover.coolDown", recover.cool_down, f"at most maxCoolDown ({recover.max_cool_down})"
-    if millis(recover.healthy_for) >= millis(recover.max_trial):
+    if duration_ms(recover.healthy_for) >= duration_ms(recover.max_trial):
         yield "spec.recover.healthyFor", recover.healthy_for, f"less than maxTrial ({recover.max_trial})"
     if recover.probe is not None and recover.probe.http.endswith("\n"):
         yield "spec.recover.probe.http", recover.probe.http, "a path without a line break"

@@ -5,7 +5,7 @@ Its labels are untrusted: they are digested, compared, and shown short and print
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from fuseboard.events.event import digest
 from fuseboard.events.types import Failure
 from fuseboard.text import plain
+from fuseboard.times import to_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,8 +35,6 @@ _SEVERITY_LENGTH: Final = 64
 _SHOWN_LENGTH: Final = 128
 _OLDEST_MS: Final = 946_684_800_000
 _DAY_MS: Final = 24 * 3_600_000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
 _SORTED: Final = msgspec.json.Encoder(order="deterministic")
 
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -63,7 +62,7 @@ def condition_of(labels: Mapping[str, str]) -> str:
 def failure_of(alert: Alert, about: Involved, now: int) -> Failure:
     """Return what an alert says of the object that it is about; ``now`` is only held against ``startsAt``."""
     labels, condition = alert.labels, condition_of(alert.labels)
-    began = millis_of(alert.starts_at)
+    began = to_timestamp(alert.starts_at)
     ended = f":{_end(alert.ends_at)}" if alert.status == RESOLVED else ""
     name, reason = shown(labels.get("alertname", "")), shown(labels.get("reason", ""))
     # No summary: annotations may hold secrets, and all else is in the cause already.
@@ -91,11 +90,6 @@ def began(failure: Failure) -> tuple[int, str]:
     return failure.started_at, failure.key
 
 
-def millis_of(moment: datetime) -> int:
-    """Return a moment in milliseconds since 1970."""
-    return (moment - _EPOCH) // _MILLISECOND
-
-
 def shown(text: str) -> str:
     """Return text that others wrote fit to be shown: short, without control or formatting characters."""
     return plain(text, _SHOWN_LENGTH)
@@ -103,6 +97,6 @@ def shown(text: str) -> str:
 
 def _end(ends_at: object) -> int:
     try:
-        return millis_of(msgspec.convert(ends_at, Moment))
+        return to_timestamp(msgspec.convert(ends_at, Moment))
     except msgspec.ValidationError:
         return 0  # a resolve is a resolve, whenever it was

@@ -26,7 +26,7 @@ from fuseboard.breaker.state import State
 from fuseboard.events.types import Failure
 from fuseboard.signals.alerts import FIRING, RESOLVED, Alert, Moment, began, condition_of, failure_of
 from fuseboard.signals.targets import TargetIndex, involved
-from fuseboard.times import millis
+from fuseboard.times import duration_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -203,7 +203,7 @@ def _is_due(holder: Holder, condition: Condition) -> bool:
     """Say whether a breaker needs to hear again of a condition that it holds."""
     if holder.breaker.state is State.HALF_OPEN:
         return True  # on trial, what was not seen again does not count
-    return holder.now - condition.seen >= millis(holder.policy.spec.signals.repeat_interval) / 2
+    return holder.now - condition.seen >= duration_ms(holder.policy.spec.signals.repeat_interval) / 2
 
 
 def _firing(breaker: str, alerts: Sequence[KnownAlert], table: TargetIndex, now: int) -> Failure | None:

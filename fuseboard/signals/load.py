@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from fuseboard.errors import InvalidInput
 from fuseboard.events.event import Event, digest
 from fuseboard.events.types import LoadChanged
-from fuseboard.times import millis
+from fuseboard.times import duration_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +100,7 @@ def slots_of(policy: Policy) -> Slots | None:
     load = policy.spec.signals.load
     if load is None or not load.query:
         return None
-    return Slots(millis(load.every), int(digest(policy.key)[:12], 16))
+    return Slots(duration_ms(load.every), int(digest(policy.key)[:12], 16))
 
 
 def reading(body: bytes, moment: int) -> float:

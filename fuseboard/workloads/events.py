@@ -24,7 +24,7 @@ from fuseboard.policy.advice import MAX_DELTA
 from fuseboard.signals.targets import Involved
 from fuseboard.stores.checkpoints import SeenCount
 from fuseboard.text import plain
-from fuseboard.times import moment
+from fuseboard.times import parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -240,8 +240,8 @@ def read(found: Mapping[str, Any]) -> ObservedEvent:
         raise InvalidInput(f"this is no Event: {error}") from error
     about = event.regarding or event.involved_object or _Reference()
     meta = event.metadata
-    created = moment(meta.creation_timestamp)
-    written = [moment(each.time) for each in meta.managed_fields or ()]
+    created = parse_timestamp(meta.creation_timestamp)
+    written = [parse_timestamp(each.time) for each in meta.managed_fields or ()]
     return ObservedEvent(
         uid=_short(meta.uid),
         version=meta.resource_version[:32],
@@ -254,7 +254,7 @@ def read(found: Mapping[str, Any]) -> ObservedEvent:
         container=_container(about.field_path or ""),
         note=plain((event.note or event.message or "").removeprefix(_COMBINED), 1_024),
         reporter=event.reporting_controller or event.reporting_component or "",
-        emitted_at=next(filter(None, map(moment, event.times)), created),
+        emitted_at=next(filter(None, map(parse_timestamp, event.times)), created),
         written_at=max([*written, created]),
         created_at=created,
     )

@@ -21,7 +21,7 @@ from fuseboard.policy import advice
 from fuseboard.signals.fold import folded
 from fuseboard.signals.targets import TargetIndex
 from fuseboard.stores.records import Entry
-from fuseboard.times import millis
+from fuseboard.times import duration_ms
 from fuseboard.workloads import events as kubernetes_events
 from fuseboard.workloads.events import Ledger
 from fuseboard.workloads.pods import Pod
@@ -228,7 +228,7 @@ class Intake:
         return report.failure(key, (cause,) if cause else ())
 
     def _window(self, breaker: str) -> int:
-        return millis(self.policies[breaker].spec.trip.window)
+        return duration_ms(self.policies[breaker].spec.trip.window)
 
     def _now(self) -> int:
         return round(self._clock() * 1000)

@@ -16,7 +16,7 @@ from fuseboard.errors import InvalidInput
 from fuseboard.events.event import digest
 from fuseboard.events.types import Failure
 from fuseboard.text import plain
-from fuseboard.times import moment
+from fuseboard.times import parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -135,7 +135,11 @@ def read(found: Mapping[str, Any]) -> Pod:
     ready = conditions.get("Ready", _NONE)
     disrupted = conditions.get("DisruptionTarget", _NONE)
     owner = next((each for each in meta.owner_references or () if each.controller), _Owner())
-    serves, turned, began = ready.status == "True", moment(ready.last_transition_time), moment(status.start_time)
+    serves, turned, began = (
+        ready.status == "True",
+        parse_timestamp(ready.last_transition_time),
+        parse_timestamp(status.start_time),
+    )
     return Pod(
         uid=meta.uid if len(meta.uid) <= 40 else digest(meta.uid),  # noqa: PLR2004  - Kubernetes' own have 36
         name=meta.name,
@@ -146,11 +150,12 @@ def read(found: Mapping[str, Any]) -> Pod:
         turned_at=turned,
         was_ready=serves or bool(began and turned > began + _AT_ONCE_MS),
         leaves=bool(meta.deletion_timestamp),
-        disrupted_at=(moment(disrupted.last_transition_time) or 1) if disrupted.status == "True" else 0,
+        disrupted_at=(parse_timestamp(disrupted.last_transition_time) or 1) if disrupted.status == "True" else 0,
         ip=status.pod_ip or "",
         port=next((port.container_port for each in pod.spec.containers for port in each.ports or ()), 0),
         told_at=max(
-            (moment(each.time) for each in meta.managed_fields or () if each.subresource == "status"), default=0
+            (parse_timestamp(each.time) for each in meta.managed_fields or () if each.subresource == "status"),
+            default=0,
         ),
         containers=tuple(_containers(status)),
     )
@@ -191,7 +196,7 @@ def _container(name: str, found: _ContainerStatus) -> Container:
     ends = found.restart_count + (state.running is None)
     failed = ended.exit_code != 0
     reason = plain(ended.reason, 128) or ("Error" if failed else "Completed")
-    return Container(name, ends, reason, failed, moment(ended.finished_at), waits)
+    return Container(name, ends, reason, failed, parse_timestamp(ended.finished_at), waits)
 
 
 class _Waiting(Struct, frozen=True):

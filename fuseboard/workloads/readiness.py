@@ -18,7 +18,7 @@ from fuseboard.cluster.names import DEPLOYMENT, POD, REPLICA_SET, STATEFUL_SET
 from fuseboard.events.event import Event, digest
 from fuseboard.events.types import CapacityChanged, Phase, Role
 from fuseboard.signals.targets import Involved
-from fuseboard.times import millis
+from fuseboard.times import duration_ms
 from fuseboard.workloads import pods
 from fuseboard.workloads import rollout as phases
 
@@ -178,7 +178,7 @@ class Readiness:
         known = self._known[key]
         known.pods[pod.uid] = pod
         for breaker in (breaker for breaker, role in known.roles if role is Role.TARGET):
-            window = millis(self._policies[breaker].spec.trip.window)
+            window = duration_ms(self._policies[breaker].spec.trip.window)
             for failure in pods.deaths(before, pod, now - window):
                 yield breaker, failure
 

@@ -22,7 +22,7 @@ from fuseboard.cluster.names import DEPLOYMENT, STATEFUL_SET
 from fuseboard.errors import InvalidInput
 from fuseboard.events.event import digest
 from fuseboard.events.types import Phase
-from fuseboard.times import moment
+from fuseboard.times import parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -148,8 +148,8 @@ def _deployment(found: _Workload) -> WorkloadStatus:
     done = progress.reason == COMPLETE and not old and (status.updated_replicas > 0 or not desired)
     has_deadline = progress.reason is not None
     short = status.updated_replicas < desired or (has_deadline and status.available_replicas < status.updated_replicas)
-    created = moment(found.metadata.creation_timestamp)
-    turned = moment(available.last_transition_time)
+    created = parse_timestamp(found.metadata.creation_timestamp)
+    turned = parse_timestamp(available.last_transition_time)
     return _status(
         found,
         DEPLOYMENT,
@@ -187,7 +187,7 @@ def _status(found: _Workload, kind: str, **said: Any) -> WorkloadStatus:  # noqa
         uid=meta.uid,
         generation=meta.generation,
         desired=1 if spec.replicas is None else spec.replicas,
-        created_at=moment(meta.creation_timestamp),
+        created_at=parse_timestamp(meta.creation_timestamp),
         template=digest(json.dumps(spec.template, sort_keys=True)),
         is_behind=meta.generation > found.status.observed_generation,
         **said,

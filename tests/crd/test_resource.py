@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fuseboard.crd.resource import FINALIZER, MESSAGE_LENGTH, condition, held, path_of, read, said
 from fuseboard.errors import InvalidInput
-from fuseboard.times import moment, stamp
+from fuseboard.times import kubernetes_timestamp, parse_timestamp
 
 SPEC = {"target": {"name": "login"}}
 
@@ -39,7 +39,7 @@ def test_a_resource_is_a_policy_with_a_life_of_its_own() -> None:
     assert found.path == path_of("shop/login") == "/apis/fuseboard.dev/v1alpha1/namespaces/shop/circuitbreakers/login"
     assert (found.uid, found.version, found.generation) == ("u", "7", 1)
     assert (found.status, found.finalizers) == ({"state": "OPEN"}, ("x",))
-    assert found.deleted_at == moment("2026-01-01T00:00:01Z")
+    assert found.deleted_at == parse_timestamp("2026-01-01T00:00:01Z")
 
 
 @pytest.mark.parametrize(
@@ -112,12 +112,12 @@ def test_no_message_is_longer_than_may_be_written(text: str) -> None:
 @given(st.integers(0, 4_000_000_000))
 def test_times_are_read_as_they_are_written(seconds: int) -> None:
     """To the second."""
-    assert moment(stamp(seconds * 1000)) == seconds * 1000
+    assert parse_timestamp(kubernetes_timestamp(seconds * 1000)) == seconds * 1000
 
 
 def test_no_time_is_no_time() -> None:
     """What is none reads as none."""
-    assert moment("soon") == 0
+    assert parse_timestamp("soon") == 0
 
 
 def test_a_status_may_be_for_one_version_only() -> None:

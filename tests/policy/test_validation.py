@@ -14,7 +14,7 @@ from fuseboard.errors import InvalidPolicy
 from fuseboard.policy.enums import Mode, WorkloadKind
 from fuseboard.policy.spec import Policy
 from fuseboard.policy.validation import check_table, parse
-from fuseboard.times import millis
+from fuseboard.times import duration_ms
 
 DURATION = "expected a duration such as 100s, 1m30s or 1h, of at most 30 days"
 LABEL = "expected a DNS-1123 label: at most 63 lower case letters, digits and '-', with no '-' at either end"
@@ -74,7 +74,7 @@ def test_a_whole_policy_is_read() -> None:
         "",
     )
     assert policy.key == "shop/login"
-    assert (policy.spec.signals.weigh("page", condition=True), millis(policy.spec.trip.window)) == (7, 90_000)
+    assert (policy.spec.signals.weigh("page", condition=True), duration_ms(policy.spec.trip.window)) == (7, 90_000)
     assert msgspec.json.decode(msgspec.json.encode(policy), type=Policy) == policy
 
 
@@ -104,7 +104,7 @@ def test_weights(severity: str, condition: bool, weight: int) -> None:  # noqa: 
 )
 def test_durations(text: str, expected: int) -> None:
     """Durations are written as Kubernetes writes them."""
-    assert millis(text) == expected
+    assert duration_ms(text) == expected
 
 
 @pytest.mark.parametrize(

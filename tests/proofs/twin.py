@@ -12,7 +12,7 @@ from fuseboard.breaker.state import BreakerState, State
 from fuseboard.breaker.step import MAX_REMEMBERED, MAX_REPLIES
 from fuseboard.events.types import OperatorRequested
 from fuseboard.stores.records import Change, Record
-from fuseboard.times import millis
+from fuseboard.times import duration_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,7 +135,7 @@ def check_edges(record: Record, change: Change) -> None:
         return
     assert after.epoch - before.epoch == len(edges), "I6: an epoch for every edge, and no other"
     if edges == {(State.HALF_OPEN, State.CLOSED)} and not asked:
-        placement, healthy_for = record.placement, millis(record.policy.spec.recover.healthy_for)
+        placement, healthy_for = record.placement, duration_ms(record.policy.spec.recover.healthy_for)
         current = (placement.epoch, placement.trial) == (before.epoch, before.trial)
         assert current, "I8: the trial's placement is not verified"
         assert placement.verified_at, "I8: the trial's placement is not verified"

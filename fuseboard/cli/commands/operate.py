@@ -21,7 +21,7 @@ from fuseboard.cli.wording import moment, plain, serving
 from fuseboard.errors import FuseboardError
 from fuseboard.events.event import Event
 from fuseboard.events.types import Action, OperatorRequested
-from fuseboard.times import iso, millis
+from fuseboard.times import duration_ms, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ def _lasts(_: click.Context, __: click.Parameter, value: str | None) -> int:
     """Return a duration in milliseconds; 0 where none is given."""
     if value is None:
         return 0
-    length = millis(value) if _DURATION.fullmatch(value) else 0
+    length = duration_ms(value) if _DURATION.fullmatch(value) else 0
     if not 0 < length <= _LONGEST_MS:
         raise click.BadParameter(f"{value!r} is no duration: give one such as 30m, 2h or 1h30m, of at most 30 days")
     return length
@@ -219,7 +219,7 @@ def _until(entry: dict[str, Any], request: OperatorRequested) -> str:
     if not request.duration_ms:
         return "until released"
     seen = entry.get("time") or entry["now"]
-    return f"until {moment(iso(seen + request.duration_ms))}"
+    return f"until {moment(rfc3339(seen + request.duration_ms))}"
 
 
 def _served(after: dict[str, Any]) -> str:
