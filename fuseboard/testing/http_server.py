@@ -1,4 +1,4 @@
-"""A server for those that ask, which answers worse than any real one would, and an outbox for what they then tell."""
+"""An HTTP server that answers as badly as a test tells it to."""
 
 from __future__ import annotations
 
@@ -7,30 +7,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from fuseboard.errors import StoreUnavailable
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from fuseboard.events.event import Event
-    from fuseboard.stores.records import Entry
+    from collections.abc import Callable, Iterator
 
     Answering = Callable[["Request"], None]
-
-
-class Kept:
-    """An outbox that keeps everything, or is gone."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.entries: list[Entry] = []
-        self.gone = False
-
-    def append(self, events: Sequence[Event], entry: Entry) -> None:
-        if self.gone:
-            raise StoreUnavailable("redis does not answer")
-        self.events.extend(events)
-        self.entries.append(entry)
 
 
 class Request(BaseHTTPRequestHandler):

@@ -22,7 +22,7 @@ from fuseboard.events.types import (
     Role,
     TimerElapsed,
 )
-from fuseboard.policy.validation import parse
+from fuseboard.testing.policies import policy
 
 if TYPE_CHECKING:
     from fuseboard.policy.spec import Policy
@@ -30,15 +30,6 @@ if TYPE_CHECKING:
 START: Final = 1_700_000_000_000
 MINUTE: Final = 60
 HOUR: Final = 3_600
-
-
-def policy(**parts: object) -> Policy:
-    """Return a policy with these parts of its spec."""
-    spec = {"target": {"name": "login"}, **parts}
-    metadata = {"name": "login", "namespace": "shop"}
-    return parse(
-        {"apiVersion": "fuseboard.dev/v1alpha1", "kind": "CircuitBreaker", "metadata": metadata, "spec": spec}, ""
-    )
 
 
 @dataclass

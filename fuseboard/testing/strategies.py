@@ -18,11 +18,9 @@ from fuseboard.events.types import (
     Role,
     TimerElapsed,
 )
-from fuseboard.policy.validation import parse
 
 if TYPE_CHECKING:
     from fuseboard.events.types import Data
-    from fuseboard.policy.spec import Policy
 
 NAMES: Final = "abc"
 SEVERITIES: Final = ("", "info", "warning", "critical")
@@ -70,21 +68,6 @@ signals: Final[st.SearchStrategy[Data]] = st.one_of(
     st.builds(LoadChanged, load=st.sampled_from([0.0, 99.0, 101.0])),
     requests,
 )
-
-
-def policy_of(namespace: str, name: str = "login", **parts: Any) -> Policy:  # noqa: ANN401  - parts of a document
-    """Return a policy with these parts of its spec, by which a Service can be moved."""
-    spec = {
-        "mode": "Enforce",
-        "target": {"name": name},
-        "standby": {"name": f"{name}-standby"},
-        "route": {"name": name, "selectors": {role: {"app": name, "track": role} for role in ("target", "standby")}},
-        **parts,
-    }
-    metadata = {"name": name, "namespace": namespace}
-    return parse(
-        {"apiVersion": "fuseboard.dev/v1alpha1", "kind": "CircuitBreaker", "metadata": metadata, "spec": spec}, ""
-    )
 
 
 SPECS: Final[tuple[dict[str, Any], ...]] = (

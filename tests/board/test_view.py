@@ -20,7 +20,8 @@ from fuseboard.events.types import (
     Role,
 )
 from fuseboard.stores.records import Entry
-from tests.functions.test_breaker import KEY, House, fires, policy
+from fuseboard.testing.policies import policy
+from tests.functions.test_breaker import KEY, House, fires
 
 
 def house(**parts: Any) -> House:  # noqa: ANN401  - parts of a spec

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from fuseboard.breaker.criticality import MAX_PAST, Past, class_of, judge, remember, table
 from fuseboard.events.types import Failure
 from fuseboard.policy.enums import FailureClass
-from fuseboard.testing.panel import HOUR, START, Panel, policy
+from fuseboard.testing.panel import HOUR, START, Panel
+from fuseboard.testing.policies import policy
 from fuseboard.workloads.events import HARMLESS, NORMAL_FAILURES
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import msgspec
 from fuseboard.breaker.evidence import LAG_MS, MAX_OCCURRENCES, Outcome
 from fuseboard.breaker.state import State
 from fuseboard.events.types import Failure, FailureDetected, FailureResolved
-from fuseboard.testing.panel import HOUR, MINUTE, Panel, opened, policy
+from fuseboard.testing.panel import HOUR, MINUTE, Panel, opened
+from fuseboard.testing.policies import policy
 
 MAX_RECORD_BYTES: Final = 2 * 1024 * 1024
 

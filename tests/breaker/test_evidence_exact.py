@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from fuseboard.breaker.evidence import LAG_MS, MAX_OCCURRENCES, Occurrence, Outcome, Weighed
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.events.types import Failure, FailureDetected
-from fuseboard.testing.panel import HOUR, START, Panel, policy
+from fuseboard.testing.panel import HOUR, START, Panel
+from fuseboard.testing.policies import policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

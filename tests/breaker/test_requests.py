@@ -11,7 +11,8 @@ from fuseboard.breaker.placement import Placement, Result, Shares, owed
 from fuseboard.breaker.state import Dependency, State
 from fuseboard.events.types import Action
 from fuseboard.policy.enums import Mode
-from fuseboard.testing.panel import HOUR, START, Panel, limited, on_trial, opened, policy
+from fuseboard.testing.panel import HOUR, START, Panel, limited, on_trial, opened
+from fuseboard.testing.policies import policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

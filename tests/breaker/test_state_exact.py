@@ -27,7 +27,7 @@ from fuseboard.stores import records as pacing
 from fuseboard.stores import scripts
 from fuseboard.stores.records import Record
 from fuseboard.testing.panel import START, Panel, on_trial
-from fuseboard.testing.panel import policy as policy_of
+from fuseboard.testing.policies import policy as policy_of
 
 SECOND: Final = 1_000
 MINUTE: Final = 60 * SECOND

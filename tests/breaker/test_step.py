@@ -14,7 +14,8 @@ from fuseboard.breaker.state import BreakerState, State
 from fuseboard.breaker.step import adopt
 from fuseboard.events.event import Event, Foreign
 from fuseboard.events.types import BreakerMoved, FailureDetected
-from fuseboard.testing.panel import HOUR, MINUTE, START, Panel, alert, limited, on_trial, opened, policy
+from fuseboard.testing.panel import HOUR, MINUTE, START, Panel, alert, limited, on_trial, opened
+from fuseboard.testing.policies import policy
 
 # -- CLOSED → LIMITED ------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,8 @@ from fuseboard.breaker.placement import Placement, Result, Shares
 from fuseboard.breaker.state import State
 from fuseboard.breaker.step import FLAPS, adopt
 from fuseboard.events.types import CapacityChanged, Failure, FailureDetected, Phase, Role
-from fuseboard.testing.panel import MINUTE, Panel, limited, on_trial, opened, policy
+from fuseboard.testing.panel import MINUTE, Panel, limited, on_trial, opened
+from fuseboard.testing.policies import policy
 
 TARGET: dict[str, Any] = {"name": "login", "minReady": 2, "capacity": 300}
 LOADED: dict[str, Any] = {"query": "load", "every": "15s"}

@@ -12,7 +12,8 @@ from fuseboard.breaker.state import BreakerState, Override, State
 from fuseboard.breaker.step import next_due
 from fuseboard.breaker.transitions import CLOCK_STEP_MS, on_trial_since
 from fuseboard.events.types import Action, Phase
-from fuseboard.testing.panel import START, Panel, limited, on_trial, opened, policy
+from fuseboard.testing.panel import START, Panel, limited, on_trial, opened
+from fuseboard.testing.policies import policy
 
 SHARES: Final = {"trialShares": [50, 100]}
 

@@ -19,11 +19,11 @@ from fuseboard.policy.validation import parse
 from fuseboard.settings import Settings
 from fuseboard.testing.api_script import in_thread, until
 from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore
+from fuseboard.testing.outbox import MemoryOutbox
 from fuseboard.workloads.probe import Prober
 from tests.cluster.access import SERVICE_ACCOUNT
 from tests.cluster.moving import NEVER, Moving
 from tests.cluster.test_events import SOON, kubelet_says
-from tests.eventsources.test_apiserver import Box
 from tests.eventsources.test_clock import opened
 from tests.workloads.test_probe import HERE, listening
 
@@ -41,7 +41,7 @@ BRIEF_S = 1.5
 
 
 @dataclass
-class Clocked(Box):
+class Clocked(MemoryOutbox):
     """A box that notes when it was given what."""
 
     times: list[float] = field(default_factory=list)
@@ -85,7 +85,7 @@ class Clocked(Box):
 def watching(
     cluster: Cluster,
     moving: Moving,
-    box: Box,
+    box: MemoryOutbox,
     store: MemoryStore | None = None,
     **spec: Any,  # noqa: ANN401
 ) -> Iterator[ApiServer]:

@@ -15,11 +15,11 @@ from fuseboard.policy.spec import Metadata, Policy, Spec, Workload
 from fuseboard.settings import Settings
 from fuseboard.testing.api_script import in_thread, until
 from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore
+from fuseboard.testing.outbox import MemoryOutbox
 from fuseboard.testing.panel import Panel
-from fuseboard.testing.panel import policy as calm
+from fuseboard.testing.policies import policy as calm
 from fuseboard.workloads.events import read
 from tests.cli.running import Up
-from tests.eventsources.test_apiserver import Box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +111,7 @@ def uid(event: dict[str, Any]) -> str:
 
 @contextmanager
 def watching(
-    cluster: Cluster, spaces: tuple[str, ...], box: Box, checkpoints: Checkpoints, user: str = "admin"
+    cluster: Cluster, spaces: tuple[str, ...], box: MemoryOutbox, checkpoints: Checkpoints, user: str = "admin"
 ) -> Iterator[ApiServer]:
     """Run the source for some namespaces until the block ends."""
     store = MemoryStore(lambda: round(time.time() * 1000))
@@ -129,14 +129,14 @@ def watching(
         yield source
 
 
-def listed(box: Box, times: int = 1) -> None:
+def listed(box: MemoryOutbox, times: int = 1) -> None:
     """Wait until the source has listed so often."""
     until(lambda: sum("listed" in each.reason for each in box.entries) >= times, 20)
 
 
 def test_both_shapes_count_and_grow(cluster: Cluster, namespace: str) -> None:
     """Counted and in series, created and modified, each occurrence counts once: K1, K2, K3, K4, K22."""
-    pod, box = a_pod(cluster, namespace), Box()
+    pod, box = a_pod(cluster, namespace), MemoryOutbox()
     with watching(cluster, (namespace,), box, MemoryCheckpoints()):
         listed(box)
         kubelet, recorder = kubelet_says(cluster, pod), recorder_says(cluster, pod)
@@ -162,7 +162,7 @@ def test_the_server_serves_one_object_in_both_shapes(cluster: Cluster, namespace
 
 def test_the_servers_stamps_are_later_than_a_wrong_clocks(cluster: Cluster, namespace: str) -> None:
     """A kubelet whose clock is an hour behind is heard all the same, and its stamp is kept: K25."""
-    pod, box = a_pod(cluster, namespace), Box()
+    pod, box = a_pod(cluster, namespace), MemoryOutbox()
     with watching(cluster, (namespace,), box, MemoryCheckpoints()):
         listed(box)
         kubelet_says(cluster, pod, lastTimestamp="2026-01-01T00:00:00Z", firstTimestamp="2026-01-01T00:00:00Z")
@@ -175,7 +175,7 @@ def test_the_servers_stamps_are_later_than_a_wrong_clocks(cluster: Cluster, name
 
 def test_what_is_not_the_targets_is_no_signal(cluster: Cluster, namespace: str) -> None:
     """A pod made by hand that looks like the target's, a Node, a normal Event: K21, K22, K23."""
-    pod, box = a_pod(cluster, namespace), Box()
+    pod, box = a_pod(cluster, namespace), MemoryOutbox()
     twin = {"name": "login-7d9c5b8f6d-x2x4z", "namespace": namespace}
     spec = {"containers": [{"name": "app", "image": "none"}]}
     alone = cluster.api.create({"apiVersion": "v1", "kind": "Pod", "metadata": twin, "spec": spec})
@@ -191,7 +191,7 @@ def test_what_is_not_the_targets_is_no_signal(cluster: Cluster, namespace: str) 
 
 def test_a_deleted_event_says_nothing(cluster: Cluster, namespace: str) -> None:
     """Its hour is over, or somebody cleaned up: no recovery, and no failure: K9."""
-    pod, box, checkpoints = a_pod(cluster, namespace), Box(), MemoryCheckpoints()
+    pod, box, checkpoints = a_pod(cluster, namespace), MemoryOutbox(), MemoryCheckpoints()
     with watching(cluster, (namespace,), box, checkpoints):
         listed(box)
         event = kubelet_says(cluster, pod)
@@ -209,7 +209,7 @@ def fail() -> Any:  # noqa: ANN401  - never returns
 
 def test_killed_and_compacted_it_loses_nothing_that_still_exists(cluster: Cluster, namespace: str) -> None:
     """Beyond the checkpoint nothing is replayed: what is there is compared, and the gap is told: K10, K11, fault 6."""
-    pod, box, checkpoints = a_pod(cluster, namespace), Box(), MemoryCheckpoints()
+    pod, box, checkpoints = a_pod(cluster, namespace), MemoryOutbox(), MemoryCheckpoints()
     with watching(cluster, (namespace,), box, checkpoints):
         listed(box)
         before = kubelet_says(cluster, pod, 3)
@@ -228,7 +228,7 @@ def test_killed_and_compacted_it_loses_nothing_that_still_exists(cluster: Cluste
 
 def test_killed_and_not_compacted_it_finds_no_gap(cluster: Cluster, namespace: str) -> None:
     """The stream replays what came meanwhile: nothing is lost, nothing is listed, nothing alarms."""
-    pod, box, checkpoints = a_pod(cluster, namespace), Box(), MemoryCheckpoints()
+    pod, box, checkpoints = a_pod(cluster, namespace), MemoryOutbox(), MemoryCheckpoints()
     with watching(cluster, (namespace,), box, checkpoints):
         listed(box)
         until(lambda: checkpoints.read(namespace))
@@ -242,7 +242,7 @@ def test_killed_and_not_compacted_it_finds_no_gap(cluster: Cluster, namespace: s
 
 def test_a_quiet_namespace_is_compacted_without_an_alarm(cluster: Cluster, namespace: str) -> None:
     """Its version grows old while others write: it is listed again, and nothing can have been lost."""
-    pod, box = a_pod(cluster, namespace), Box()
+    pod, box = a_pod(cluster, namespace), MemoryOutbox()
     with watching(cluster, (namespace,), box, MemoryCheckpoints()):
         listed(box)
         time.sleep(SOON.stream[1] + 1)  # a stream has ended with nothing to say
@@ -257,7 +257,7 @@ def test_a_quiet_namespace_is_compacted_without_an_alarm(cluster: Cluster, names
 
 def test_a_version_of_the_future_is_given_up(cluster: Cluster, namespace: str) -> None:
     """After a restore the server would wait for it in silence: K16."""
-    pod, box, checkpoints = a_pod(cluster, namespace), Box(), MemoryCheckpoints()
+    pod, box, checkpoints = a_pod(cluster, namespace), MemoryOutbox(), MemoryCheckpoints()
     checkpoints.move(namespace, "900000000", round(time.time() * 1000) - 60_000, {})
     event = kubelet_says(cluster, pod)
     with watching(cluster, (namespace,), box, checkpoints):
@@ -270,7 +270,7 @@ def test_a_version_of_the_future_is_given_up(cluster: Cluster, namespace: str) -
 def test_a_version_that_is_none_is_given_up(cluster: Cluster, namespace: str) -> None:
     """Whatever stands in the checkpoint, the watch comes back to life: K13."""
     a_pod(cluster, namespace)
-    box, checkpoints = Box(), MemoryCheckpoints()
+    box, checkpoints = MemoryOutbox(), MemoryCheckpoints()
     checkpoints.move(namespace, "not-a-version", 1, {})
     with watching(cluster, (namespace,), box, checkpoints):
         listed(box)
@@ -280,7 +280,7 @@ def test_a_version_that_is_none_is_given_up(cluster: Cluster, namespace: str) ->
 
 def test_a_namespace_without_permission_does_not_hold_up_another(cluster: Cluster, namespace: str) -> None:
     """RBAC of one namespace is all that its watch needs; the other is said once, until it is allowed: K29, fault 10."""
-    pod, other, box = a_pod(cluster, namespace), f"{namespace}-x", Box()
+    pod, other, box = a_pod(cluster, namespace), f"{namespace}-x", MemoryOutbox()
     user = "system:serviceaccount:fuseboard:failover"
     cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}})
     allow(cluster, namespace, user)
@@ -313,7 +313,7 @@ def allow(cluster: Cluster, space: str, user: str) -> None:
 
 def test_two_watchers_have_no_second_effect(cluster: Cluster, namespace: str) -> None:
     """They name the same occurrences, and the breaker counts each once: K18, P9."""
-    pod, boxes, shared = a_pod(cluster, namespace), (Box(), Box()), MemoryCheckpoints()
+    pod, boxes, shared = a_pod(cluster, namespace), (MemoryOutbox(), MemoryOutbox()), MemoryCheckpoints()
     with watching(cluster, (namespace,), boxes[0], shared), watching(cluster, (namespace,), boxes[1], shared):
         for box in boxes:
             listed(box)

@@ -26,7 +26,7 @@ from fuseboard.events.types import (
     BreakerOpened,
     Role,
 )
-from fuseboard.testing.panel import policy
+from fuseboard.testing.policies import policy
 from fuseboard.workloads.events import read
 
 NOW = 1_700_000_000_000

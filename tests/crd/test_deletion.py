@@ -9,7 +9,8 @@ from fuseboard.breaker.state import BreakerState, Override, State
 from fuseboard.crd.deletion import Parting, at_home, comeback, is_retired, left_moved, parting, retirement
 from fuseboard.events.types import Action, FailoverFailed, OperatorRequested
 from fuseboard.policy.spec import Route
-from fuseboard.testing.panel import Panel, policy
+from fuseboard.testing.panel import Panel
+from fuseboard.testing.policies import policy
 
 NOW = 1_000_000
 AWAY = Placement(shares=Shares(target=0, standby=100), route=Route(name="login"))

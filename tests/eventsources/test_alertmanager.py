@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -35,11 +34,11 @@ from fuseboard.events.json import encode_data
 from fuseboard.events.types import KINDS, Failure, FailureDetected, FailureResolved, LoadChanged
 from fuseboard.events.wire import decode, encode
 from fuseboard.policy.spec import Policy
-from fuseboard.policy.validation import parse
 from fuseboard.signals.alerts import REPLICA_LABELS
 from fuseboard.signals.targets import TargetIndex
-from fuseboard.stores.records import Entry
 from fuseboard.testing.memory import MemoryStore
+from fuseboard.testing.outbox import MemoryOutbox
+from fuseboard.testing.policies import policy
 from tests.real.record import load
 
 Payload = dict[str, Any]
@@ -47,17 +46,6 @@ Payload = dict[str, Any]
 SHOP = ("login", "cart", "search", "checkout", "db")
 SECRET = "hunter2-hunter2"  # noqa: S105  - a canary
 RECORDED = "firing_and_resolved", "fifty", "prometheus_pair", "pod_only", "resolved", "long_unicode_annotation"
-
-
-def policy(name: str, **spec: object) -> Policy:
-    """Return a policy for a Deployment of that name in the shop."""
-    document = {
-        "apiVersion": "fuseboard.dev/v1alpha1",
-        "kind": "CircuitBreaker",
-        "metadata": {"name": name, "namespace": "shop"},
-        "spec": {"target": {"name": name}, **spec},
-    }
-    return parse(document, "here")
 
 
 POLICIES = [policy(name) for name in SHOP]
@@ -112,23 +100,6 @@ def names(events: Iterable[Event]) -> list[tuple[str, str]]:
     return [(event.source, event.id) for event in events]
 
 
-@dataclass
-class Kept:
-    """An outbox that keeps everything, or is gone."""
-
-    events: list[Event] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
-    gone: bool = False
-
-    def append(self, events: Sequence[Event], entry: Entry) -> None:
-        if self.gone:
-            raise StoreUnavailable("redis at 127.0.0.1 does not answer")
-        assert encode_data(entry)  # as the store's does: what cannot be written must not come this far
-        assert all(encode(event, structured=True).body for event in events)
-        self.events.extend(events)
-        self.entries.append(entry)
-
-
 class Gone(MemoryStore):
     """A store that does not answer."""
 
@@ -142,16 +113,16 @@ class Gone(MemoryStore):
         raise StoreUnavailable("redis at 127.0.0.1 does not answer")
 
 
-def receiver(outbox: Kept | None = None) -> Alertmanager:
+def receiver(outbox: MemoryOutbox | None = None) -> Alertmanager:
     """Return a receiver with the shop's table."""
     store = MemoryStore(lambda: NOW)
     store.apply(POLICIES)
-    return Alertmanager(store, outbox or Kept(), clock=lambda: NOW / 1000)
+    return Alertmanager(store, outbox or MemoryOutbox(), clock=lambda: NOW / 1000)
 
 
-def posted(raw: bytes, content_type: str = "application/json", **query: str) -> Kept:
+def posted(raw: bytes, content_type: str = "application/json", **query: str) -> MemoryOutbox:
     """Hand a body to a receiver and return what it kept."""
-    kept = Kept()
+    kept = MemoryOutbox()
     receiver(kept).receive(Notification(raw, content_type, query))
     return kept
 
@@ -802,7 +773,7 @@ class TestReceive:
     )
     def test_json_is_read_strictly(self, raw: bytes) -> None:
         """Depth, half characters, NaN, doubled keys and endless numbers are answered, not stored (faults 22, 23)."""
-        kept = Kept()
+        kept = MemoryOutbox()
         with pytest.raises(InvalidInput):
             receiver(kept).receive(Notification(raw, "application/json", {}))
         assert (kept.events, kept.entries) == ([], [])
@@ -826,7 +797,7 @@ class TestReceive:
 
     def test_without_an_outbox_nothing_is_answered_as_done(self) -> None:
         """The store is gone: said so, and sent again the same events are stored (A15, fault 4)."""
-        kept = Kept(gone=True)
+        kept = MemoryOutbox(gone=True)
         source = receiver(kept)
         notification = Notification(encoded(body("warning")), "application/json", {})
         with pytest.raises(StoreUnavailable):
@@ -838,7 +809,7 @@ class TestReceive:
 
     def test_without_a_table_nothing_is_taken_in(self) -> None:
         """An alert is not about nothing because the table cannot be read (fault 4)."""
-        kept = Kept()
+        kept = MemoryOutbox()
         source = Alertmanager(Gone(), kept)
         with pytest.raises(StoreUnavailable):
             source.receive(Notification(encoded(body("warning")), "application/json", {}))
@@ -848,11 +819,11 @@ class TestReceive:
         """The check says what the store says."""
         receiver().check()
         with pytest.raises(StoreUnavailable):
-            Alertmanager(Gone(), Kept()).check()
+            Alertmanager(Gone(), MemoryOutbox()).check()
 
     def test_a_new_table_is_used_at_once(self) -> None:
         """A breaker that is added counts from the next notification on."""
-        store, kept = MemoryStore(lambda: NOW), Kept()
+        store, kept = MemoryStore(lambda: NOW), MemoryOutbox()
         source = Alertmanager(store, kept)
         notification = Notification(encoded(body("warning")), "application/json", {})
         source.receive(notification)

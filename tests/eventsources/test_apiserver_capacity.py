@@ -19,8 +19,9 @@ from fuseboard.stores.records import Change
 from fuseboard.testing.api_script import Answer, Scripted, change, in_thread, listed, refusal, streamed, until
 from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore
 from fuseboard.testing.objects import condition, container, deployment, end, pod, starting, stateful_set
+from fuseboard.testing.outbox import MemoryOutbox
 from fuseboard.workloads.probe import Prober
-from tests.eventsources.test_apiserver import SOON, Box, event
+from tests.eventsources.test_apiserver import SOON, event
 from tests.eventsources.test_clock import opened
 from tests.workloads.test_probe import HERE, listening
 from tests.workloads.test_readiness import SET, policy
@@ -37,12 +38,12 @@ ROLLING = deployment(2, conditions=GOING, updatedReplicas=1)
 KEY = "shop/login"
 
 
-def facts(box: Box) -> list[CapacityChanged]:
+def facts(box: MemoryOutbox) -> list[CapacityChanged]:
     """Return what was told of capacity."""
     return [each.data for each in box.events if isinstance(each.data, CapacityChanged)]
 
 
-def failures(box: Box) -> list[Failure]:
+def failures(box: MemoryOutbox) -> list[Failure]:
     """Return what was told of failures."""
     found = (each.data.failures for each in box.events if isinstance(each.data, FailureDetected))
     return [failure for some in found for failure in some]
@@ -62,7 +63,7 @@ def encoded(found: Manifest) -> bytes:
 
 @contextmanager
 def watching(
-    server: Scripted, directory: Path, box: Box, *policies: Policy, store: MemoryStore | None = None
+    server: Scripted, directory: Path, box: MemoryOutbox, *policies: Policy, store: MemoryStore | None = None
 ) -> Iterator[ApiServer]:
     """Run the source until the block ends; pods on loopback are asked."""
     breakers = store or MemoryStore(lambda: round(time.time() * 1000))
@@ -76,7 +77,7 @@ def watching(
 
 def test_capacity_is_told_and_told_again_when_it_changes(tmp_path: Path) -> None:
     """By the lists, then by the stream of the pods."""
-    box = Box()
+    box = MemoryOutbox()
     gone = change("DELETED", pod("a"))
     stream = [Answer(lasts_s=0.6), streamed(change("MODIFIED", pod("b", ready=False, turned_s=90)), gone, stays=True)]
     with scripted(deployment(2), pod("a"), pod("b"), pods_watch=stream) as server, watching(server, tmp_path, box):
@@ -89,7 +90,7 @@ def test_capacity_is_told_and_told_again_when_it_changes(tmp_path: Path) -> None
 
 def test_a_stateful_sets_pods_are_its_own(tmp_path: Path) -> None:
     """No ReplicaSet is asked for, and no Deployment is watched where the table has none."""
-    box = Box()
+    box = MemoryOutbox()
     target = Workload("db", kind="StatefulSet")  # type: ignore[arg-type]
     found = policy(name="db", target="db", kind=target.kind)
     mine = pod("db-0", owner=("StatefulSet", "db", "uid-db"))
@@ -105,7 +106,7 @@ def test_a_death_is_told_without_an_event(tmp_path: Path) -> None:
     """A recorder may be silent for half an hour: the pod's own status tells: K5."""
     died = pod("a", ready=False, turned_s=90, containers=(container(restarts=1, last=end()),))
     stream = [Answer(lasts_s=0.6), streamed(change("MODIFIED", died), stays=True)]
-    box = Box()
+    box = MemoryOutbox()
     with scripted(deployment(1), pod("a"), pods_watch=stream) as server, watching(server, tmp_path, box):
         until(lambda: failures(box))
 
@@ -139,7 +140,7 @@ def test_what_planned_work_brings_is_not_told(
 ) -> None:
     """It is on the record as planned, and the next failure of another pod is told: K26, K27."""
     lines = (change("ADDED", event("u", 3, **about("x"), **said)), change("ADDED", event("last", **about("y"))))
-    box = Box()
+    box = MemoryOutbox()
     with scripted(found, some, pod("y"), events=lines) as server, watching(server, tmp_path, box):
         until(lambda: failures(box))
 
@@ -164,7 +165,7 @@ def test_what_fails_counts_also_in_a_rollout(
     tmp_path: Path, found: Manifest, some: Manifest, said: dict[str, Any]
 ) -> None:
     """A bad rollout is a failure of configuration, and a pod that was well and is no longer is one of its own."""
-    box, lines = Box(), (change("ADDED", event("u", 2, **about("x"), **said)),)
+    box, lines = MemoryOutbox(), (change("ADDED", event("u", 2, **about("x"), **said)),)
     with scripted(found, some, pod("y"), events=lines) as server, watching(server, tmp_path, box):
         until(lambda: failures(box))
 
@@ -174,7 +175,7 @@ def test_what_fails_counts_also_in_a_rollout(
 def test_the_last_events_of_a_pod_that_is_gone_are_planned(tmp_path: Path) -> None:
     """They come late: who deleted it has had their will."""
     lines = (change("ADDED", event("u", **about("x"))), change("ADDED", event("last", **about("y"))))
-    box, gone = Box(), [streamed(change("DELETED", pod("x", leaving=True)), stays=True)]
+    box, gone = MemoryOutbox(), [streamed(change("DELETED", pod("x", leaving=True)), stays=True)]
     with scripted(deployment(1), pod("x"), pod("y"), events=lines, pods_watch=gone) as server:  # noqa: SIM117
         with watching(server, tmp_path, box):
             until(lambda: failures(box))
@@ -192,7 +193,7 @@ def test_the_last_events_of_a_pod_that_is_gone_are_planned(tmp_path: Path) -> No
 )
 def test_what_led_to_an_event_is_told_with_it(tmp_path: Path, status: Manifest, chain: tuple[str, ...]) -> None:
     """An Event says that a container is restarted, its status says why."""
-    box, lines = Box(), (change("ADDED", event(**about("x"))),)
+    box, lines = MemoryOutbox(), (change("ADDED", event(**about("x"))),)
     with (
         scripted(deployment(1), pod("x", containers=(status,)), events=lines) as server,
         watching(server, tmp_path, box),
@@ -204,7 +205,7 @@ def test_what_led_to_an_event_is_told_with_it(tmp_path: Path, status: Manifest, 
 
 def test_without_permission_for_pods_events_still_count(tmp_path: Path) -> None:
     """A namespace that was enrolled before capacity was watched: it is on record, and nothing is made up."""
-    box, no = Box(), [refusal(403, "pods is forbidden")]
+    box, no = MemoryOutbox(), [refusal(403, "pods is forbidden")]
     with scripted(deployment(1), events=(change("ADDED", event()),), pods_list=no) as server:  # noqa: SIM117
         with watching(server, tmp_path, box):
             until(lambda: failures(box))
@@ -215,7 +216,7 @@ def test_without_permission_for_pods_events_still_count(tmp_path: Path) -> None:
 
 def test_one_pod_that_cannot_be_read_does_not_hold_up_the_others(tmp_path: Path) -> None:
     """It is left out."""
-    box, bad = Box(), {"metadata": {"uid": 7}}
+    box, bad = MemoryOutbox(), {"metadata": {"uid": 7}}
     lines = [
         Answer(lasts_s=0.6),
         streamed(change("ADDED", pod("z") | {"status": 7}), change("ADDED", pod("b")), stays=True),
@@ -226,7 +227,7 @@ def test_one_pod_that_cannot_be_read_does_not_hold_up_the_others(tmp_path: Path)
 
 def test_two_watchers_tell_the_same(tmp_path: Path) -> None:
     """The same ids: the second is a duplicate."""
-    boxes = Box(), Box()
+    boxes = MemoryOutbox(), MemoryOutbox()
     with scripted(deployment(2), pod("a"), pod("b")) as server:  # noqa: SIM117
         with watching(server, tmp_path, boxes[0]), watching(server, tmp_path, boxes[1]):
             until(lambda: all(facts(box) for box in boxes))
@@ -236,7 +237,7 @@ def test_two_watchers_tell_the_same(tmp_path: Path) -> None:
 
 def test_a_breaker_that_comes_lists_its_namespace_anew(tmp_path: Path) -> None:
     """What was left out before may be its pods; nobody is told a half of them."""
-    box, store = Box(), MemoryStore(lambda: round(time.time() * 1000))
+    box, store = MemoryOutbox(), MemoryStore(lambda: round(time.time() * 1000))
     spare = pod("s", owner=("ReplicaSet", "spare-7d9c5b8f6d", "uid-spare"))
     both = listed(deployment(1), deployment(1, name="spare"))
     with scripted(deployment(1), pod("a"), spare, deployments_list=[both], get=[refusal(404)]) as server:  # noqa: SIM117
@@ -255,7 +256,7 @@ class TestProbe:
 
     def run(self, directory: Path, answer: bytes, *, is_open: bool) -> tuple[list[str], list[bytes]]:
         """Return what was told of the probe, and what the pod was asked, after a second."""
-        box, store = Box(), MemoryStore(lambda: round(time.time() * 1000))
+        box, store = MemoryOutbox(), MemoryStore(lambda: round(time.time() * 1000))
         with listening(answer) as serving:
             found = policy(recover={"probe": {"http": "/healthz", "port": serving.port}})
             store.apply([found])
@@ -288,7 +289,7 @@ class TestProbe:
 
     def test_when_it_closes_the_last_answer_is_taken_back(self, tmp_path: Path) -> None:
         """Else it would be believed in the next episode."""
-        box, store = Box(), MemoryStore(lambda: round(time.time() * 1000))
+        box, store = MemoryOutbox(), MemoryStore(lambda: round(time.time() * 1000))
         with listening(b"HTTP/1.1 200 OK\r\n\r\n") as serving:
             found = policy(recover={"probe": {"http": "/", "port": serving.port}})
             store.apply([found])
@@ -302,7 +303,7 @@ class TestProbe:
 
 
 @dataclass
-class Wired(Box):
+class Wired(MemoryOutbox):
     """An outbox whose events are the breaker function's at once."""
 
     store: MemoryStore = field(default_factory=lambda: MemoryStore(lambda: round(time.time() * 1000)))
@@ -362,7 +363,7 @@ def cooled(record: Record) -> Change:
 
 def test_a_phase_is_told_with_it(tmp_path: Path) -> None:
     """What a rollout makes unready is told as such."""
-    box = Box()
+    box = MemoryOutbox()
     with scripted(ROLLING, pod("a"), starting("b")) as server, watching(server, tmp_path, box):
         until(lambda: facts(box))
 

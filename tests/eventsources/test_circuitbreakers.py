@@ -24,10 +24,10 @@ from fuseboard.events.types import Action, FailoverFailed, OperatorRequested
 from fuseboard.settings import Settings
 from fuseboard.stores.records import Change
 from fuseboard.testing.memory import MemoryStore
+from fuseboard.testing.outbox import MemoryOutbox
+from fuseboard.testing.policies import policy
 from fuseboard.testing.shelf import Shelf
 from tests.crd.test_resource import resource
-from tests.eventsources.test_apiserver import Box
-from tests.stores.test_contract import policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +60,7 @@ class Board:
     """A watcher that is told what to hear, over a shelf of resources."""
 
     def __init__(self) -> None:
-        self.store, self.box, self.shelf, self.stop = Store(), Box(), Shelf(), Flag()
+        self.store, self.box, self.shelf, self.stop = Store(), MemoryOutbox(), Shelf(), Flag()
         self.stop.set()  # nothing waits here
         self.shelf.put(SPACE, {"metadata": {"name": "shop"}, "status": {"phase": "Active"}})
         self.release_after_s = 120.0

@@ -12,9 +12,9 @@ from eventsources.clock import Clock
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.errors import SinkUnavailable
 from fuseboard.events.types import StepDue, TimerElapsed
-from fuseboard.policy.spec import Metadata, Policy, Spec, Workload
 from fuseboard.stores.records import Change, Record
 from fuseboard.testing.memory import MemoryStore
+from fuseboard.testing.policies import policy
 
 if TYPE_CHECKING:
     from fuseboard.events.event import Event
@@ -46,11 +46,6 @@ class Times:
 
     def __call__(self) -> int:
         return self.now
-
-
-def policy(name: str) -> Policy:
-    """Return a policy with defaults."""
-    return Policy("fuseboard.dev/v1alpha1", "CircuitBreaker", Metadata(name, "shop"), Spec(Workload(name)))
 
 
 def opened(record: Record) -> Change:

@@ -15,10 +15,11 @@ import pytest
 from eventsources.prometheus import LANES, Prometheus
 from fuseboard.errors import Unavailable
 from fuseboard.events.types import LoadChanged
-from fuseboard.policy.validation import parse
 from fuseboard.signals.http import HttpClient
-from fuseboard.testing.http_server import Kept, answering
+from fuseboard.testing import policies
+from fuseboard.testing.http_server import answering
 from fuseboard.testing.memory import MemoryStore
+from fuseboard.testing.outbox import MemoryOutbox
 from fuseboard.testing.ports import free_port
 from tests.real import prometheus as real
 
@@ -45,12 +46,11 @@ NO_NUMBERS: Final = {
 
 def policy(name: str, query: str, every: str = "1s") -> Policy:
     """Return a policy with a query."""
-    document = {"apiVersion": "fuseboard.dev/v1alpha1", "kind": "CircuitBreaker", "metadata": {"name": name}}
     load = {"query": query, "every": every}
-    return parse({**document, "spec": {"target": {"name": name, "capacity": 100}, "signals": {"load": load}}}, "")
+    return policies.policy(name, "default", target={"name": name, "capacity": 100}, signals={"load": load})
 
 
-class Told(Kept):
+class Told(MemoryOutbox):
     """What breakers were told of their loads, and what was wrong with queries."""
 
     def loads(self, name: str = "login") -> list[float]:

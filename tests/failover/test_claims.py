@@ -23,7 +23,7 @@ from fuseboard.breaker.state import BreakerState, State
 from fuseboard.failover.claims import awaited, busy, claimed, given_back, last_step, settled
 from fuseboard.failover.plan import Move, Observed, Stay, gains_target, plan, route_of, without_cluster
 from fuseboard.policy.spec import Policy, Route
-from fuseboard.testing.panel import policy
+from fuseboard.testing.policies import policy
 
 NOW: Final = 1_750_000_000_000
 AWAY: Final = Shares(0, 100)

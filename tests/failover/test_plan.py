@@ -14,7 +14,7 @@ from fuseboard.breaker.placement import PAID, Claim, Fence, Placement, Result, S
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.failover.claims import awaited, busy, claimed, given_back, settled
 from fuseboard.failover.plan import Move, Observed, Stay, plan, route_of, without_cluster
-from fuseboard.policy.validation import parse
+from fuseboard.testing.policies import policy
 
 if TYPE_CHECKING:
     from fuseboard.policy.spec import Policy
@@ -38,19 +38,7 @@ breakers = st.builds(
 
 def policy_of(**spec: object) -> Policy:
     """Return a policy that enforces and has somewhere to go."""
-    document = {
-        "apiVersion": "fuseboard.dev/v1alpha1",
-        "kind": "CircuitBreaker",
-        "metadata": {"name": "login", "namespace": "shop"},
-        "spec": {
-            "mode": "Enforce",
-            "target": {"name": "login"},
-            "standby": {"name": "login-standby"},
-            "route": ROUTE,
-            **spec,
-        },
-    }
-    return parse(document, "test")
+    return policy(**({"mode": "Enforce", "standby": {"name": "login-standby"}, "route": ROUTE} | spec))
 
 
 @st.composite

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -29,26 +29,16 @@ from fuseboard.events.types import (
 )
 from fuseboard.events.wire import decode, encode
 from fuseboard.failover.claims import awaited, busy
-from fuseboard.policy.validation import parse
 from fuseboard.settings import Settings
 from fuseboard.stores.records import Change
 from fuseboard.testing.memory import MemoryStore
+from fuseboard.testing.policies import policy
 
 if TYPE_CHECKING:
-    from fuseboard.policy.spec import Policy
     from fuseboard.stores.records import Entry, Record
 
 START = 1_700_000_000_000
 KEY = "shop/login"
-
-
-def policy(name: str = "login", **parts: Any) -> Policy:  # noqa: ANN401  - parts of a document
-    """Return a policy with these parts of its spec."""
-    metadata = {"name": name, "namespace": "shop"}
-    spec = {"target": {"name": name}, **parts}
-    return parse(
-        {"apiVersion": "fuseboard.dev/v1alpha1", "kind": "CircuitBreaker", "metadata": metadata, "spec": spec}, ""
-    )
 
 
 @dataclass

@@ -26,9 +26,9 @@ from fuseboard.events.types import (
     FailoverReverted,
     StepDue,
 )
-from fuseboard.policy.validation import parse
 from fuseboard.settings import Settings
 from fuseboard.stores.records import Change
+from fuseboard.testing import policies
 from fuseboard.testing.api_server import (
     SERVICE,
     FakeApiServer,
@@ -68,21 +68,8 @@ BOTH = Shares(target=50, standby=50)
 
 def policy_of(**spec: object) -> Policy:
     """Return the policy of the breaker under test, with these changes."""
-    return parse(
-        {
-            "apiVersion": "fuseboard.dev/v1alpha1",
-            "kind": "CircuitBreaker",
-            "metadata": {"name": "login", "namespace": "shop"},
-            "spec": {
-                "mode": "Enforce",
-                "target": {"name": "login"},
-                "standby": {"name": "login-standby"},
-                "route": {"name": "login", "selectors": {"target": PRIMARY, "standby": STANDBY}},
-                **spec,
-            },
-        },
-        "test",
-    )
+    route = {"name": "login", "selectors": {"target": PRIMARY, "standby": STANDBY}}
+    return policies.movable(**({"route": route} | spec))
 
 
 class World:

@@ -20,9 +20,9 @@ from fuseboard.events.event import Event
 from fuseboard.events.types import BreakerOpened, FailoverCompleted, type_of
 from fuseboard.stores.records import Change, Record
 from fuseboard.testing.memory import MemoryStore
-from fuseboard.testing.panel import policy
+from fuseboard.testing.policies import policy
+from fuseboard.testing.policies import policy as named
 from fuseboard.testing.shelf import Shelf
-from tests.stores.test_contract import policy as named
 
 if TYPE_CHECKING:
     from collections.abc import Callable

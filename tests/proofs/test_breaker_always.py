@@ -27,7 +27,8 @@ from fuseboard.events.types import (
     Role,
     TimerElapsed,
 )
-from fuseboard.testing.panel import START, Panel, policy
+from fuseboard.testing.panel import START, Panel
+from fuseboard.testing.policies import policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

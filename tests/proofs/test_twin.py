@@ -36,7 +36,8 @@ from fuseboard.policy.spec import Policy
 from fuseboard.stores.records import DEBT, TIMER, Change
 from fuseboard.stores.redis import RedisStore
 from fuseboard.stores.scripts import due_keys, keys_of, members_of
-from fuseboard.testing.strategies import SPECS, policy_of, signals
+from fuseboard.testing.policies import movable
+from fuseboard.testing.strategies import SPECS, signals
 from tests.proofs.faults import DIES_AFTER, DIES_BEFORE, UNANSWERED, Killed, Plan, Process
 from tests.proofs.twin import Row, Twin
 
@@ -151,7 +152,7 @@ class Table(RuleBasedStateMachine):
         self.lived = 0
         """How much time has passed or was taken back, in all."""
         self.memory: tuple[dict[str, bytes | None], Row, Policy] | None = None
-        self.apply(policy_of(self.namespace), 0)
+        self.apply(movable("login", self.namespace), 0)
 
     def process(self) -> Process:
         """Start a process."""
@@ -213,7 +214,7 @@ class Table(RuleBasedStateMachine):
     @rule(number=whom, spec=st.sampled_from(SPECS))
     def the_policy_is_edited(self, number: int, spec: dict[str, Any]) -> None:
         """The user changes the policy."""
-        self.apply(policy_of(self.namespace, **spec), number)
+        self.apply(movable("login", self.namespace, **spec), number)
 
     @rule(ready=st.sampled_from([None, None, 0, 1]), refuses=st.sampled_from([False, False, False, True]))
     def the_cluster_changes(self, ready: int | None, refuses: bool) -> None:  # noqa: FBT001  - drawn
@@ -337,7 +338,7 @@ class Table(RuleBasedStateMachine):
 
     def apply(self, policy: Policy, number: int) -> None:
         """Let a process write the table."""
-        self.processes[number].store.apply([policy, policy_of(self.namespace, "db", mode="Observe")])
+        self.processes[number].store.apply([policy, movable("db", self.namespace, mode="Observe")])
         self.twin.edit(policy)
 
     def forgotten(self) -> None:

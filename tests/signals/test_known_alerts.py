@@ -10,10 +10,10 @@ import pytest
 
 from fuseboard.breaker.evidence import Condition
 from fuseboard.breaker.state import BreakerState, State
-from fuseboard.policy.validation import parse
 from fuseboard.signals.alerts import condition_of
 from fuseboard.signals.known_alerts import AlertReconciler, KnownAlert, KnownStatus, MemberAnswer, PollPace, Told
 from fuseboard.stores.records import Record
+from fuseboard.testing import policies
 
 if TYPE_CHECKING:
     from fuseboard.policy.spec import Policy
@@ -28,10 +28,7 @@ HOUR_MS: Final = 3_600_000
 
 def policy(*match: str) -> Policy:
     """Return a policy for the Deployment that the alert is about."""
-    spec = {"target": {"name": "login"}, "signals": {"match": list(match)}}
-    metadata = {"name": "login", "namespace": "shop"}
-    document = {"apiVersion": "fuseboard.dev/v1alpha1", "kind": "CircuitBreaker", "metadata": metadata, "spec": spec}
-    return parse(document, "")
+    return policies.policy(signals={"match": list(match)})
 
 
 def alert(state: str = "active", **labels: str) -> KnownAlert:

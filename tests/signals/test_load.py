@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from fuseboard.errors import InvalidInput
 from fuseboard.events.types import LoadChanged, type_of
-from fuseboard.policy.validation import parse
 from fuseboard.signals.load import FIRST_WITHIN_MS, TOLD_ANYWAY, Slots, changed, is_news, number, reading, slots_of
+from fuseboard.testing import policies
 
 if TYPE_CHECKING:
     from fuseboard.policy.spec import Policy
@@ -23,15 +23,11 @@ NOW: Final = 1_790_000_000_000
 
 def policy(name: str = "login", every: str = "15s", query: str = "load", **standby: float) -> Policy:
     """Return a policy whose target can carry 100."""
-    spec: dict[str, Any] = {
-        "target": {"name": name, "capacity": 100},
-        "signals": {"load": {"query": query, "every": every, **({} if query else {"annotation": "load"})}},
-    }
+    load = {"query": query, "every": every, **({} if query else {"annotation": "load"})}
+    spec: dict[str, Any] = {"target": {"name": name, "capacity": 100}, "signals": {"load": load}}
     if standby:
-        spec["standby"] = {"name": f"{name}-standby", **standby}
-        spec["route"] = {"name": name}
-    document = {"apiVersion": "fuseboard.dev/v1alpha1", "kind": "CircuitBreaker", "metadata": {"name": name}}
-    return parse({**document, "spec": spec}, "")
+        spec |= {"standby": {"name": f"{name}-standby", **standby}, "route": {"name": name}}
+    return policies.policy(name, "default", **spec)
 
 
 def slots(every: str = "15s", name: str = "login") -> Slots:

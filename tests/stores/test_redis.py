@@ -28,11 +28,12 @@ from fuseboard.stores.records import Change, Entry, Record
 from fuseboard.stores.redis import CACHED_ROWS, RedisStore, open_store
 from fuseboard.stores.scripts import NAMESPACES, due_keys, keys_of, members_of
 from fuseboard.testing.memory import MemoryStore
+from fuseboard.testing.policies import policy
 from fuseboard.testing.ports import free_port
 
 from .hammer import one_more
 from .proxy import Proxy
-from .test_contract import KEY, MOVED, becomes, cooling, due, policy
+from .test_contract import KEY, MOVED, becomes, cooling, due
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

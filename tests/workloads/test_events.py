@@ -17,7 +17,7 @@ from fuseboard.errors import InvalidInput
 from fuseboard.policy.advice import MAX_DELTA, out_of_reach
 from fuseboard.signals.targets import Involved
 from fuseboard.stores.checkpoints import SeenCount
-from fuseboard.testing.panel import policy
+from fuseboard.testing.policies import policy
 from fuseboard.workloads.events import Ledger, ObservedEvent, read
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fuseboard.errors import ClusterUnavailable
 from fuseboard.events.types import CapacityChanged, Phase, Role
-from fuseboard.policy.validation import parse
+from fuseboard.testing import policies
 from fuseboard.testing.objects import MADE, condition, container, deployment, end, pod, starting, stateful_set
 from fuseboard.workloads import pods
 from fuseboard.workloads import rollout as phases
@@ -31,10 +31,8 @@ SET = {"metadata": {"uid": "uid-set", "ownerReferences": [{"kind": "Deployment",
 
 
 def policy(name: str = "login", target: str = "login", kind: str = "Deployment", **spec: Any) -> Policy:  # noqa: ANN401
-    """Return a policy of the namespace ``shop``."""
-    metadata = {"name": name, "namespace": "shop"}
-    document = {"apiVersion": "fuseboard.dev/v1alpha1", "kind": "CircuitBreaker", "metadata": metadata}
-    return parse(document | {"spec": {"target": {"name": target, "kind": kind}} | spec}, "")
+    """Return a policy of the namespace ``shop`` for a target of this kind."""
+    return policies.policy(name, target={"name": target, "kind": kind}, **spec)
 
 
 class Told:

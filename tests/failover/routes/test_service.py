@@ -12,7 +12,7 @@ from fuseboard.cluster.rehearsal import Rehearsal
 from fuseboard.errors import Conflict, Refused
 from fuseboard.failover.plan import Move
 from fuseboard.failover.routes.service import AWAY, BOTH, HOME, ServiceRoute
-from fuseboard.policy.validation import parse
+from fuseboard.testing import policies
 from fuseboard.testing.api_server import PODS, SERVICE, FakeApiServer, connect
 
 if TYPE_CHECKING:
@@ -29,18 +29,7 @@ APPS = "/apis/apps/v1/namespaces/shop"
 
 def policy_of(**spec: object) -> Policy:
     """Return a policy whose selectors follow from the workloads."""
-    document = {
-        "apiVersion": "fuseboard.dev/v1alpha1",
-        "kind": "CircuitBreaker",
-        "metadata": {"name": "login", "namespace": "shop"},
-        "spec": {
-            "target": {"name": "login"},
-            "standby": {"name": "login-standby"},
-            "route": {"name": "login"},
-            **spec,
-        },
-    }
-    return parse(document, "test")
+    return policies.policy(**({"standby": {"name": "login-standby"}, "route": {"name": "login"}} | spec))
 
 
 def driver(cluster: Cluster, **spec: object) -> ServiceRoute:

@@ -28,7 +28,7 @@ from fuseboard.failover.attempt import Attempt, Begun, Sent
 from fuseboard.failover.plan import Move, Observed, Stay
 from fuseboard.failover.routes import Seen
 from fuseboard.stores.records import Change, Record
-from fuseboard.testing.strategies import policy_of
+from fuseboard.testing.policies import movable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,8 +42,7 @@ OLD_MS: Final = 45_000
 """Older than that is all the same: no duration of the model's policy is as long."""
 AGELESS: Final = ("remembered", "replies", "past", "opened", "at")
 
-POLICY: Final = policy_of(
-    "shop",
+POLICY: Final = movable(
     trip={"window": "15s"},
     recover={"coolDown": "15s", "maxCoolDown": "30s", "healthyFor": "15s", "maxTrial": "30s"},
     signals={"repeatInterval": "10s"},
