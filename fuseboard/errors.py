@@ -18,7 +18,28 @@ FuseboardError
 ├── RecordCorrupt            a record in the store cannot be read: a human must look
 ├── InvalidPolicy            a policy file is wrong: names the field, the value, what was expected
 └── CannotStart              start-up is impossible: says why and what to do
+
+A complaint that is part of a normal answer is returned and not raised: a ``Problem``.
 """
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a check failed, in a sentence for people.
+
+    A function that checks returns ``Problem | None``; None means that the check passed. Checks are chained with ``or``,
+    and ``str()`` or an f-string gives the sentence.
+    """
+
+    text: str
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return self.text
 
 
 class FuseboardError(Exception):

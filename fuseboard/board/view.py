@@ -119,7 +119,7 @@ def _trial(breaker: BreakerState, policy: Policy) -> dict[str, Any] | None:
 def _capacity(breaker: BreakerState, policy: Policy) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for role, known in breaker.capacity.items():
-        workload = getattr(policy.spec, role)
+        workload = policy.spec.workload(role)
         found[role] = {
             "ready": f"{known.ready}/{known.desired}",
             "minReady": workload.min_ready if workload is not None else 0,

@@ -16,8 +16,9 @@ from fuseboard.breaker.step import FLAPS, next_due, step
 from fuseboard.breaker.thresholds import is_overloaded, is_probe_failing, lack, overload
 from fuseboard.breaker.transitions import edge, on_trial_since
 from fuseboard.events.event import Event
-from fuseboard.events.types import Role, TimerElapsed
+from fuseboard.events.types import TimerElapsed
 from fuseboard.policy.enums import Mode, RecoverMode
+from fuseboard.roles import Role
 from fuseboard.times import duration_ms
 
 if TYPE_CHECKING:

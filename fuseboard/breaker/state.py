@@ -13,8 +13,9 @@ from msgspec.structs import replace
 
 from fuseboard.breaker.criticality import Past
 from fuseboard.breaker.evidence import Condition, Occurrence, Resolved
-from fuseboard.events.types import Action, BreakerMoved, Phase, Role
+from fuseboard.events.types import Action, BreakerMoved, Phase
 from fuseboard.policy.enums import Mode
+from fuseboard.roles import Role
 
 if TYPE_CHECKING:
     from fuseboard.policy.spec import Policy

@@ -32,8 +32,8 @@ from fuseboard.events.types import (
     CapacityChanged,
     LoadChanged,
     OperatorRequested,
-    Role,
 )
+from fuseboard.roles import Role
 from fuseboard.times import duration_ms
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fuseboard.breaker.state import CAPACITY_LEASE_MS, LOAD_LEASES
-from fuseboard.events.types import Phase, Role
+from fuseboard.events.types import Phase
+from fuseboard.roles import Role
 from fuseboard.times import duration_ms
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from fuseboard.breaker.thresholds import (
     overload,
     unknown_at,
 )
-from fuseboard.events.types import Role
 from fuseboard.policy.enums import Mode, RecoverMode
+from fuseboard.roles import Role
 from fuseboard.times import duration_ms
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from fuseboard.breaker.state import State
 from fuseboard.cluster.names import NORMAL, OWN
 from fuseboard.crd.resource import MESSAGE_LENGTH, condition
 from fuseboard.events.event import digest
-from fuseboard.events.types import BreakerLimited, BreakerOpened, Role
+from fuseboard.events.types import BreakerLimited, BreakerOpened
+from fuseboard.roles import Role
 from fuseboard.times import kubernetes_timestamp
 
 if TYPE_CHECKING:

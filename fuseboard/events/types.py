@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from msgspec import Meta, Struct, field
 
+from fuseboard.roles import Role
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -87,13 +89,6 @@ class IngestGapFound(Data, frozen=True):
     since: Millis = field(name="from")
     until: Millis = field(name="to")
     reason: Annotated[str, Meta(max_length=1024)]
-
-
-class Role(StrEnum):
-    """Which workload of a breaker."""
-
-    TARGET = "target"
-    STANDBY = "standby"
 
 
 class Phase(StrEnum):

@@ -12,6 +12,7 @@ from msgspec import NODEFAULT, Meta, Struct, field
 from msgspec.structs import fields
 
 from fuseboard.policy.enums import FailureClass, LeadsTo, Mode, OnDelete, RecoverMode, RouteKind, WorkloadKind
+from fuseboard.roles import Role
 from fuseboard.times import duration_ms
 
 if TYPE_CHECKING:
@@ -112,6 +113,10 @@ class Selectors(_Document, frozen=True):
     """Labels of the target's pods, and of no others."""
     standby: Labels
     """Labels of the standby's pods, and of no others."""
+
+    def of(self, role: Role) -> Labels:
+        """Return the labels of a role's pods."""
+        return self.standby if role is Role.STANDBY else self.target
 
 
 class Route(_Document, frozen=True):
@@ -270,6 +275,15 @@ class Spec(_Document, frozen=True):
     depends_on: Annotated[tuple[Name, ...], Meta(max_length=32)] = ()
     """Breakers of this namespace without whose targets this one cannot do well."""
     on_delete: OnDelete = OnDelete.REVERT
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The roles that have a workload."""
+        return (Role.TARGET,) if self.standby is None else (Role.TARGET, Role.STANDBY)
+
+    def workload(self, role: Role) -> Workload | None:
+        """Return the workload of a role; None where the policy names no standby."""
+        return self.standby if role is Role.STANDBY else self.target
 
 
 class Metadata(Struct, frozen=True, rename="camel"):

@@ -19,9 +19,9 @@ from fuseboard.events.types import (
     LoadChanged,
     OperatorRequested,
     Phase,
-    Role,
     TimerElapsed,
 )
+from fuseboard.roles import Role
 from fuseboard.testing.policies import policy
 
 if TYPE_CHECKING:

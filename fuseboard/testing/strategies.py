@@ -15,9 +15,9 @@ from fuseboard.events.types import (
     LoadChanged,
     OperatorRequested,
     Phase,
-    Role,
     TimerElapsed,
 )
+from fuseboard.roles import Role
 
 if TYPE_CHECKING:
     from fuseboard.events.types import Data

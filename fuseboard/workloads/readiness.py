@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from fuseboard.cluster.names import DEPLOYMENT, POD, REPLICA_SET, STATEFUL_SET
 from fuseboard.events.event import Event, digest
-from fuseboard.events.types import CapacityChanged, Phase, Role
+from fuseboard.events.types import CapacityChanged, Phase
+from fuseboard.roles import Role
 from fuseboard.signals.targets import Involved
 from fuseboard.times import duration_ms
 from fuseboard.workloads import pods

@@ -17,8 +17,8 @@ from fuseboard.events.types import (
     LoadChanged,
     OperatorRequested,
     Phase,
-    Role,
 )
+from fuseboard.roles import Role
 from fuseboard.stores.records import Entry
 from fuseboard.testing.policies import policy
 from tests.functions.test_breaker import KEY, House, fires

@@ -13,8 +13,9 @@ from fuseboard.breaker.outlook import Outlook, outlook
 from fuseboard.breaker.state import State
 from fuseboard.breaker.step import next_due
 from fuseboard.breaker.transitions import edge
-from fuseboard.events.types import Action, CapacityChanged, FailureDetected, LoadChanged, OperatorRequested, Role
+from fuseboard.events.types import Action, CapacityChanged, FailureDetected, LoadChanged, OperatorRequested
 from fuseboard.policy.enums import Mode
+from fuseboard.roles import Role
 from fuseboard.testing.panel import HOUR, MINUTE, START, Panel, alert, limited, on_trial, opened
 from fuseboard.testing.policies import policy
 from tests.proofs.test_breaker_always import Moment, delays, told, waits

@@ -19,10 +19,11 @@ from fuseboard.breaker.state import BreakerState, Dependency, Load, Override, Re
 from fuseboard.breaker.step import Decision, step
 from fuseboard.breaker.transitions import CLOCK_STEP_MS
 from fuseboard.events.event import Event
-from fuseboard.events.types import Action, Failure, Phase, Role, TimerElapsed
+from fuseboard.events.types import Action, Failure, Phase, TimerElapsed
 from fuseboard.failover import attempt, claims
 from fuseboard.policy import enums as enumss
 from fuseboard.policy import spec as policy
+from fuseboard.roles import Role
 from fuseboard.stores import records as pacing
 from fuseboard.stores import scripts
 from fuseboard.stores.records import Record

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from fuseboard.breaker.placement import Placement
 from fuseboard.breaker.state import BreakerState, Dependency, ReadyPods, State
 from fuseboard.breaker.step import REMEMBER_MS, adopt
-from fuseboard.events.types import Action, Role
+from fuseboard.events.types import Action
+from fuseboard.roles import Role
 from fuseboard.testing.panel import HOUR, START, Panel, limited, on_trial, opened
 from fuseboard.testing.policies import policy
 

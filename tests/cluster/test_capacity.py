@@ -14,8 +14,9 @@ import pytest
 
 from eventsources.apiserver import ApiServer
 from fuseboard.cluster.client import Kubernetes, open_cluster
-from fuseboard.events.types import CapacityChanged, Failure, FailureDetected, Phase, Role
+from fuseboard.events.types import CapacityChanged, Failure, FailureDetected, Phase
 from fuseboard.policy.validation import parse
+from fuseboard.roles import Role
 from fuseboard.settings import Settings
 from fuseboard.testing.api_script import in_thread, until
 from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore

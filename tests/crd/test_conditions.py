@@ -17,15 +17,8 @@ from fuseboard.cluster.names import OWN
 from fuseboard.crd.conditions import event_of, renews, status_of
 from fuseboard.crd.resource import MESSAGE_LENGTH
 from fuseboard.crd.status import BreakerStatus
-from fuseboard.events.types import (
-    Action,
-    BreakerClosed,
-    BreakerHalfOpened,
-    BreakerLimited,
-    BreakerMoved,
-    BreakerOpened,
-    Role,
-)
+from fuseboard.events.types import Action, BreakerClosed, BreakerHalfOpened, BreakerLimited, BreakerMoved, BreakerOpened
+from fuseboard.roles import Role
 from fuseboard.testing.policies import policy
 from fuseboard.workloads.events import read
 

@@ -13,8 +13,9 @@ from eventsources.apiserver import ApiServer
 from functions.breaker import Breaker
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.events.event import Event
-from fuseboard.events.types import CapacityChanged, Failure, FailureDetected, Phase, Role, TimerElapsed
+from fuseboard.events.types import CapacityChanged, Failure, FailureDetected, Phase, TimerElapsed
 from fuseboard.policy.spec import Policy, Workload
+from fuseboard.roles import Role
 from fuseboard.stores.records import Change
 from fuseboard.testing.api_script import Answer, Scripted, change, in_thread, listed, refusal, streamed, until
 from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore

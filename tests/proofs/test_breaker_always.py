@@ -24,9 +24,9 @@ from fuseboard.events.types import (
     LoadChanged,
     OperatorRequested,
     Phase,
-    Role,
     TimerElapsed,
 )
+from fuseboard.roles import Role
 from fuseboard.testing.panel import START, Panel
 from fuseboard.testing.policies import policy
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuseboard.errors import ClusterUnavailable
-from fuseboard.events.types import CapacityChanged, Phase, Role
+from fuseboard.events.types import CapacityChanged, Phase
+from fuseboard.roles import Role
 from fuseboard.testing import policies
 from fuseboard.testing.objects import MADE, condition, container, deployment, end, pod, starting, stateful_set
 from fuseboard.workloads import pods
