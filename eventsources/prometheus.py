@@ -22,6 +22,7 @@ from fuseboard.signals.http import OK, HttpClient
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.records import Entry
 from fuseboard.stores.redis import open_store
+from fuseboard.times import back_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -77,7 +78,7 @@ class _Query:
     def wait(self) -> int:
         """Return how long until the next ask, in milliseconds."""
         every = self.slots.every
-        return max(every, min(every << min(self.failed, 16), SELDOM_MS))
+        return max(every, back_off(every, self.failed, SELDOM_MS))
 
 
 @dataclass(slots=True)

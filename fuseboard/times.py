@@ -1,11 +1,12 @@
-"""Times as milliseconds since 1970, and their forms in Kubernetes, Alertmanager, the API and policies."""
+"""Times as milliseconds since 1970, their forms in Kubernetes, Alertmanager, the API and policies; back-off."""
 
 from __future__ import annotations
 
+import random
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 _LATEST_MS: Final = 253_402_300_799_999
 """The end of the year 9999."""
@@ -13,6 +14,11 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _DURATION: Final = re.compile(r"([0-9]+)(ms|s|m|h)")
 _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
+_MAX_DOUBLINGS: Final = 64
+"""Enough to reach any longest wait, and few enough for a float."""
+
+Wait = TypeVar("Wait", int, float)
+"""A wait in seconds or milliseconds."""
 
 
 def parse_timestamp(text: str | None) -> int:
@@ -57,3 +63,13 @@ def to_timestamp(moment: datetime) -> int:
 def duration_ms(duration: str) -> int:
     """Return a duration such as ``1m30s`` in milliseconds."""
     return sum(int(number) * _UNIT_MS[unit] for number, unit in _DURATION.findall(duration))
+
+
+def back_off(first: Wait, failures: int, longest: Wait) -> Wait:
+    """Return the wait before the next try: ``first`` after no failure, doubled with each, never over ``longest``."""
+    return min(first * (1 << min(failures, _MAX_DOUBLINGS)), longest)
+
+
+def jittered(shortest: float, longest: float) -> float:
+    """Return a random wait in a range, so that clients that failed together do not return together."""
+    return random.uniform(shortest, longest)  # noqa: S311  - jitter, not a secret

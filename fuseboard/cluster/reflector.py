@@ -11,7 +11,6 @@ could be silent for too long, and whether it knows the version is asked before a
 from __future__ import annotations
 
 import json
-import random
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -20,6 +19,7 @@ from msgspec import Struct
 from fuseboard import logs
 from fuseboard.cluster.client import told
 from fuseboard.errors import ClusterUnavailable, Expired, FuseboardError, Refused
+from fuseboard.times import back_off, jittered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -183,9 +183,9 @@ class Watch:
 
     def _next_wait(self) -> float:
         pace = self.pace
-        longest = min(pace.last_wait, pace.first_wait * 2.0 ** min(self._failures + 1, 16))
+        longest = back_off(pace.first_wait, self._failures + 1, pace.last_wait)
         self._failures += 1
-        return random.uniform(max(pace.first_wait, longest / 2), longest)  # noqa: S311  - jitter, not a secret
+        return jittered(max(pace.first_wait, longest / 2), longest)
 
     def _list(self) -> None:
         objects, version, token = list[Any](), "", ""
@@ -211,7 +211,7 @@ class Watch:
             raise
 
     def _watch(self, stop: Flag) -> None:
-        asked = random.uniform(*self.pace.stream)  # noqa: S311  - jitter, not a secret
+        asked = jittered(*self.pace.stream)
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",

@@ -7,18 +7,19 @@ takes over.
 
 from __future__ import annotations
 
-import random
 import socket
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from itertools import count
 from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs, metrics
 from fuseboard.errors import InvalidInput, SinkUnavailable, StoreUnavailable
 from fuseboard.stores.outbox import open_outbox
+from fuseboard.times import back_off, jittered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,14 +121,15 @@ class Relay:
                 self._begin(pool, lane, stop)
 
     def _deliver(self, identifier: str, event: Event, stop: Flag) -> None:
-        wait = FIRST_WAIT_S
-        while not stop.is_set():
+        for failures in count():
+            if stop.is_set():
+                return
             try:
                 self._hand_over(identifier, event)
             except (SinkUnavailable, StoreUnavailable) as error:
+                wait = back_off(FIRST_WAIT_S, failures, LAST_WAIT_S)
                 logs.logger().warning("relay.waiting", id=event.id, type=event.type, error=str(error), wait_s=wait)
-                stop.wait(wait * random.uniform(0.5, 1.0))  # noqa: S311  - jitter, not a secret
-                wait = min(2 * wait, LAST_WAIT_S)
+                stop.wait(jittered(wait / 2, wait))
             else:
                 return
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -11,6 +12,7 @@ import yaml
 from msgspec import Meta, Struct
 
 from fuseboard.errors import CannotStart
+from fuseboard.times import back_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -55,7 +57,7 @@ class Delivery(_TriggerPart, frozen=True):
         """Yield the waits between tries, in seconds."""
         delay = _seconds(self.backoff_delay)
         for attempt in range(self.retry):
-            yield delay * (2**attempt if self.backoff_policy == "exponential" else attempt)
+            yield back_off(delay, attempt, inf) if self.backoff_policy == "exponential" else delay * attempt
 
 
 class TriggerSpec(_TriggerPart, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -18,12 +18,11 @@ from fuseboard.breaker.placement import (
     owed,
 )
 from fuseboard.breaker.state import BreakerState
+from fuseboard.times import back_off
 
 if TYPE_CHECKING:
     from fuseboard.breaker.state import BreakerState
     from fuseboard.policy.spec import Policy
-
-_MAX_DOUBLINGS: Final = 20
 
 
 def awaited(placement: Placement, breaker: BreakerState, now: int) -> bool:
@@ -80,4 +79,4 @@ def settled(placement: Placement, outcome: Placement, policy: Policy, now: int) 
 
 
 def _pause(tries: int, policy: Policy) -> int:
-    return min(FIRST_RETRY_MS << min(tries - 1, _MAX_DOUBLINGS), _cool_down(policy))
+    return back_off(FIRST_RETRY_MS, tries - 1, _cool_down(policy))

@@ -13,6 +13,7 @@ from fuseboard.breaker.placement import Placement
 from fuseboard.breaker.state import BreakerState
 from fuseboard.breaker.transitions import CLOCK_STEP_MS
 from fuseboard.policy.spec import Policy
+from fuseboard.times import back_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +30,7 @@ DEBT: Final = "debt"
 
 def next_attempt(now: int, attempts: int) -> int:
     """Return when it comes again, in milliseconds since 1970: after 5 s, 10 s, 20 s, 40 s, then every minute."""
-    return now + min(FIRST_AGAIN_MS << min(attempts, 8), LAST_AGAIN_MS)
+    return now + back_off(FIRST_AGAIN_MS, attempts, LAST_AGAIN_MS)
 
 
 class Record(Struct, frozen=True):

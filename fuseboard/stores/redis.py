@@ -7,7 +7,6 @@ when the copy is current, two when somebody else has changed the record.
 
 from __future__ import annotations
 
-import random
 import time
 from collections import OrderedDict, deque
 from contextlib import suppress
@@ -27,6 +26,7 @@ from fuseboard.stores.connection import StoreClock, ThreadConnection, connect, e
 from fuseboard.stores.records import DEBT, TIMER, Change, Due, Entry, Record
 from fuseboard.stores.scripts import CHANGE, FIELDS, NAMESPACES, TAKE_DUE, due_keys, keys_of, next_version
 from fuseboard.stores.table import CHUNK, Table
+from fuseboard.times import back_off, jittered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from fuseboard.stores.records import Decide
 
 MAX_CONTENTION_S: Final = 1.0
+FIRST_PAUSE_S: Final = 0.0005
 LONGEST_PAUSE_S: Final = 0.008
 CACHED_ROWS: Final = 4_096
 
@@ -335,7 +336,7 @@ class RedisStore:
 def _pause(tries: int) -> None:
     """Let others pass after a second conflict: who always tries at once can lose for ever."""
     if tries:
-        time.sleep(random.uniform(0, min(0.0005 * 2**tries, LONGEST_PAUSE_S)))  # noqa: S311  - no secret
+        time.sleep(jittered(0, back_off(FIRST_PAUSE_S, tries, LONGEST_PAUSE_S)))
 
 
 def _dues(raw: bytes) -> dict[str, int] | None:

@@ -20,7 +20,7 @@ from fuseboard.breaker.step import Decision, step
 from fuseboard.breaker.transitions import CLOCK_STEP_MS
 from fuseboard.events.event import Event
 from fuseboard.events.types import Action, Failure, Phase, TimerElapsed
-from fuseboard.failover import attempt, claims
+from fuseboard.failover import attempt
 from fuseboard.policy import enums as enumss
 from fuseboard.policy import spec as policy
 from fuseboard.roles import Role
@@ -55,7 +55,6 @@ NUMBERS: Final = {
     "less than a quarter of one time is forgotten": (criticality._FORGOTTEN, 0.25),
     "of a verdict 128 characters are shown": (criticality._SHOWN, 128),
     "a debt is tried again after two seconds": (placement.FIRST_RETRY_MS, 2 * SECOND),
-    "twice as long each time, up to what no cool-down reaches": (claims._MAX_DOUBLINGS, 20),
     "a claim lasts fifteen seconds": (failover.LEASE_MS, 15 * SECOND),
     "a route may change five times in between": (attempt.MAX_CONFLICTS, 5),
     "a decision may be off by 250 ms": (scripts.MAX_DRIFT_MS, 250),
