@@ -14,8 +14,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _DURATION: Final = re.compile(r"([0-9]+)(ms|s|m|h)")
 _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
-_MAX_DOUBLINGS: Final = 64
-"""Enough to reach any longest wait, and few enough for a float."""
+_MAX_DOUBLINGS: Final = 20
+"""A million times the first wait: more than any longest one in use, and no float overflows."""
 
 Wait = TypeVar("Wait", int, float)
 """A wait in seconds or milliseconds."""
