@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs, metrics
 from fuseboard.cluster.client import Kubernetes, open_cluster
-from fuseboard.cluster.names import DEPLOYMENT, POD, STATEFUL_SET
+from fuseboard.cluster.names import DEPLOYMENT, EVENT, POD, STATEFUL_SET, list_path
 from fuseboard.cluster.reflector import Heard, Watch, WatchPace
 from fuseboard.errors import FuseboardError, InvalidInput, RecordCorrupt, Unavailable
 from fuseboard.stores.checkpoints import open_checkpoints
@@ -29,7 +29,7 @@ from fuseboard.stores.redis import open_store
 from fuseboard.workloads import pods
 from fuseboard.workloads import rollout as phases
 from fuseboard.workloads.events import Ledger
-from fuseboard.workloads.intake import EVENT, Batch, Intake, WatchedKind
+from fuseboard.workloads.intake import Batch, Intake, WatchedKind
 from fuseboard.workloads.owners import Resolver
 from fuseboard.workloads.probe import Prober
 from fuseboard.workloads.probe_rounds import ProbeRounds
@@ -55,13 +55,6 @@ BATCH: Final = 500
 AGAIN_S: Final = 0.5
 OWNER_WITHIN_S: Final = 2.0
 END_WITHIN_S: Final = 1.0
-
-_PATHS: Final[Mapping[str, str]] = {
-    EVENT: "/api/v1/namespaces/{}/events",
-    POD: "/api/v1/namespaces/{}/pods",
-    DEPLOYMENT: "/apis/apps/v1/namespaces/{}/deployments",
-    STATEFUL_SET: "/apis/apps/v1/namespaces/{}/statefulsets",
-}
 
 
 class ApiServer:
@@ -160,11 +153,11 @@ class ApiServer:
         followed = WatchedKind(namespace, ledger, known.known_until if known else None, kind)
         watch = Watch(
             self._cluster,
-            _PATHS[kind].format(namespace),
+            list_path(kind, namespace),
             lambda heard: self._hear(followed, heard),
             version=known.version if known else "",
             lost="the checkpoint could not be read" if known and not known.version else "",
-            keep=_KEPT[kind],
+            keep=KEPT[kind],
         )
         watch.pace = self.pace
         thread = Thread(target=watch.run, args=(followed.stop,), name=f"{kind} of {namespace}", daemon=True)
@@ -272,7 +265,7 @@ def _status(kind: str) -> Callable[[Manifest], phases.WorkloadStatus | None]:
     return read
 
 
-_KEPT: Final[Mapping[str, Callable[[Manifest], object]]] = {
+KEPT: Final[Mapping[str, Callable[[Manifest], object]]] = {
     EVENT: lambda found: found,
     POD: _pod,
     DEPLOYMENT: _status(DEPLOYMENT),

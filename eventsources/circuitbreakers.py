@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs
 from fuseboard.cluster.client import Kubernetes, open_cluster
+from fuseboard.cluster.names import CIRCUIT_BREAKER, list_path
 from fuseboard.cluster.reflector import Changed, Denied, Heard, Listed, Watch, WatchPace
 from fuseboard.crd import acceptance as mirror
 from fuseboard.crd import resource as resources
@@ -88,7 +89,7 @@ class CircuitBreakers:
         if self._cluster is None:
             stop.wait()
             return
-        self._watch = watch = Watch(self._cluster, resources.EVERYWHERE, lambda heard: self._hear(heard, stop))
+        self._watch = watch = Watch(self._cluster, list_path(CIRCUIT_BREAKER), lambda heard: self._hear(heard, stop))
         watch.pace = self.pace
         thread = Thread(target=watch.run, args=(stop,), name="CircuitBreakers", daemon=True)
         thread.start()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from fuseboard import logs
 from fuseboard.cluster.client import open_cluster
+from fuseboard.cluster.names import EVENT, list_path, object_path
 from fuseboard.crd import conditions as statuses
 from fuseboard.crd.writer import StatusWriter
 from fuseboard.errors import Conflict, NotFound, Refused
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from fuseboard.stores import Store
 
 CLUSTER_DEADLINE_S: Final = 7.0
-_PLURALS: Final = {"Deployment": "deployments", "StatefulSet": "statefulsets"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Status:
             return
         with _refusals_logged(policy.key), contextlib.suppress(Conflict):
             told = statuses.event_of(policy, moved, _uid(cluster, policy))
-            cluster.create(f"/api/v1/namespaces/{policy.namespace}/events", told)
+            cluster.create(list_path(EVENT, policy.namespace), told)
 
     def _dependents(self, policy: Policy, event: Event) -> Iterator[str]:
         """Yield the breakers that depend on one that has moved: whether it is open is in their status."""
@@ -92,7 +92,7 @@ def new(settings: Settings) -> Status:
 def _uid(cluster: Cluster, policy: Policy) -> str:
     """Return the target's uid, by which ``kubectl describe`` finds its Events; nothing for one that is gone."""
     target = policy.spec.target
-    path = f"/apis/apps/v1/namespaces/{policy.namespace}/{_PLURALS[target.kind]}/{target.name}"
+    path = object_path(target.kind, policy.namespace, target.name)
     try:
         return str(cluster.get(path, {})["metadata"]["uid"])
     except NotFound:

@@ -9,7 +9,7 @@ import msgspec
 from fuseboard.breaker import placement as placements
 from fuseboard.breaker.placement import wanted
 from fuseboard.breaker.state import State
-from fuseboard.cluster.names import NORMAL, OWN
+from fuseboard.cluster.names import NORMAL, OWN, WARNING
 from fuseboard.crd.resource import MESSAGE_LENGTH, condition
 from fuseboard.events.event import digest
 from fuseboard.events.types import BreakerLimited, BreakerOpened
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from fuseboard.events.types import BreakerMoved
     from fuseboard.policy.spec import Policy
 
-WARNING: Final = "Warning"
 
 _MOVED_BY_US: Final = frozenset({
     "state", "epoch", "since", "reason", "serving", "ready", "standby", "mode", "placement", "dependencies",

@@ -10,13 +10,14 @@ from typing import Final
 import msgspec
 import yaml
 
+from fuseboard.cluster.names import CIRCUIT_BREAKER, plural
 from fuseboard.crd import rules as cel
 from fuseboard.crd.openapi import Schema, structural
 from fuseboard.crd.status import BreakerStatus
 from fuseboard.policy.spec import API_VERSION, KIND, Spec
 
 GROUP, _, VERSION = API_VERSION.partition("/")
-PLURAL: Final = "circuitbreakers"
+PLURAL: Final = plural(CIRCUIT_BREAKER)
 FILE: Final = "knative/base/circuitbreakers.yaml"
 
 _HEADER: Final = f"""\

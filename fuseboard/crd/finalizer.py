@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs
+from fuseboard.cluster.names import namespace_path
 from fuseboard.crd import resource as resources
 from fuseboard.crd.deletion import Parting, comeback, is_retired, left_moved, parting, retirement
 from fuseboard.errors import Conflict, NotEnrolled, NotFound, Refused
@@ -127,7 +128,7 @@ def _release(cluster: Cluster, resource: Resource) -> None:
 def _ends(cluster: Cluster, namespace: str) -> bool:
     """Say whether a namespace is on its way out: nothing in it is worth waiting for."""
     try:
-        found = cluster.get(f"/api/v1/namespaces/{namespace}", {})
+        found = cluster.get(namespace_path(namespace), {})
     except NotFound:
         return True
     except Refused:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
+from fuseboard.cluster.names import CIRCUIT_BREAKER, object_path
+from fuseboard.cluster.objects import CircuitBreakerMeta
 from fuseboard.errors import InvalidInput, InvalidPolicy
 from fuseboard.policy import validation
 from fuseboard.policy.spec import API_VERSION, KIND, Policy
@@ -16,9 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     Manifest = dict[str, Any]
-
-EVERYWHERE: Final = f"/apis/{API_VERSION}/circuitbreakers"
-"""Path of all that there are, in all namespaces."""
 
 FINALIZER: Final = "fuseboard.dev/placement"
 """Keeps a CircuitBreaker from going while its traffic is moved."""
@@ -59,21 +58,10 @@ class Resource(Struct, frozen=True):
         return FINALIZER in self.finalizers
 
 
-class _Metadata(Struct, frozen=True, rename="camel"):
-    name: str
-    namespace: str
-    uid: str = ""
-    resource_version: str = ""
-    generation: int = 0
-    creation_timestamp: str = ""
-    deletion_timestamp: str | None = None
-    finalizers: tuple[str, ...] = ()
-
-
 def path_of(key: str) -> str:
     """Return the path of a breaker's CircuitBreaker."""
     namespace, _, name = key.partition("/")
-    return f"/apis/{API_VERSION}/namespaces/{namespace}/circuitbreakers/{name}"
+    return object_path(CIRCUIT_BREAKER, namespace, name)
 
 
 def read(found: Mapping[str, Any]) -> Resource:
@@ -84,7 +72,7 @@ def read(found: Mapping[str, Any]) -> Resource:
 
     """
     try:
-        meta = msgspec.convert(found.get("metadata"), _Metadata)
+        meta = msgspec.convert(found.get("metadata"), CircuitBreakerMeta)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"this is no CircuitBreaker: {error}") from error
     policy, problem = _policy(found, meta)
@@ -103,7 +91,7 @@ def read(found: Mapping[str, Any]) -> Resource:
     )
 
 
-def _policy(found: Mapping[str, Any], meta: _Metadata) -> tuple[Policy | None, str]:
+def _policy(found: Mapping[str, Any], meta: CircuitBreakerMeta) -> tuple[Policy | None, str]:
     document = {
         "apiVersion": API_VERSION,
         "kind": KIND,

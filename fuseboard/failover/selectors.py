@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from fuseboard.cluster.names import POD, list_path, object_path
 from fuseboard.errors import Refused
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
     from fuseboard.cluster import Cluster
     from fuseboard.policy.spec import Policy, Selectors
-
-_PLURALS: Final = {"Deployment": "deployments", "StatefulSet": "statefulsets"}
 
 
 class Pods(Struct, frozen=True):
@@ -56,7 +55,7 @@ class Workloads:
         workload = getattr(self.policy.spec, role)
         if workload is None:
             raise Refused(f"the policy names no {role} any more: name one, so that its pods are known")
-        path = f"/apis/apps/v1/namespaces/{self.policy.namespace}/{_PLURALS[workload.kind]}/{workload.name}"
+        path = object_path(workload.kind, self.policy.namespace, workload.name)
         labels = self.assumed(role)
         spec = self.cluster.get(path, {"metadata": {}, "spec": {"selector": {"matchLabels": labels}}})["spec"]
         matched = spec["selector"].get("matchLabels") or {}
@@ -122,7 +121,7 @@ class Workloads:
 
     @property
     def _pods_path(self) -> str:
-        return f"/api/v1/namespaces/{self.policy.namespace}/pods"
+        return list_path(POD, self.policy.namespace)
 
 
 def _is_ready(pod: Mapping[str, Any]) -> bool:

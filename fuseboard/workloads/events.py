@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from fuseboard.cluster.names import NORMAL, OWN
+from fuseboard.cluster.objects import EventObject, ObjectReference
 from fuseboard.errors import InvalidInput
 from fuseboard.events.event import digest
 from fuseboard.events.types import Failure
@@ -174,59 +175,6 @@ class Ledger:
             self._changed[oldest] = None
 
 
-class _Reference(Struct, frozen=True, rename="camel"):
-    namespace: str | None = None
-    kind: str | None = None
-    name: str | None = None
-    uid: str | None = None
-    field_path: str | None = None
-
-
-class _Series(Struct, frozen=True, rename="camel"):
-    count: int | None = None
-    last_observed_time: str | None = None
-
-
-class _Written(Struct, frozen=True):
-    time: str | None = None
-
-
-class _Metadata(Struct, frozen=True, rename="camel"):
-    uid: str
-    resource_version: str
-    creation_timestamp: str | None = None
-    managed_fields: list[_Written] | None = None
-
-
-class _Event(Struct, frozen=True, rename="camel"):
-    """Both shapes at once: what ``core/v1`` and ``events.k8s.io/v1`` call by two names stands here twice."""
-
-    metadata: _Metadata
-    type: str | None = None
-    reason: str | None = None
-    series: _Series | None = None
-    event_time: str | None = None
-    involved_object: _Reference | None = None
-    regarding: _Reference | None = None
-    message: str | None = None
-    note: str | None = None
-    count: int | None = None
-    deprecated_count: int | None = None
-    last_timestamp: str | None = None
-    deprecated_last_timestamp: str | None = None
-    reporting_component: str | None = None
-    reporting_controller: str | None = None
-
-    @property
-    def times(self) -> tuple[str | None, ...]:
-        series = self.series.last_observed_time if self.series else None
-        return series, self.last_timestamp, self.deprecated_last_timestamp, self.event_time
-
-    @property
-    def counts(self) -> tuple[int | None, ...]:
-        return self.series.count if self.series else None, self.count, self.deprecated_count
-
-
 def read(found: Mapping[str, Any]) -> ObservedEvent:
     """Return what an Event object says, in either shape.
 
@@ -235,10 +183,10 @@ def read(found: Mapping[str, Any]) -> ObservedEvent:
 
     """
     try:
-        event = msgspec.convert(found, _Event)
+        event = msgspec.convert(found, EventObject)
     except (msgspec.ValidationError, RecursionError) as error:
         raise InvalidInput(f"this is no Event: {error}") from error
-    about = event.regarding or event.involved_object or _Reference()
+    about = event.regarding or event.involved_object or ObjectReference()
     meta = event.metadata
     created = parse_timestamp(meta.creation_timestamp)
     written = [parse_timestamp(each.time) for each in meta.managed_fields or ()]
@@ -250,14 +198,25 @@ def read(found: Mapping[str, Any]) -> ObservedEvent:
         about_uid=about.uid or "",
         type=event.type or "",
         reason=plain(event.reason, 128) or "Event",
-        count=max(1, next((count for count in event.counts if count and count > 0), 1)),
+        count=max(1, next((count for count in _counts(event) if count and count > 0), 1)),
         container=_container(about.field_path or ""),
         note=plain((event.note or event.message or "").removeprefix(_COMBINED), 1_024),
         reporter=event.reporting_controller or event.reporting_component or "",
-        emitted_at=next(filter(None, map(parse_timestamp, event.times)), created),
+        emitted_at=next(filter(None, map(parse_timestamp, _times(event))), created),
         written_at=max([*written, created]),
         created_at=created,
     )
+
+
+def _times(event: EventObject) -> tuple[str | None, ...]:
+    """Return the stamps of the last occurrence under all their names, the best first."""
+    series = event.series.last_observed_time if event.series else None
+    return series, event.last_timestamp, event.deprecated_last_timestamp, event.event_time
+
+
+def _counts(event: EventObject) -> tuple[int | None, ...]:
+    """Return the number of occurrences under all its names."""
+    return event.series.count if event.series else None, event.count, event.deprecated_count
 
 
 def _container(path: str) -> str:

@@ -12,7 +12,7 @@ from threading import Event as Flag
 from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs, metrics
-from fuseboard.cluster.names import POD
+from fuseboard.cluster.names import EVENT, POD
 from fuseboard.cluster.reflector import Alive, Changed, Denied, Heard, Listed
 from fuseboard.errors import InvalidInput
 from fuseboard.events.event import Event, digest
@@ -40,8 +40,6 @@ SOURCE: Final = "/apiserver"
 
 _SHOWN_EVENTS: Final = 100
 _SHOWN_NOTES: Final = 20
-
-EVENT: Final = "Event"
 
 _SLOW: Final = ("Readiness probe", "Startup probe")
 """How a kubelet's note begins when a pod is not ready yet, or no longer."""

@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
-from fuseboard.cluster.names import POD, REPLICA_SET
+from fuseboard.cluster.names import POD, REPLICA_SET, object_path
 from fuseboard.errors import ClusterUnavailable, Refused
 
 if TYPE_CHECKING:
@@ -29,10 +29,7 @@ NOT_ASKED_S: Final = 5.0
 NOBODY: Final = (("", ""),)
 """The owner of a pod that was made by hand: whatever its name looks like, it is nobody's."""
 
-_PATHS: Final = {
-    POD: "/api/v1/namespaces/{}/pods/{}",
-    REPLICA_SET: "/apis/apps/v1/namespaces/{}/replicasets/{}",
-}
+_HAVE_OWNERS: Final = frozenset({POD, REPLICA_SET})
 _NAME: Final = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
 
 
@@ -49,9 +46,9 @@ class Resolver:
     def owners(self, about: Involved, uid: str = "") -> Owners:
         """Return kinds and names of whom an object belongs to; of one by this name with another uid, nothing."""
         # A name is others' text: only what can be one reaches a path.
-        if about.kind not in _PATHS or not (_NAME.fullmatch(about.name) and _NAME.fullmatch(about.namespace)):
+        if about.kind not in _HAVE_OWNERS or not (_NAME.fullmatch(about.name) and _NAME.fullmatch(about.namespace)):
             return ()
-        path = _PATHS[about.kind].format(about.namespace, about.name)
+        path = object_path(about.kind, about.namespace, about.name)
         expires, owners = self._known.get((path, uid), (0.0, ()))
         now = self._clock()
         if expires > now:
@@ -80,7 +77,7 @@ class Resolver:
         if controller is None:
             return math.inf, NOBODY
         kind, name = str(controller.get("kind")), str(controller.get("name"))
-        if kind not in _PATHS:
+        if kind not in _HAVE_OWNERS:
             return math.inf, ((kind, name),)
         above = self.owners(type(about)(about.namespace, kind, name), str(controller.get("uid") or ""))
         # Without the Deployment, the ReplicaSet's name tells it; look again when that can be read.

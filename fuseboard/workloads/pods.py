@@ -9,9 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from fuseboard.cluster.names import POD
+from fuseboard.cluster.objects import (
+    ContainerState,
+    ContainerStatus,
+    ObjectCondition,
+    OwnerReference,
+    PodObject,
+    PodStatus,
+)
 from fuseboard.errors import InvalidInput
 from fuseboard.events.event import digest
 from fuseboard.events.types import Failure
@@ -127,14 +135,14 @@ def read(found: Mapping[str, Any]) -> Pod:
 
     """
     try:
-        pod = msgspec.convert(found, _Pod)
+        pod = msgspec.convert(found, PodObject)
     except (msgspec.ValidationError, RecursionError) as error:
         raise InvalidInput(f"this is no Pod: {error}") from error
     meta, status = pod.metadata, pod.status
     conditions = {each.type: each for each in status.conditions or ()}
     ready = conditions.get("Ready", _NONE)
     disrupted = conditions.get("DisruptionTarget", _NONE)
-    owner = next((each for each in meta.owner_references or () if each.controller), _Owner())
+    owner = next((each for each in meta.owner_references or () if each.controller), OwnerReference())
     serves, turned, began = (
         ready.status == "True",
         parse_timestamp(ready.last_transition_time),
@@ -178,16 +186,16 @@ def _made_by(replica_set: str, template: str) -> str:
     return replica_set.removesuffix(f"-{template}") if template and replica_set.endswith(f"-{template}") else ""
 
 
-def _containers(status: _Status) -> Iterator[Container]:
+def _containers(status: PodStatus) -> Iterator[Container]:
     for group, found in ((_INIT, status.init_container_statuses), ("", status.container_statuses)):
         for each in found or ():
             name = plain(each.name, 48)
             yield _container(f"{group}/{name}" if group else name, each)
 
 
-def _container(name: str, found: _ContainerStatus) -> Container:
-    state = found.state or _State()
-    ended = state.terminated or (found.last_state or _State()).terminated
+def _container(name: str, found: ContainerStatus) -> Container:
+    state = found.state or ContainerState()
+    ended = state.terminated or (found.last_state or ContainerState()).terminated
     waits = plain(state.waiting.reason, 128) if state.waiting is not None else ""
     waits = "" if waits in NOT_YET else waits
     if ended is None:
@@ -199,81 +207,4 @@ def _container(name: str, found: _ContainerStatus) -> Container:
     return Container(name, ends, reason, failed, parse_timestamp(ended.finished_at), waits)
 
 
-class _Waiting(Struct, frozen=True):
-    reason: str | None = None
-
-
-class _Terminated(Struct, frozen=True, rename="camel"):
-    exit_code: int = 0
-    reason: str | None = None
-    finished_at: str | None = None
-
-
-class _State(Struct, frozen=True):
-    waiting: _Waiting | None = None
-    running: dict[str, Any] | None = None
-    terminated: _Terminated | None = None
-
-
-class _ContainerStatus(Struct, frozen=True, rename="camel"):
-    name: str
-    restart_count: int = 0
-    state: _State | None = None
-    last_state: _State | None = None
-
-
-class _Condition(Struct, frozen=True, rename="camel"):
-    type: str
-    status: str = ""
-    last_transition_time: str | None = None
-
-
-class _Status(Struct, frozen=True, rename="camel"):
-    pod_ip: str | None = field(name="podIP", default=None)
-    start_time: str | None = None
-    conditions: list[_Condition] | None = None
-    container_statuses: list[_ContainerStatus] | None = None
-    init_container_statuses: list[_ContainerStatus] | None = None
-
-
-class _Port(Struct, frozen=True, rename="camel"):
-    container_port: int = 0
-
-
-class _Specified(Struct, frozen=True):
-    ports: list[_Port] | None = None
-
-
-class _Spec(Struct, frozen=True):
-    containers: list[_Specified] = []
-
-
-class _Owner(Struct, frozen=True):
-    kind: str = ""
-    name: str = ""
-    uid: str = ""
-    controller: bool = False
-
-
-class _Managed(Struct, frozen=True):
-    time: str | None = None
-    subresource: str | None = None
-
-
-class _Metadata(Struct, frozen=True, rename="camel"):
-    uid: str
-    name: str
-    namespace: str
-    labels: dict[str, str] | None = None
-    owner_references: list[_Owner] | None = None
-    deletion_timestamp: str | None = None
-    managed_fields: list[_Managed] | None = None
-
-
-class _Pod(Struct, frozen=True):
-    metadata: _Metadata
-    spec: _Spec = _Spec()
-    status: _Status = _Status()
-
-
-_NONE: Final = _Condition("")
+_NONE: Final = ObjectCondition("")

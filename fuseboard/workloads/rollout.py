@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from fuseboard.cluster.names import DEPLOYMENT, STATEFUL_SET
+from fuseboard.cluster.objects import ObjectCondition, RollingUpdate, WorkloadObject
 from fuseboard.errors import InvalidInput
 from fuseboard.events.event import digest
 from fuseboard.events.types import Phase
@@ -133,12 +134,12 @@ def read(kind: str, found: Mapping[str, Any]) -> WorkloadStatus:
 
     """
     try:
-        return _READERS[kind](msgspec.convert(found, _Workload))
+        return _READERS[kind](msgspec.convert(found, WorkloadObject))
     except (msgspec.ValidationError, RecursionError) as error:
         raise InvalidInput(f"this is no {kind}: {error}") from error
 
 
-def _deployment(found: _Workload) -> WorkloadStatus:
+def _deployment(found: WorkloadObject) -> WorkloadStatus:
     spec, status = found.spec, found.status
     conditions = {each.type: each for each in status.conditions or ()}
     progress, available = conditions.get("Progressing", _NONE), conditions.get("Available", _NONE)
@@ -162,10 +163,10 @@ def _deployment(found: _Workload) -> WorkloadStatus:
     )
 
 
-def _stateful_set(found: _Workload) -> WorkloadStatus:
+def _stateful_set(found: WorkloadObject) -> WorkloadStatus:
     spec, status = found.spec, found.status
     desired = 1 if spec.replicas is None else spec.replicas
-    partition = (spec.update_strategy.rolling_update or _Rolling()).partition or 0
+    partition = (spec.update_strategy.rolling_update or RollingUpdate()).partition or 0
     to_do = status.updated_replicas < desired - partition or not partition
     differs = status.update_revision != status.current_revision
     available = status.observed_generation > 0 and status.ready_replicas >= desired
@@ -173,13 +174,13 @@ def _stateful_set(found: _Workload) -> WorkloadStatus:
     return _status(found, STATEFUL_SET, is_rolling=is_rolling, is_available=available)
 
 
-_READERS: Final[Mapping[str, Callable[[_Workload], WorkloadStatus]]] = {
+_READERS: Final[Mapping[str, Callable[[WorkloadObject], WorkloadStatus]]] = {
     DEPLOYMENT: _deployment,
     STATEFUL_SET: _stateful_set,
 }
 
 
-def _status(found: _Workload, kind: str, **said: Any) -> WorkloadStatus:  # noqa: ANN401  - fields of Status
+def _status(found: WorkloadObject, kind: str, **said: Any) -> WorkloadStatus:  # noqa: ANN401  - fields of Status
     meta, spec = found.metadata, found.spec
     return WorkloadStatus(
         kind=kind,
@@ -194,51 +195,4 @@ def _status(found: _Workload, kind: str, **said: Any) -> WorkloadStatus:  # noqa
     )
 
 
-class _Condition(Struct, frozen=True, rename="camel"):
-    type: str
-    status: str = ""
-    reason: str | None = None
-    last_transition_time: str | None = None
-
-
-class _Rolling(Struct, frozen=True):
-    partition: int | None = None
-
-
-class _Strategy(Struct, frozen=True, rename="camel"):
-    type: str = ""
-    rolling_update: _Rolling | None = None
-
-
-class _Spec(Struct, frozen=True, rename="camel"):
-    replicas: int | None = None
-    paused: bool = False
-    template: dict[str, Any] = {}
-    update_strategy: _Strategy = _Strategy()
-
-
-class _Reported(Struct, frozen=True, rename="camel"):
-    observed_generation: int = 0
-    replicas: int = 0
-    updated_replicas: int = 0
-    available_replicas: int = 0
-    ready_replicas: int = 0
-    current_revision: str = ""
-    update_revision: str = ""
-    conditions: list[_Condition] | None = None
-
-
-class _Metadata(Struct, frozen=True, rename="camel"):
-    name: str
-    uid: str
-    generation: int = 0
-    creation_timestamp: str | None = None
-
-
-class _Workload(Struct, frozen=True):
-    metadata: _Metadata
-    spec: _Spec = _Spec()
-    status: _Reported = _Reported()
-
-
-_NONE: Final = _Condition("")
+_NONE: Final = ObjectCondition("")

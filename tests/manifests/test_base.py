@@ -11,10 +11,11 @@ import yaml
 
 import eventsources
 import functions
-from eventsources.apiserver import _PATHS as WATCHED
+from eventsources.apiserver import KEPT as WATCHED
 from functions.failover import ROUTES
 from fuseboard.cli.commands.serve import _GUNICORN
 from fuseboard.cli.commands.up import names
+from fuseboard.cluster.names import list_path, plural
 from fuseboard.delivery.triggers import TriggerSpec, read_triggers
 from fuseboard.policy.files import load
 from fuseboard.settings import from_environment
@@ -264,8 +265,7 @@ def test_sources_may_watch_what_they_watch() -> None:
     """Each kind that is listed and watched, and the ReplicaSets and pods that are read one by one; no more."""
     role = of_kind(ENROLLED, "Role")["fuseboard-sources"]
     core, apps = (
-        {path.rpartition("/")[2] for path in WATCHED.values() if path.startswith(root)}
-        for root in ("/api/", "/apis/apps/")
+        {plural(kind) for kind in WATCHED if list_path(kind).startswith(root)} for root in ("/api/", "/apis/apps/")
     )
     watched = {
         (group, each, verb)

@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fuseboard.breaker.placement import Fence, Shares
+from fuseboard.cluster.names import SERVICE, object_path
 from fuseboard.errors import Refused
 from fuseboard.failover.plan import Observed, gains_target
 from fuseboard.failover.routes import Permission, Seen
@@ -167,7 +168,7 @@ route:
 
     @property
     def _path(self) -> str:
-        return f"/api/v1/namespaces/{self.policy.namespace}/services/{self.route.name}"
+        return object_path(SERVICE, self.policy.namespace, self.route.name)
 
     def _mark(self, service: Manifest) -> Mark | None:
         text = (service["metadata"].get("annotations") or {}).get(self._key)
