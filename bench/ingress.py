@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from bench.measure import Result, answered, client, interleave, medians, ratio
 from bench.signals import JSON, alert, alerts_again, notification, workloads
 from fuseboard.events.wire import encode
-from fuseboard.stores.outbox import STREAM
+from fuseboard.stores.keys import OUTBOX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,13 +90,13 @@ def _connected(url: str) -> Iterator[http.client.HTTPConnection]:
 
 def _appended(outbox: redis.Redis) -> int:
     """Return how many events have ever been in the outbox."""
-    count: int = outbox.xinfo_stream(STREAM)["entries-added"]
+    count: int = outbox.xinfo_stream(OUTBOX)["entries-added"]
     return count
 
 
 def _wait_until_taken(outbox: redis.Redis) -> None:
     give_up = time.monotonic() + TAKEN_WITHIN_S
-    while waiting := outbox.xlen(STREAM):
+    while waiting := outbox.xlen(OUTBOX):
         if time.monotonic() > give_up:
             message = f"the broker has not taken {waiting} events within {TAKEN_WITHIN_S:g} s"
             raise TimeoutError(message)

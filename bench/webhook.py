@@ -41,7 +41,7 @@ from bench.signals import JSON, alert, notification, policies, policy_file, work
 from fuseboard.events.event import Event
 from fuseboard.events.types import Failure, FailureDetected
 from fuseboard.events.wire import encode
-from fuseboard.stores.outbox import STREAM
+from fuseboard.stores.keys import OUTBOX
 from fuseboard.stores.redis import open_store
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _accepted(plan: Plan) -> Result:
         open_store(url).apply(policies(names))
         plain = client(url)
         ports = {name: stack.enter_context(server) for name, server in _receivers(plan, url)}
-        rates = _rates(plan, ports, after=lambda: plain.delete(STREAM))
+        rates = _rates(plan, ports, after=lambda: plain.delete(OUTBOX))
     return Result(
         name=f"alerts/s accepted, {ALERTS} alerts of one workload per notification",
         ratio=ratio(rates["ours"], rates["floor"]),
@@ -207,8 +207,8 @@ class _Outbox:
 
     def wait_until_empty(self) -> None:
         give_up = time.monotonic() + DECIDED_WITHIN_S
-        while self._client.xlen(STREAM):
+        while self._client.xlen(OUTBOX):
             if time.monotonic() > give_up:
-                message = f"{self._client.xlen(STREAM)} events are still undecided after {DECIDED_WITHIN_S:g} s"
+                message = f"{self._client.xlen(OUTBOX)} events are still undecided after {DECIDED_WITHIN_S:g} s"
                 raise TimeoutError(message)
             time.sleep(0.002)

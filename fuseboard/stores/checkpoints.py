@@ -13,6 +13,7 @@ from msgspec import Struct
 from fuseboard import logs
 from fuseboard.errors import RecordCorrupt
 from fuseboard.stores.connection import connect, errors_translated
+from fuseboard.stores.keys import checkpoint_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,11 +63,11 @@ class RedisCheckpoints:
         except (RecordCorrupt, msgspec.DecodeError, ValueError) as error:
             logs.logger().error("checkpoint.unreadable", namespace=namespace, error=str(error))
             with errors_translated("giving a checkpoint up"):
-                self._client.delete(*_keys(namespace))
+                self._client.delete(*checkpoint_keys(namespace))
             return Checkpoint("", 0)
 
     def _read(self, namespace: str) -> Checkpoint | None:
-        place, counts = _keys(namespace)
+        place, counts = checkpoint_keys(namespace)
         with errors_translated("reading a checkpoint"):
             pipe = self._client.pipeline(transaction=True)
             pipe.hmget(place, "version", "known_until")
@@ -79,7 +80,7 @@ class RedisCheckpoints:
 
     def move(self, namespace: str, version: str, known_until: int, changes: Mapping[str, SeenCount | None]) -> None:
         """See ``Checkpoints.move``."""
-        place, counts = _keys(namespace)
+        place, counts = checkpoint_keys(namespace)
         seen = {uid: msgspec.json.encode(known) for uid, known in changes.items() if known is not None}
         forgotten = [uid for uid, known in changes.items() if known is None]
         with errors_translated("moving a checkpoint"):
@@ -92,11 +93,6 @@ class RedisCheckpoints:
             pipe.expire(place, KEPT_S)
             pipe.expire(counts, KEPT_S)
             pipe.execute()
-
-
-def _keys(namespace: str) -> tuple[str, str]:
-    tag = f"fuseboard:{{{namespace}}}:events"
-    return tag, f"{tag}:counts"
 
 
 class SeenCount(Struct, frozen=True, array_like=True):

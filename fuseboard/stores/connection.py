@@ -20,9 +20,6 @@ CONNECT_TIMEOUT_S: Final = 0.5
 ANSWER_TIMEOUT_S: Final = 1.0
 """Of the timeouts in the HTTP contract: the store's is the innermost."""
 
-GLOBAL_TAG: Final = "{*}"
-"""Hash tag of the keys that belong to no namespace; no namespace can have that name."""
-
 
 def connect(url: str, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> redis.Redis:
     """Return a client; nothing is sent yet.

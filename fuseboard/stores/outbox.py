@@ -16,8 +16,10 @@ from msgspec.structs import replace
 from fuseboard.errors import CannotStart, InvalidInput, StoreUnavailable
 from fuseboard.events.types import KINDS
 from fuseboard.events.wire import STRUCTURED, decode, encode
-from fuseboard.stores.connection import GLOBAL_TAG, connect, errors_translated, refuse_forgetful
+from fuseboard.stores.connection import connect, errors_translated, refuse_forgetful
+from fuseboard.stores.keys import INGEST, OUTBOX, REJECTED
 from fuseboard.stores.records import JOURNAL_CAP, Entry
+from fuseboard.stores.scripts import APPEND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -34,17 +36,7 @@ BLOCK_MS: Final = 500
 HELD_MS: Final = 15_000
 """An event that its relay has not held for so long is taken over by another one."""
 
-STREAM: Final = f"fuseboard:{GLOBAL_TAG}:outbox"
-REJECTED: Final = f"fuseboard:{GLOBAL_TAG}:outbox:rejected"
-INGEST: Final = f"fuseboard:{GLOBAL_TAG}:ingest"
 GROUP: Final = "relays"
-
-_APPEND: Final = """
-if redis.call('XLEN', KEYS[1]) + #ARGV - 3 > tonumber(ARGV[1]) then return 0 end
-for i = 4, #ARGV do redis.call('XADD', KEYS[1], '*', 'event', ARGV[i]) end
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'entry', ARGV[3])
-return 1
-"""
 
 
 def open_outbox(url: str) -> RedisOutbox:
@@ -67,9 +59,8 @@ class RedisOutbox:
         self._client = client
         self._cap = cap
         self._held_ms = held_ms
-        self._append = client.register_script(_APPEND)
         with errors_translated("opening the outbox"):
-            client.script_load(_APPEND)
+            APPEND.load(client.execute_command)
             self._tells_disk = _tells_disk(client)
 
     def append(self, events: Sequence[Event], entry: Entry) -> None:
@@ -80,26 +71,22 @@ class RedisOutbox:
 
         """
         bodies = [encode(event, structured=True).body for event in events]
-        arguments = [self._cap, JOURNAL_CAP, msgspec.json.encode(entry), *bodies]
         with errors_translated("appending to the outbox"):
-            taken, on_disk = self._write(arguments)
-        if not taken:
+            appended, *synced = APPEND.run(
+                self._call_and_sync, (OUTBOX, INGEST), self._cap, msgspec.json.encode(entry), *bodies
+            )
+        if not appended:
             raise StoreUnavailable(f"the outbox is full ({self._cap} events wait for the broker): is the broker there?")
-        if not on_disk:
+        if synced and synced[0][0] < 1:
             raise StoreUnavailable(f"not on disk after {ON_DISK_WITHIN_MS} ms: is the store's disk slow or full?")
 
-    def _write(self, arguments: list[Any]) -> tuple[bool, bool]:
-        keys = (STREAM, INGEST)
-        pipe = self._client.pipeline(transaction=False)
-        pipe.evalsha(self._append.sha, len(keys), *keys, *arguments)
+    def _call_and_sync(self, *command: Any) -> list[Any]:  # noqa: ANN401  - what Redis takes and answers
+        """Send a command; return its reply, and the reply of WAITAOF where the server has it."""
+        pipe: Any = self._client.pipeline(transaction=False)
+        pipe.execute_command(*command)
         if self._tells_disk:
             pipe.waitaof(1, 0, ON_DISK_WITHIN_MS)
-        try:
-            taken, *told = pipe.execute()
-        except redis.exceptions.NoScriptError:
-            self._client.script_load(_APPEND)
-            return self._write(arguments)
-        return bool(taken), not told or told[0][0] >= 1
+        return cast("list[Any]", pipe.execute())
 
     def take(self, relay: str, count: int, *, again: bool = False) -> list[tuple[str, Event]]:
         """Return events for a relay to deliver: new ones, or once more those that it had taken and not finished."""
@@ -109,24 +96,24 @@ class RedisOutbox:
             except redis.ResponseError as error:
                 if "NOGROUP" not in str(error):
                     raise
-                self._client.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+                self._client.xgroup_create(OUTBOX, GROUP, id="0", mkstream=True)
                 found = self._read(relay, count, again=again)
         return list(self._events(found))
 
     def _read(self, relay: str, count: int, *, again: bool) -> list[tuple[bytes, dict[bytes, bytes]]]:
         block = None if again else BLOCK_MS
-        answer = self._client.xreadgroup(GROUP, relay, {STREAM: "0" if again else ">"}, count=count, block=block)
+        answer = self._client.xreadgroup(GROUP, relay, {OUTBOX: "0" if again else ">"}, count=count, block=block)
         return [row for _, rows in cast("list[Any]", answer or []) for row in rows]
 
     def hold(self, relay: str, identifiers: Iterable[str]) -> None:
         """Say that a relay is still at work on these: they are not taken over."""
         with errors_translated("holding events of the outbox"):
-            self._client.xclaim(STREAM, GROUP, relay, 0, list(identifiers), justid=True)
+            self._client.xclaim(OUTBOX, GROUP, relay, 0, list(identifiers), justid=True)
 
     def take_over(self, relay: str, count: int) -> list[tuple[str, Event]]:
         """Return events that another relay took and has not held for ``HELD_MS``: it is gone, they are this one's."""
         with errors_translated("taking events over"):
-            answer = self._client.xautoclaim(STREAM, GROUP, relay, self._held_ms, count=count)
+            answer = self._client.xautoclaim(OUTBOX, GROUP, relay, self._held_ms, count=count)
         return list(self._events(answer[1]))
 
     def _events(self, found: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[tuple[str, Event]]:
@@ -143,8 +130,8 @@ class RedisOutbox:
         names = list(identifiers)
         with errors_translated("clearing the outbox"):
             pipe = self._client.pipeline(transaction=True)
-            pipe.xack(STREAM, GROUP, *names)
-            pipe.xdel(STREAM, *names)
+            pipe.xack(OUTBOX, GROUP, *names)
+            pipe.xdel(OUTBOX, *names)
             pipe.execute()
 
     def reject(self, identifier: str, event: Event, reason: str) -> None:
@@ -156,14 +143,14 @@ class RedisOutbox:
         with errors_translated("putting an event aside"):
             pipe = self._client.pipeline(transaction=True)
             pipe.xadd(REJECTED, fields, maxlen=JOURNAL_CAP, approximate=True)  # type: ignore[arg-type]
-            pipe.xack(STREAM, GROUP, identifier)
-            pipe.xdel(STREAM, identifier)
+            pipe.xack(OUTBOX, GROUP, identifier)
+            pipe.xdel(OUTBOX, identifier)
             pipe.execute()
 
     def waiting(self) -> int:
         """Return how many events wait for the broker."""
         with errors_translated("looking into the outbox"):
-            return self._client.xlen(STREAM)
+            return self._client.xlen(OUTBOX)
 
     def ingested(self, limit: int) -> list[Entry]:
         """Return what was taken in last, newest first."""

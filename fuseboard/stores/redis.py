@@ -12,10 +12,9 @@ from collections import OrderedDict, deque
 from contextlib import suppress
 from itertools import count
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
-import redis.exceptions
 from msgspec.structs import replace
 
 from fuseboard.breaker.placement import Placement
@@ -23,8 +22,9 @@ from fuseboard.breaker.state import BreakerState
 from fuseboard.errors import FuseboardError, NotEnrolled, RecordCorrupt, StoreUnavailable
 from fuseboard.policy.spec import Policy
 from fuseboard.stores.connection import StoreClock, ThreadConnection, connect, errors_translated, refuse_forgetful
+from fuseboard.stores.keys import NAMESPACES, due_keys, keys_of, next_version
 from fuseboard.stores.records import DEBT, TIMER, Change, Due, Entry, Record
-from fuseboard.stores.scripts import CHANGE, FIELDS, NAMESPACES, TAKE_DUE, due_keys, keys_of, next_version
+from fuseboard.stores.scripts import CHANGE, TAKE_DUE
 from fuseboard.stores.table import CHUNK, Table
 from fuseboard.times import back_off, jittered
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from redis import Redis
-    from redis.commands.core import Script
 
     from fuseboard.stores.records import Decide
 
@@ -41,6 +40,9 @@ MAX_CONTENTION_S: Final = 1.0
 FIRST_PAUSE_S: Final = 0.0005
 LONGEST_PAUSE_S: Final = 0.008
 CACHED_ROWS: Final = 4_096
+
+_FIELDS: Final = ("version", "policy", "breaker", "placement", "dues")
+"""Fields of a record, in the order that ``lua/change.lua`` answers in."""
 
 _CONDITIONS: Final = b'"conditions":{'
 
@@ -128,8 +130,6 @@ class RedisStore:
         """Use this client; nothing is sent yet."""
         self._client = client
         self._line = ThreadConnection(client)
-        self._change = client.register_script(CHANGE)
-        self._take_due = client.register_script(TAKE_DUE)
         self._table = Table(client)
         self._clock = StoreClock()
         self._rows: OrderedDict[str, _Row] = OrderedDict()
@@ -244,21 +244,13 @@ class RedisStore:
             for entry in ticket.change.entries
         ]
         with errors_translated(f"changing {key}"):
-            written, now, *found = self._run(self._change, row.keys, *arguments, *entries)
+            written, now, *found = CHANGE.run(self._line.call, row.keys, *arguments, *entries)
         self._clock.told(now)
         if not written:
             _take_in(key, row, found[0], now)
             return False
         row.record, row.version, row.dues = after, version, dues
         return True
-
-    def _run(self, script: Script, keys: Sequence[str], *arguments: Any) -> list[Any]:  # noqa: ANN401  - what Redis takes
-        command = ("EVALSHA", script.sha, len(keys), *keys, *arguments)
-        try:
-            return cast("list[Any]", self._line.call(*command))
-        except redis.exceptions.NoScriptError:
-            self._line.call("SCRIPT", "LOAD", script.script)
-            return cast("list[Any]", self._line.call(*command))
 
     def _row(self, key: str) -> _Row:
         with self._rows_lock:
@@ -283,7 +275,7 @@ class RedisStore:
         with errors_translated(f"reading {key}"):
             pipe = self._client.pipeline(transaction=False)
             pipe.time()
-            pipe.hmget(row.keys[0], *FIELDS)
+            pipe.hmget(row.keys[0], *_FIELDS)
             moment, fields = pipe.execute()
         now = _millis(moment)
         self._clock.told(now)
@@ -299,7 +291,7 @@ class RedisStore:
             for namespace in namespaces:
                 if len(found) == limit:
                     break
-                answer = self._run(self._take_due, due_keys(namespace), limit - len(found))
+                answer = TAKE_DUE.run(self._line.call, due_keys(namespace), limit - len(found))
                 for member, at, attempt in zip(answer[1::3], answer[2::3], answer[3::3], strict=True):
                     kind, _, name = member.decode().partition(":")
                     found.append(Due(f"{namespace}/{name}", kind, int(at), attempt))

@@ -1,131 +1,95 @@
-"""The scripts of the store in Redis, and the keys that they work on.
+"""The Lua scripts of the store and the outbox, and how to run them.
 
-A script decides nothing. It compares what the caller decided on with what is there, and writes all or nothing: Redis
-does not roll back, so whatever can fail comes before the first write, and the record, which remembers the event, last.
+A script decides nothing: it compares the version that the caller decided on with the record, and writes all or nothing.
+Redis does not roll back. So a script first runs every command that can fail, and writes the record last.
+
+Each script is a file in ``lua/`` with KEYS, ARGV and reply in its header. It starts with the constants below as locals,
+then ``lua/prelude.lua``.
 """
 
-from secrets import randbits
-from typing import Final
+from __future__ import annotations
 
-from fuseboard.stores.connection import GLOBAL_TAG
+from dataclasses import dataclass
+from hashlib import sha1
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from redis.exceptions import NoScriptError
+
 from fuseboard.stores.records import DEBT, FIRST_AGAIN_MS, JOURNAL_CAP, LAST_AGAIN_MS, TIMER
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from redis import Redis
+
 MAX_DRIFT_MS: Final = 250
-"""A decision that was made for another moment than this far from now is made again."""
+"""A decision made for a moment further than this from the server's time is made again."""
 
-FIELDS: Final = ("version", "policy", "breaker", "placement", "dues")
-
-_NOW: Final = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-"""
-
-# KEYS: record, what is due, journal.
-# ARGV: version, now, breaker, placement or nothing, dues or nothing, name, next version, entry…
-# Dues are two moments or '-', of timer and debt: what stands in the record is what was last written for them.
-CHANGE: Final = f"""
-{_NOW}
-local record = KEYS[1]
-if redis.call('HGET', record, 'version') ~= ARGV[1] or math.abs(now - ARGV[2]) > {MAX_DRIFT_MS} then
-  return {{0, now, redis.call('HMGET', record, '{"', '".join(FIELDS)}')}}
-end
-local placement, dues = ARGV[4], ARGV[5]
-if dues ~= '' then redis.call('ZCARD', KEYS[2]) end
-for i = 8, #ARGV do
-  redis.call('XADD', KEYS[3], 'MAXLEN', '~', {JOURNAL_CAP}, '*', 'entry', ARGV[i])
-end
-if dues ~= '' then
-  local timer, debt = string.match(dues, '(%S+) (%S+)')
-  for kind, at in pairs({{['{TIMER}:'] = timer, ['{DEBT}:'] = debt}}) do
-    if at == '-' then
-      redis.call('ZREM', KEYS[2], kind .. ARGV[6])
-    else
-      redis.call('ZADD', KEYS[2], at, kind .. ARGV[6])
-    end
-  end
-end
-local fields = {{'version', ARGV[7], 'breaker', ARGV[3]}}
-if placement ~= '' then fields[5], fields[6] = 'placement', placement end
-if dues ~= '' then fields[#fields + 1], fields[#fields + 2] = 'dues', dues end
-redis.call('HSET', record, unpack(fields))
-return {{1, now}}
-"""
-
-# KEYS: record, what is due, journal.  ARGV: policy, timer's member, entry, next version.
-# A breaker that was known is looked at by the clock at once: its new policy may ask for something else.
-APPLY: Final = f"""
-{_NOW}
-if redis.call('HGET', KEYS[1], 'policy') == ARGV[1] then return 0 end
-redis.call('ZCARD', KEYS[2])
-if redis.call('HEXISTS', KEYS[1], 'breaker') == 1 then
-  redis.call('XADD', KEYS[3], 'MAXLEN', '~', {JOURNAL_CAP}, '*', 'entry', ARGV[3])
-  redis.call('ZADD', KEYS[2], now, ARGV[2])
-  redis.call('HSET', KEYS[1], 'dues', '')
-else
-  redis.call('HSET', KEYS[1], 'breaker', '{{}}', 'placement', '{{}}', 'dues', '- -')
-end
-redis.call('HSET', KEYS[1], 'version', ARGV[4], 'policy', ARGV[1])
-return 1
-"""
-
-# KEYS: table, namespaces, version of the table.  ARGV: the next version, keys of breakers.
-LEAVE: Final = """
-if redis.call('HDEL', KEYS[1], unpack(ARGV, 2)) == 0 then return 0 end
-local left = {}
-for _, key in ipairs(redis.call('HKEYS', KEYS[1])) do left[string.match(key, '^[^/]*')] = true end
-for _, namespace in ipairs(redis.call('SMEMBERS', KEYS[2])) do
-  if not left[namespace] then redis.call('SREM', KEYS[2], namespace) end
-end
-redis.call('SET', KEYS[3], ARGV[1])
-return 1
-"""
-
-# KEYS: what is due, how often it has come.  ARGV: limit.
-# An attempt is kept with the moment that it was put off to: one that a change has set since is a first one again.
-TAKE_DUE: Final = f"""
-{_NOW}
-local found = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, ARGV[1])
-local answer = {{now}}
-for i = 1, #found, 2 do
-  local member, at, attempt = found[i], found[i + 1], 0
-  local again, times = string.match(redis.call('HGET', KEYS[2], member) or '', '(%d+) (%d+)')
-  if again == at then attempt = tonumber(times) end
-  local later = string.format('%.0f', now + math.min({FIRST_AGAIN_MS} * 2 ^ attempt, {LAST_AGAIN_MS}))
-  redis.call('HSET', KEYS[2], member, later .. ' ' .. attempt + 1)
-  redis.call('ZADD', KEYS[1], later, member)
-  for _, each in ipairs({{member, at, attempt}}) do answer[#answer + 1] = each end
-end
-return answer
-"""
-
-TABLE: Final = f"fuseboard:{GLOBAL_TAG}:table"
-TABLE_VERSION: Final = f"fuseboard:{GLOBAL_TAG}:table:version"
-NAMESPACES: Final = f"fuseboard:{GLOBAL_TAG}:namespaces"
+_CONSTANTS: Final[dict[str, int | str]] = {
+    "JOURNAL_CAP": JOURNAL_CAP,
+    "MAX_DRIFT_MS": MAX_DRIFT_MS,
+    "FIRST_AGAIN_MS": FIRST_AGAIN_MS,
+    "LAST_AGAIN_MS": LAST_AGAIN_MS,
+    "TIMER": TIMER,
+    "DEBT": DEBT,
+}
 
 
-def next_version() -> bytes:
-    """Return a version that no record, and no table, ever had.
+class Call(Protocol):
+    """Sends a command to Redis and returns the reply."""
 
-    Not the next number: a server that lost its memory would count up to it once more, and a process that still has a
-    copy of that number would write it over what was decided since.
-    """
-    return b"%d" % randbits(62)
+    def __call__(self, *command: Any) -> Any:  # noqa: ANN401  - what Redis takes and answers
+        """Send a command; return its reply."""
 
 
-def keys_of(key: str) -> tuple[str, str, str]:
-    """Return the keys of a breaker: its record, what is due in its namespace, its journal."""
-    namespace, _, name = key.partition("/")
-    tag = f"fuseboard:{{{namespace}}}"
-    return f"{tag}:breaker:{name}", f"{tag}:due", f"{tag}:journal:{name}"
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script and the hash that the server knows it by."""
+
+    text: str
+    sha: str
+
+    def run(self, call: Call, keys: Sequence[str], *arguments: Any) -> Any:  # noqa: ANN401
+        """Run the script and return its reply; a server without the script is given it first."""
+        command = self._command(keys, arguments)
+        try:
+            return call(*command)
+        except NoScriptError:
+            self.load(call)
+            return call(*command)
+
+    def run_each(self, client: Redis, calls: Iterable[tuple[Sequence[str], Sequence[Any]]]) -> None:
+        """Run the script for each keys and arguments, all in two round trips."""
+        self.load(client.execute_command)
+        pipe: Any = client.pipeline(transaction=False)
+        for keys, arguments in calls:
+            pipe.execute_command(*self._command(keys, arguments))
+        pipe.execute()
+
+    def load(self, call: Call) -> None:
+        """Give the script to the server."""
+        call("SCRIPT", "LOAD", self.text)
+
+    def _command(self, keys: Sequence[str], arguments: Sequence[Any]) -> tuple[Any, ...]:
+        return "EVALSHA", self.sha, len(keys), *keys, *arguments
 
 
-def due_keys(namespace: str) -> tuple[str, str]:
-    """Return the keys of a namespace: what is due there, and how often it has come."""
-    due = f"fuseboard:{{{namespace}}}:due"
-    return due, f"{due}:attempts"
+def _script(name: str) -> Script:
+    text = "\n".join((_constants(), _source("prelude"), _source(name)))
+    return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-def members_of(key: str) -> tuple[str, str]:
-    """Return the names of a breaker's timer and debt among what is due."""
-    name = key.partition("/")[2]
-    return f"{TIMER}:{name}", f"{DEBT}:{name}"
+def _constants() -> str:
+    return "".join(f"local {name} = {value!r}\n" for name, value in _CONSTANTS.items())
+
+
+def _source(name: str) -> str:
+    return (files(__package__) / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+
+
+CHANGE: Final = _script("change")
+PUT: Final = _script("put")
+REMOVE: Final = _script("remove")
+TAKE_DUE: Final = _script("take_due")
+APPEND: Final = _script("append")

@@ -10,18 +10,9 @@ from fuseboard.breaker.placement import Placement, Shares
 from fuseboard.errors import RecordCorrupt
 from fuseboard.policy.spec import Policy
 from fuseboard.stores.connection import errors_translated
+from fuseboard.stores.keys import NAMESPACES, TABLE, TABLE_VERSION, due_keys, keys_of, members_of, next_version
 from fuseboard.stores.records import Entry
-from fuseboard.stores.scripts import (
-    APPLY,
-    LEAVE,
-    NAMESPACES,
-    TABLE,
-    TABLE_VERSION,
-    due_keys,
-    keys_of,
-    members_of,
-    next_version,
-)
+from fuseboard.stores.scripts import PUT, REMOVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -37,8 +28,6 @@ class Table:
     def __init__(self, client: redis.Redis) -> None:
         """Use this client; nothing is sent yet."""
         self._client = client
-        self._apply = client.register_script(APPLY)
-        self._leave = client.register_script(LEAVE)
         # As one, since several threads read it: rows of one moment with policies of another would be mixed up.
         self._seen: tuple[bytes, Mapping[bytes, bytes], Mapping[str, Policy]] = b"", {}, {}
 
@@ -90,8 +79,9 @@ class Table:
             names = self._there(sorted(keys))
             moved = tuple(key for key in names if self._retire(key))
             for start in range(0, len(names), CHUNK):
-                leaving: list[bytes | str] = [next_version(), *names[start : start + CHUNK]]
-                self._leave((TABLE, NAMESPACES, TABLE_VERSION), leaving)
+                chunk = names[start : start + CHUNK]
+                keys_of_table = (TABLE, NAMESPACES, TABLE_VERSION)
+                REMOVE.run(self._client.execute_command, keys_of_table, next_version(), *chunk)
         return moved
 
     def _there(self, keys: list[str]) -> list[str]:
@@ -99,16 +89,13 @@ class Table:
         return [key for key, row in zip(keys, rows, strict=True) if row is not None]
 
     def _write_policies(self, wanted: Mapping[str, bytes], now: int) -> None:
-        keys = list(wanted)
-        self._client.script_load(APPLY)
-        for start in range(0, len(keys), CHUNK):
-            pipe = self._client.pipeline(transaction=False)
-            for key in keys[start : start + CHUNK]:
-                entry = Entry(kind="policy", breaker=key, now=now, reason="the policy was changed")
-                names = keys_of(key)
-                arguments = (wanted[key], members_of(key)[0], msgspec.json.encode(entry), next_version())
-                pipe.evalsha(self._apply.sha, len(names), *names, *arguments)
-            pipe.execute()
+        calls = [(keys_of(key), self._arguments(key, policy, now)) for key, policy in wanted.items()]
+        for start in range(0, len(calls), CHUNK):
+            PUT.run_each(self._client, calls[start : start + CHUNK])
+
+    def _arguments(self, key: str, policy: bytes, now: int) -> tuple[bytes | str, ...]:
+        entry = Entry(kind="policy", breaker=key, now=now, reason="the policy was changed")
+        return policy, members_of(key)[0], msgspec.json.encode(entry), next_version()
 
     def _retire(self, key: str) -> bool:
         """Take a breaker out of service; return whether its traffic is still moved. Its record stays."""

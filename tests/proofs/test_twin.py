@@ -33,9 +33,9 @@ from fuseboard.errors import FuseboardError, Refused
 from fuseboard.events.event import Event
 from fuseboard.events.types import Failure, FailureDetected, FailureResolved, OperatorRequested, StepDue, TimerElapsed
 from fuseboard.policy.spec import Policy
+from fuseboard.stores.keys import due_keys, keys_of, members_of
 from fuseboard.stores.records import DEBT, TIMER, Change
 from fuseboard.stores.redis import RedisStore
-from fuseboard.stores.scripts import due_keys, keys_of, members_of
 from fuseboard.testing.policies import movable
 from fuseboard.testing.strategies import SPECS, signals
 from tests.proofs.faults import DIES_AFTER, DIES_BEFORE, UNANSWERED, Killed, Plan, Process

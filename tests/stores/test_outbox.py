@@ -16,7 +16,8 @@ from fuseboard.errors import CannotStart, StoreUnavailable
 from fuseboard.events.event import Event, Foreign
 from fuseboard.events.types import Failure, FailureDetected
 from fuseboard.stores.connection import connect
-from fuseboard.stores.outbox import REJECTED, STREAM, RedisOutbox, open_outbox
+from fuseboard.stores.keys import OUTBOX, REJECTED
+from fuseboard.stores.outbox import RedisOutbox, open_outbox
 from fuseboard.stores.records import Entry
 from fuseboard.testing.outbox import MemorySink
 from fuseboard.testing.ports import free_port
@@ -211,8 +212,8 @@ def test_what_cannot_be_read_is_put_aside(redis_url: str) -> None:
     """An entry that is no event does not keep the others, nor end the relay."""
     outbox, inbox = open_outbox(redis_url), MemorySink()
     with redis.Redis.from_url(redis_url) as client:
-        client.xadd(STREAM, {"event": b"nonsense"})
-        client.xadd(STREAM, {"other": b"thing"})
+        client.xadd(OUTBOX, {"event": b"nonsense"})
+        client.xadd(OUTBOX, {"other": b"thing"})
         outbox.append([signal("1")], ENTRY)
         with Running(outbox, inbox):
             eventually(lambda: outbox.waiting() == 0)
@@ -289,4 +290,4 @@ def test_a_store_that_pauses_does_not_end_the_relay(tmp_path: Path) -> None:
 
 def test_the_stream_is_in_no_namespace() -> None:
     """The outbox's hash tag cannot be that of a namespace."""
-    assert "{*}" in STREAM
+    assert "{*}" in OUTBOX

@@ -24,9 +24,9 @@ from fuseboard.errors import CannotStart, NotEnrolled, RecordCorrupt, StoreUnava
 from fuseboard.events.event import Event
 from fuseboard.events.types import Data, Failure, FailureDetected, FailureResolved, TimerElapsed
 from fuseboard.stores.connection import ANSWER_TIMEOUT_S, errors_translated
+from fuseboard.stores.keys import NAMESPACES, due_keys, keys_of, members_of
 from fuseboard.stores.records import Change, Entry, Record
 from fuseboard.stores.redis import CACHED_ROWS, RedisStore, open_store
-from fuseboard.stores.scripts import NAMESPACES, due_keys, keys_of, members_of
 from fuseboard.testing.memory import MemoryStore
 from fuseboard.testing.policies import policy
 from fuseboard.testing.ports import free_port

@@ -24,6 +24,7 @@ BREAKER: Final = (
     "tests/proofs/test_breaker_always.py",
 )
 PLACEMENT: Final = ("tests/breaker/test_state_exact.py", "tests/failover/test_plan.py", "tests/failover/test_claims.py")
+STORE: Final = ("tests/stores/test_contract.py", "tests/stores/test_redis.py")
 TESTS: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(
         (
@@ -33,7 +34,10 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         BREAKER,
     ),
     "fuseboard/breaker/placement.py": PLACEMENT,
-    "fuseboard/stores/scripts.py": ("tests/stores/test_contract.py", "tests/stores/test_redis.py"),
+    **dict.fromkeys(
+        (f"fuseboard/stores/lua/{name}.lua" for name in ("prelude", "change", "put", "remove", "take_due")), STORE
+    ),
+    "fuseboard/stores/lua/append.lua": ("tests/stores/test_outbox.py",),
 }
 LISTED: Final = Path(__file__).with_name("survivors.txt")
 CORES: Final = 2

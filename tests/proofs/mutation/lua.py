@@ -1,4 +1,4 @@
-"""The mutants of the store's scripts: one small change of the text each."""
+"""The mutants of the store's Lua scripts: one small change of the text each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from tests.proofs.mutation.mutants import Mutant
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SCRIPT: Final = re.compile(r'^(?P<name>_?[A-Z_]+): Final = f?"""\n(?P<text>.*?)^"""', re.DOTALL | re.MULTILINE)
 CHANGES: Final = (
     (r"~=", ("==",)),
     (r"(?<![~<>=])==(?!=)", ("~=",)),
@@ -33,32 +32,31 @@ CHANGES: Final = (
 
 
 def mutants(file: str, source: str) -> list[Mutant]:
-    """Return the mutants of all scripts in a module."""
+    """Return the mutants of a script, each with a name of its own."""
     found: list[Mutant] = []
     seen: dict[str, int] = {}
-    for number, (where, line, change, _) in enumerate(_changes(source)):
+    for number, (line, change, _) in enumerate(_changes(source)):
         seen[change] = seen.get(change, 0) + 1
         again = f" #{seen[change]}" if seen[change] > 1 else ""
-        found.append(Mutant(file, where, line, change + again, number))
+        found.append(Mutant(file, "script", line, change + again, number))
     return found
 
 
 def text(source: str, mutant: Mutant) -> str:
-    """Return the module with the change made."""
-    for number, (_, _, _, changed) in enumerate(_changes(source)):
+    """Return the script with the change made."""
+    for number, (_, _, changed) in enumerate(_changes(source)):
         if number == mutant.number:
             return changed
     raise ValueError(mutant.name)
 
 
-def _changes(source: str) -> Iterator[tuple[str, int, str, str]]:
-    for script in SCRIPT.finditer(source):
-        start = script.start("text")
-        for line in script["text"].splitlines(keepends=True):
-            for told, changed in _of(line):
-                number = source.count("\n", 0, start) + 1
-                yield script["name"], number, told, source[:start] + changed + source[start + len(line) :]
-            start += len(line)
+def _changes(source: str) -> Iterator[tuple[int, str, str]]:
+    """Yield the changes of a script: the line's number, the change in words, and the script after the change."""
+    lines = source.splitlines(keepends=True)
+    for index, line in enumerate(lines):
+        if not line.lstrip().startswith("--"):
+            for change, changed in _of(line):
+                yield index + 1, change, "".join((*lines[:index], changed, *lines[index + 1 :]))
 
 
 def _of(line: str) -> Iterator[tuple[str, str]]:

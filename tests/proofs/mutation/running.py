@@ -49,8 +49,8 @@ UNCHANGED: Final = Mutant("", "", 0, "", -1)
 
 
 def is_script(file: str) -> bool:
-    """Say whether a module's scripts are what is changed."""
-    return file.endswith("scripts.py")
+    """Say whether a file is a Lua script."""
+    return file.endswith(".lua")
 
 
 def all_mutants(file: str) -> list[Mutant]:
@@ -92,13 +92,26 @@ class _Mutated(MetaPathFinder, Loader):
 
 
 def _imported(file: str, mutant: Mutant, tests: Sequence[str]) -> int:
-    name, path = file.removesuffix(".py").replace("/", "."), str(ROOT / file)
-    source = Path(path).read_text()
-    if mutant is UNCHANGED:
-        return int(pytest.main([*OPTIONS, *tests]))
-    changed = lua.text(source, mutant) if is_script(file) else tree(source, mutant)
-    sys.meta_path.insert(0, _Mutated(name, compile(changed, path, "exec"), path))
+    if mutant is not UNCHANGED:
+        (_replace_script if is_script(file) else _replace_module)(file, mutant)
     return int(pytest.main([*OPTIONS, *tests]))
+
+
+def _replace_module(file: str, mutant: Mutant) -> None:
+    name, path = file.removesuffix(".py").replace("/", "."), str(ROOT / file)
+    changed = tree(Path(path).read_text(), mutant)
+    sys.meta_path.insert(0, _Mutated(name, compile(changed, path, "exec"), path))
+
+
+def _replace_script(file: str, mutant: Mutant) -> None:
+    """Answer the package that reads the script with the changed text."""
+    read, path = Path.read_text, ROOT / file
+    changed = lua.text(path.read_text(), mutant)
+
+    def read_text(self: Path, *args: Any, **kwargs: Any) -> str:  # noqa: ANN401  - passed on
+        return changed if self == path else read(self, *args, **kwargs)
+
+    Path.read_text = read_text  # type: ignore[method-assign]
 
 
 # -- mutants that take the place of a function's code ----------------------------------------------------------------
@@ -232,9 +245,11 @@ def _functions(names: Mapping[str, Any]) -> Iterator[types.FunctionType]:
 
 def _is_in_function(file: str, mutant: Mutant) -> bool:
     """Say whether a change is in the body of a function, not in its defaults or its class."""
+    if is_script(file):
+        return False
     module = ast.parse((ROOT / file).read_text())
     functions = (each for each in ast.walk(module) if isinstance(each, ast.FunctionDef))
-    return not is_script(file) and any(
+    return any(
         each.body[0].lineno <= mutant.line <= (each.end_lineno or 0) and mutant.where.endswith(each.name)
         for each in functions
     )
