@@ -1,6 +1,7 @@
-"""How far a watch has come: the version to go on from, and the counts that were seen.
+"""Checkpoints of the watch of Kubernetes Events: the resource version to resume from, and the counts seen so far.
 
-Moved after what was seen is in the outbox, so that a crash in between sees it again, under the same keys.
+A checkpoint moves after its Events are in the outbox. After a crash in between, the Events are read again and get the
+same keys.
 """
 
 from __future__ import annotations
@@ -21,27 +22,36 @@ if TYPE_CHECKING:
     import redis
 
 KEPT_S: Final = 24 * 3_600
-"""Longer than any cluster keeps its Events: after that, a checkpoint tells nothing any more."""
+"""Longer than clusters keep Events (1 h by default): older checkpoints are useless."""
+
+
+class SeenCount(Struct, frozen=True, array_like=True):
+    """The count of an Event object when it was last seen."""
+
+    count: int
+    episode: str = ""
+    """Distinguishes episodes of an Event object whose count started again."""
 
 
 class Checkpoint(Struct, frozen=True):
-    """What was known of a namespace's Events when the last of them were taken in."""
+    """How far a namespace's Events have been processed."""
 
     version: str
-    """Where the watch goes on; empty where that is not known."""
+    """The resource version to resume the watch from; empty if unknown."""
     known_until: int
-    """Until then all was seen, in milliseconds since 1970."""
+    """All Events up to this time were seen, in milliseconds since 1970."""
     known: dict[str, SeenCount] = {}
+    """The counts seen so far, by the uid of the Event object."""
 
 
 class Checkpoints(Protocol):
-    """Keeps one checkpoint per namespace."""
+    """Keeps a checkpoint per namespace."""
 
     def read(self, namespace: str) -> Checkpoint | None:
-        """Return the checkpoint; None when there never was one."""
+        """Return the checkpoint; None for a namespace without a checkpoint."""
 
     def move(self, namespace: str, version: str, known_until: int, changes: Mapping[str, SeenCount | None]) -> None:
-        """Move it, with what has changed of the counts; None stands for what can be forgotten."""
+        """Move the checkpoint. ``changes`` has the changed counts by uid; None forgets a count."""
 
 
 def open_checkpoints(url: str) -> RedisCheckpoints:
@@ -50,19 +60,18 @@ def open_checkpoints(url: str) -> RedisCheckpoints:
 
 
 class RedisCheckpoints:
-    """Keeps them in two hashes per namespace."""
+    """Keeps checkpoints in Redis: two hashes per namespace."""
 
     def __init__(self, client: redis.Redis) -> None:
-        """Use this client; nothing is sent yet."""
         self._client = client
 
     def read(self, namespace: str) -> Checkpoint | None:
-        """See ``Checkpoints.read``; one that cannot be read is given up, and nothing is known from then on."""
+        """See ``Checkpoints.read``. An unreadable checkpoint is logged, deleted and returned as an empty checkpoint."""
         try:
             return self._read(namespace)
         except (RecordCorrupt, msgspec.DecodeError, ValueError) as error:
             logs.logger().error("checkpoint.unreadable", namespace=namespace, error=str(error))
-            with errors_translated("giving a checkpoint up"):
+            with errors_translated("deleting a checkpoint"):
                 self._client.delete(*checkpoint_keys(namespace))
             return Checkpoint("", 0)
 
@@ -93,10 +102,3 @@ class RedisCheckpoints:
             pipe.expire(place, KEPT_S)
             pipe.expire(counts, KEPT_S)
             pipe.execute()
-
-
-class SeenCount(Struct, frozen=True, array_like=True):
-    """How far an Event object's count had come, and the episode of it, when it was begun again."""
-
-    count: int
-    episode: str = ""

@@ -1,11 +1,11 @@
-"""The connection to Redis or Valkey, and what its errors mean."""
+"""The connection to Redis or Valkey: timeouts, errors, and the server's clock."""
 
 from __future__ import annotations
 
 import time
 from contextlib import contextmanager
 from threading import local
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import redis
 from redis.backoff import NoBackoff
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S: Final = 0.5
 ANSWER_TIMEOUT_S: Final = 1.0
-"""Of the timeouts in the HTTP contract: the store's is the innermost."""
+"""The innermost timeout: shorter than the timeouts of the HTTP contract around a decision."""
 
 
 def connect(url: str, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> redis.Redis:
-    """Return a client; nothing is sent yet.
+    """Return a client for a URL, without a connection yet.
 
     Raises:
-        CannotStart: the URL is none.
+        CannotStart: the URL is malformed.
 
     """
     try:
@@ -33,7 +33,7 @@ def connect(url: str, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> redis.Re
             url,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             socket_timeout=answer_timeout_s,
-            # Once: a connection that the server closed while idle. Every script may be sent twice.
+            # Retried once, for a connection that the server closed while idle. Every script may be sent twice.
             retry=Retry(NoBackoff(), 1),
             client_name="fuseboard",
         )
@@ -44,13 +44,13 @@ def connect(url: str, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> redis.Re
 
 
 class ThreadConnection(local):
-    """One connection per thread, for what is called at every decision: taking one from the pool costs half a call."""
+    """A connection for each thread, for the calls of a decision: a connection from the pool costs half a call more."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._connection = client.connection_pool.make_connection()
 
-    def call(self, *command: Any) -> Any:  # noqa: ANN401  - what Redis takes and answers
-        """Send a command and return its answer; once more where the connection broke, as the client does."""
+    def call(self, *command: Any) -> Any:  # noqa: ANN401  - commands and replies of Redis
+        """Send a command and return its reply. A broken connection is retried once, as the client does."""
         try:
             return self._call(command)
         except (redis.ConnectionError, redis.TimeoutError):
@@ -64,24 +64,24 @@ class ThreadConnection(local):
         except redis.ResponseError:
             raise
         except BaseException:
-            connection.disconnect()  # an answer that is still on its way must not be taken for that of another command
+            connection.disconnect()  # a late reply must not be read as the reply to another command
             raise
 
 
 @contextmanager
 def errors_translated(what: str) -> Iterator[None]:
-    """Raise Fuseboard's errors instead of the client's.
+    """Raise Fuseboard's errors instead of the Redis client's; ``what`` says in the message what was being done.
 
     Raises:
-        RecordCorrupt: a key holds something else than it should.
-        StoreUnavailable: anything else that the server or the way to it did.
+        RecordCorrupt: a key is of another type than Fuseboard writes.
+        StoreUnavailable: the server refused a command or did not answer.
 
     """
     try:
         yield
     except redis.ResponseError as error:
         if "WRONGTYPE" in str(error):
-            message = f"{what}: a key in Redis is of another type than Fuseboard wrote: {error}"
+            message = f"{what}: a key in Redis is of another type than Fuseboard writes: {error}"
             raise RecordCorrupt(message) from error
         message = f"{what}: Redis refused: {error}"
         raise StoreUnavailable(message) from error
@@ -91,11 +91,13 @@ def errors_translated(what: str) -> Iterator[None]:
 
 
 def refuse_forgetful(client: redis.Redis) -> None:
-    """Do nothing if the server keeps what it is given.
+    """Check that the server keeps its data.
+
+    A managed server may hide its configuration; such a server is accepted.
 
     Raises:
-        CannotStart: it could evict keys, or does not write them to disk.
-        StoreUnavailable: it does not answer.
+        CannotStart: the server may evict keys, or does not write them to disk.
+        StoreUnavailable: the server does not answer.
 
     """
     with errors_translated("the check at start-up"):
@@ -104,12 +106,12 @@ def refuse_forgetful(client: redis.Redis) -> None:
             try:
                 found |= client.config_get(name)  # type: ignore[arg-type]
             except redis.ResponseError:
-                continue  # a managed server may hide its configuration: then it answers for it
+                continue
     settings = {_text(name): _text(value) for name, value in found.items()}
     if settings.get("maxmemory-policy", "noeviction") != "noeviction":
         message = (
-            f"Redis has maxmemory-policy {settings['maxmemory-policy']}: it could delete an open breaker, which would "
-            "then count as closed. Set maxmemory-policy to noeviction."
+            f"Redis has maxmemory-policy {settings['maxmemory-policy']} and could delete an open breaker, which "
+            "would then count as closed. Set maxmemory-policy to noeviction."
         )
         raise CannotStart(message)
     if settings.get("appendonly", "yes") != "yes":
@@ -118,24 +120,34 @@ def refuse_forgetful(client: redis.Redis) -> None:
 
 
 class StoreClock:
-    """An estimate of the store's time: its last answer, and the monotonic time since then."""
+    """Estimates the store's time, from the store's last reply and the monotonic time since then."""
 
     def __init__(self) -> None:
-        """Know nothing yet."""
         self._offset_ms: int | None = None
 
     @property
     def known(self) -> bool:
-        """Whether the store has told its time yet."""
+        """Whether the store has sent its time yet."""
         return self._offset_ms is not None
 
     def now(self) -> int:
-        """Return the store's time, in milliseconds since 1970, as far as it is known."""
+        """Return the estimate, in milliseconds since 1970; before the store's first reply, a meaningless number."""
         return _monotonic_ms() + (self._offset_ms or 0)
 
-    def told(self, now: int) -> None:
-        """Take note of the store's time."""
+    def set(self, now: int) -> None:
+        """Set the estimate to the store's time, in milliseconds since 1970."""
         self._offset_ms = now - _monotonic_ms()
+
+
+def time_ms(reply: object) -> int:
+    """Return the reply to TIME, seconds and microseconds, in milliseconds since 1970."""
+    seconds, micros = cast("tuple[int, int]", reply)
+    return seconds * 1000 + micros // 1000
+
+
+def stream_id_ms(identifier: bytes) -> int:
+    """Return when an entry was added to a stream, in milliseconds since 1970: the first part of its id."""
+    return int(identifier.partition(b"-")[0])
 
 
 def _monotonic_ms() -> int:

@@ -1,4 +1,4 @@
-"""A Valkey of one's own, for ``fuseboard up``: it keeps everything in the state directory."""
+"""The embedded Valkey of ``fuseboard up``, with its data in the state directory."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ STOP_WITHIN_S: Final = 10.0
 
 @contextlib.contextmanager
 def embedded_valkey(state_dir: Path) -> Iterator[str]:
-    """Run a Valkey until the block ends; yield its URL. Only this user can reach it, by a socket.
+    """Run a Valkey until the block ends; yield its URL, a Unix socket that only this user can open.
 
     Raises:
-        CannotStart: it does not start; the message has its own words.
+        CannotStart: the server does not start; the message quotes the server.
 
     """
     folder = state_dir / "valkey"
@@ -47,7 +47,7 @@ def embedded_valkey(state_dir: Path) -> Iterator[str]:
             data_dir=folder,
             unix_socket_path=socket,
             persist=True,
-            # Every write is on disk before it is answered: what the webhook has accepted survives a power cut.
+            # Each write is on disk before the reply: an accepted webhook survives a power cut.
             config={"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"},
         )
         server.start()
@@ -66,7 +66,7 @@ def embedded_valkey(state_dir: Path) -> Iterator[str]:
 
 
 def _keep_running(server: ValkeyServer, stop: Event) -> None:
-    """Start the server again when it has died; its data are on disk."""
+    """Restart the server when it has died; its data are on disk."""
     while not stop.wait(1.0):
         if server.is_running():
             continue
@@ -79,13 +79,13 @@ def _keep_running(server: ValkeyServer, stop: Event) -> None:
 
 
 def _end_orphan(folder: Path) -> None:
-    """End the Valkey of an earlier run that was killed: it still holds the data. The caller has the folder's lock."""
-    known = folder / "socket"
-    if not known.exists():
+    """Stop a Valkey left over from a killed run, which still has the data open. The caller holds the folder's lock."""
+    socket_path = folder / "socket"
+    if not socket_path.exists():
         return
-    # Asked once: most of the time nobody is there any more, and the client's own retries take some nine seconds.
+    # No retries: usually the server is gone, and the client would retry for nine seconds.
     once = Retry(NoBackoff(), 0)
-    client = redis.Redis(unix_socket_path=known.read_text(encoding="utf-8"), socket_timeout=1.0, retry=once)
+    client = redis.Redis(unix_socket_path=socket_path.read_text(encoding="utf-8"), socket_timeout=1.0, retry=once)
     with contextlib.suppress(redis.RedisError, OSError):
         client.shutdown(nosave=True)
     give_up = time.monotonic() + STOP_WITHIN_S
@@ -95,4 +95,4 @@ def _end_orphan(folder: Path) -> None:
         except (redis.RedisError, OSError):
             return
         time.sleep(0.05)
-    raise CannotStart(f"the Valkey of an earlier run still holds {folder}: end it, then start again")
+    raise CannotStart(f"the Valkey of an earlier run still uses {folder}: stop that process, then start again")

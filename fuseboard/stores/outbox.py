@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from fuseboard.errors import CannotStart, InvalidInput, StoreUnavailable
 from fuseboard.events.types import KINDS
 from fuseboard.events.wire import STRUCTURED, decode, encode
-from fuseboard.stores.connection import connect, errors_translated, refuse_forgetful
+from fuseboard.stores.connection import connect, errors_translated, refuse_forgetful, stream_id_ms
 from fuseboard.stores.keys import INGEST, OUTBOX, REJECTED
 from fuseboard.stores.records import JOURNAL_CAP, Entry
 from fuseboard.stores.scripts import APPEND
@@ -157,7 +157,7 @@ class RedisOutbox:
         with errors_translated("reading the journal of the ingest"):
             rows = cast("list[tuple[bytes, dict[bytes, bytes]]]", self._client.xrevrange(INGEST, count=limit))
         entries = [(identifier, msgspec.json.decode(fields[b"entry"], type=Entry)) for identifier, fields in rows]
-        return [replace(entry, id=identifier.decode(), now=_millis(identifier)) for identifier, entry in entries]
+        return [replace(entry, id=identifier.decode(), now=stream_id_ms(identifier)) for identifier, entry in entries]
 
     def check(self) -> None:
         """Do nothing if the outbox can be used.
@@ -190,8 +190,4 @@ def _tells_disk(client: redis.Redis) -> bool:
 
 def _event(identifier: bytes, fields: dict[bytes, bytes]) -> Event:
     event = decode({"content-type": STRUCTURED}, fields[b"event"], KINDS)
-    return event.at(_millis(identifier))
-
-
-def _millis(identifier: bytes) -> int:
-    return int(identifier.partition(b"-")[0])
+    return event.at(stream_id_ms(identifier))

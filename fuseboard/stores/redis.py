@@ -21,7 +21,14 @@ from fuseboard.breaker.placement import Placement
 from fuseboard.breaker.state import BreakerState
 from fuseboard.errors import FuseboardError, NotEnrolled, RecordCorrupt, StoreUnavailable
 from fuseboard.policy.spec import Policy
-from fuseboard.stores.connection import StoreClock, ThreadConnection, connect, errors_translated, refuse_forgetful
+from fuseboard.stores.connection import (
+    StoreClock,
+    ThreadConnection,
+    connect,
+    errors_translated,
+    refuse_forgetful,
+    time_ms,
+)
 from fuseboard.stores.keys import NAMESPACES, due_keys, keys_of, next_version
 from fuseboard.stores.records import DEBT, TIMER, Change, Due, Entry, Record
 from fuseboard.stores.scripts import CHANGE, TAKE_DUE
@@ -149,7 +156,7 @@ class RedisStore:
 
     def _time(self) -> int:
         with errors_translated("asking the store for its time"):
-            return _millis(self._client.time())
+            return time_ms(self._client.time())
 
     def table(self) -> Mapping[str, Policy]:
         """See ``Store.table``."""
@@ -245,7 +252,7 @@ class RedisStore:
         ]
         with errors_translated(f"changing {key}"):
             written, now, *found = CHANGE.run(self._line.call, row.keys, *arguments, *entries)
-        self._clock.told(now)
+        self._clock.set(now)
         if not written:
             _take_in(key, row, found[0], now)
             return False
@@ -277,8 +284,8 @@ class RedisStore:
             pipe.time()
             pipe.hmget(row.keys[0], *_FIELDS)
             moment, fields = pipe.execute()
-        now = _millis(moment)
-        self._clock.told(now)
+        now = time_ms(moment)
+        self._clock.set(now)
         _take_in(key, row, fields, now)
 
     # -- the clock and the journal -----------------------------------------------------------------------------------
@@ -305,8 +312,8 @@ class RedisStore:
         for namespace in namespaces:
             pipe.zrange(due_keys(namespace)[0], 0, 0, withscores=True)
         moment, *firsts = pipe.execute()
-        now = _millis(moment)
-        self._clock.told(now)
+        now = time_ms(moment)
+        self._clock.set(now)
         return now, [name for name, first in zip(namespaces, firsts, strict=True) if first and first[0][1] <= now]
 
     def journal(self, keys: Iterable[str], limit: int) -> list[Entry]:
@@ -364,8 +371,3 @@ def _read_entry(identifier: bytes, fields: Mapping[bytes, bytes]) -> Entry:
     except msgspec.DecodeError as error:
         message = f"entry {identifier.decode()} of the journal cannot be read: {error}"
         raise RecordCorrupt(message) from error
-
-
-def _millis(moment: object) -> int:
-    seconds, micros = cast("tuple[int, int]", moment)
-    return seconds * 1000 + micros // 1000

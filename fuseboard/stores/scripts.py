@@ -1,7 +1,8 @@
 """The Lua scripts of the store and the outbox, and how to run them.
 
-A script decides nothing: it compares the version that the caller decided on with the record, and writes all or nothing.
-Redis does not roll back. So a script first runs every command that can fail, and writes the record last.
+Decisions are made in Python. A script compares the version that was decided on with the record, and writes everything
+or nothing. Redis does not roll back, so a script runs the commands that can fail before its first write, and writes the
+record last.
 
 Each script is a file in ``lua/`` with KEYS, ARGV and reply in its header. It starts with the constants below as locals,
 then ``lua/prelude.lua``.
@@ -39,19 +40,19 @@ _CONSTANTS: Final[dict[str, int | str]] = {
 class Call(Protocol):
     """Sends a command to Redis and returns the reply."""
 
-    def __call__(self, *command: Any) -> Any:  # noqa: ANN401  - what Redis takes and answers
+    def __call__(self, *command: Any) -> Any:  # noqa: ANN401  - commands and replies of Redis
         """Send a command; return its reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A Lua script and the hash that the server knows it by."""
+    """A Lua script and its SHA-1, the script's name in the server."""
 
     text: str
     sha: str
 
     def run(self, call: Call, keys: Sequence[str], *arguments: Any) -> Any:  # noqa: ANN401
-        """Run the script and return its reply; a server without the script is given it first."""
+        """Run the script and return its reply. A server without the script is given the script first."""
         command = self._command(keys, arguments)
         try:
             return call(*command)
@@ -60,7 +61,7 @@ class Script:
             return call(*command)
 
     def run_each(self, client: Redis, calls: Iterable[tuple[Sequence[str], Sequence[Any]]]) -> None:
-        """Run the script for each keys and arguments, all in two round trips."""
+        """Run the script for each pair of keys and arguments, all in two round trips."""
         self.load(client.execute_command)
         pipe: Any = client.pipeline(transaction=False)
         for keys, arguments in calls:

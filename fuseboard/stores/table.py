@@ -1,4 +1,4 @@
-"""The breaker table in Redis or Valkey: which breakers there are, and by which policy."""
+"""The breaker table in Redis or Valkey: the enrolled breakers and their policies."""
 
 from __future__ import annotations
 
@@ -23,48 +23,50 @@ CHUNK: Final = 500
 
 
 class Table:
-    """Reads and writes the table; every record has its own policy beside it, so that a decision needs no other key."""
+    """Reads and writes the table. Each record has a copy of its policy, so a decision reads only the record."""
 
     def __init__(self, client: redis.Redis) -> None:
-        """Use this client; nothing is sent yet."""
         self._client = client
-        # As one, since several threads read it: rows of one moment with policies of another would be mixed up.
-        self._seen: tuple[bytes, Mapping[bytes, bytes], Mapping[str, Policy]] = b"", {}, {}
+        # Version, rows and policies are replaced together: threads must not see the rows of another version.
+        self._cached: tuple[bytes, Mapping[str, bytes], Mapping[str, Policy]] = b"", {}, {}
 
     def read(self) -> Mapping[str, Policy]:
-        """Return the table by ``namespace/name``; it is fetched when it has changed."""
-        seen, before, policies = self._seen
+        """Return the policies by ``namespace/name``. The table is fetched only when its version has changed.
+
+        Raises:
+            RecordCorrupt: a policy cannot be read.
+            StoreUnavailable: the store does not answer.
+
+        """
+        cached_version, cached_rows, policies = self._cached
         with errors_translated("reading the breaker table"):
             version = cast("bytes | None", self._client.get(TABLE_VERSION)) or b"0"
-            if version == seen:
+            if version == cached_version:
                 return policies
-            rows = cast("dict[bytes, bytes]", self._client.hgetall(TABLE))
-        # Of ten thousand rows, one edit has changed one.
-        found = {
-            key.decode(): policies[key.decode()] if before.get(key) == raw else _policy(key.decode(), raw)
-            for key, raw in rows.items()
-        }
-        self._seen = version, rows, found
-        return found
+            rows = {key.decode(): raw for key, raw in cast("dict[bytes, bytes]", self._client.hgetall(TABLE)).items()}
+        # An edit changes one row of ten thousand: only changed rows are decoded.
+        table = {key: policies[key] if cached_rows.get(key) == raw else _policy(key, raw) for key, raw in rows.items()}
+        self._cached = version, rows, table
+        return table
 
     def write(self, policies: Sequence[Policy], now: int) -> tuple[str, ...]:
-        """Make these the table; return the keys of breakers that have left it while their traffic was moved."""
+        """Replace the table; return the keys of removed breakers whose traffic is still moved. ``now`` is in ms."""
         with errors_translated("writing the breaker table"):
-            known = {key.decode() for key in cast("list[bytes]", self._client.hkeys(TABLE))}
-        # First those that go: a crash in between leaves them in the table, and they go again.
-        moved = self.remove(known - {policy.key for policy in policies})
+            enrolled = {key.decode() for key in cast("list[bytes]", self._client.hkeys(TABLE))}
+        # Removal comes first: after a crash in between, the next call removes the same breakers again.
+        moved = self.remove(enrolled - {policy.key for policy in policies})
         self.put(policies, now)
         return moved
 
     def put(self, policies: Sequence[Policy], now: int) -> None:
-        """Add these to the table, or give them their new policies; the others stay as they are."""
+        """Add breakers, or change their policies; the rest of the table stays. ``now`` is in ms since 1970."""
         wanted = {policy.key: msgspec.json.encode(policy.brief()) for policy in policies}
         if not wanted:
             return
         with errors_translated("writing the breaker table"):
             self._write_policies(wanted, now)
-            found = cast("list[bytes | None]", self._client.hmget(TABLE, list(wanted)))
-            changed = {key: raw for (key, raw), row in zip(wanted.items(), found, strict=True) if raw != row}
+            rows = cast("list[bytes | None]", self._client.hmget(TABLE, list(wanted)))
+            changed = {key: raw for (key, raw), row in zip(wanted.items(), rows, strict=True) if raw != row}
             if not changed:
                 return
             pipe = self._client.pipeline(transaction=True)
@@ -74,9 +76,9 @@ class Table:
             pipe.execute()
 
     def remove(self, keys: Iterable[str]) -> tuple[str, ...]:
-        """Take breakers from the table; return the keys of those whose traffic is still moved."""
-        with errors_translated("taking breakers from the table"):
-            names = self._there(sorted(keys))
+        """Remove breakers from the table; return the keys of the breakers whose traffic is still moved."""
+        with errors_translated("removing breakers from the table"):
+            names = self._enrolled(sorted(keys))
             moved = tuple(key for key in names if self._retire(key))
             for start in range(0, len(names), CHUNK):
                 chunk = names[start : start + CHUNK]
@@ -84,7 +86,7 @@ class Table:
                 REMOVE.run(self._client.execute_command, keys_of_table, next_version(), *chunk)
         return moved
 
-    def _there(self, keys: list[str]) -> list[str]:
+    def _enrolled(self, keys: list[str]) -> list[str]:
         rows = cast("list[bytes | None]", self._client.hmget(TABLE, keys)) if keys else []
         return [key for key, row in zip(keys, rows, strict=True) if row is not None]
 
@@ -98,7 +100,7 @@ class Table:
         return policy, members_of(key)[0], msgspec.json.encode(entry), next_version()
 
     def _retire(self, key: str) -> bool:
-        """Take a breaker out of service; return whether its traffic is still moved. Its record stays."""
+        """Cut a breaker off from decisions and clock; return whether its traffic is still moved. Its record stays."""
         record, members = keys_of(key)[0], members_of(key)
         due, attempts = due_keys(key.partition("/")[0])
         pipe = self._client.pipeline(transaction=True)
@@ -111,7 +113,7 @@ class Table:
         try:
             return msgspec.json.decode(raw or b"{}", type=Placement).shares != Shares()
         except msgspec.DecodeError:
-            return True  # nobody knows: a human has to look
+            return True  # unknown: an operator has to look
 
 
 def _policy(key: str, raw: bytes) -> Policy:

@@ -209,7 +209,7 @@ class Table(RuleBasedStateMachine):
     def a_process_is_wrong_about_the_time(self, number: int, by: int) -> None:
         """One process takes the server's time for another."""
         clock = self.processes[number].store._clock
-        clock.told(clock.now() + by)
+        clock.set(clock.now() + by)
 
     @rule(number=whom, spec=st.sampled_from(SPECS))
     def the_policy_is_edited(self, number: int, spec: dict[str, Any]) -> None:

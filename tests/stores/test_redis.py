@@ -146,7 +146,7 @@ def test_a_refused_decision_writes_nothing(store: RedisStore, client: redis.Redi
 def test_a_decision_for_another_moment_is_a_conflict(store: RedisStore, drift: int, tries: int) -> None:
     """A caller whose time is off by more than 250 ms decides again, with the store's."""
     store.change(KEY, one_more)
-    store._clock.told(store._clock.now() + drift)
+    store._clock.set(store._clock.now() + drift)
     seen: list[int] = []
 
     def decide(record: Record) -> Change:
