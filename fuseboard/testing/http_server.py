@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -54,3 +56,55 @@ def answering(answer: Answering) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+HERE = "127.0.0.1"
+
+
+class Listening:
+    """Answers every connection with the same bytes, one piece at a time, and keeps what it was asked."""
+
+    def __init__(self, *pieces: bytes, pause_s: float = 0.0) -> None:
+        """``pause_s`` is between two pieces."""
+        self.asked: list[bytes] = []
+        self._pieces = pieces
+        self._pause_s = pause_s
+        self._socket = socket.create_server((HERE, 0))
+        self.port: int = self._socket.getsockname()[1]
+        Thread(target=self._serve, daemon=True).start()
+
+    def answers(self, *pieces: bytes) -> None:
+        """Answer with something else from now on."""
+        self._pieces = pieces
+
+    def close(self) -> None:
+        """Listen no longer."""
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection:
+            self.asked.append(connection.recv(4_096))
+            try:
+                for piece in self._pieces:
+                    connection.sendall(piece)
+                    time.sleep(self._pause_s)
+            except OSError:
+                return
+
+
+@contextmanager
+def listening(*pieces: bytes, pause_s: float = 0.0) -> Iterator[Listening]:
+    """Listen until the block ends."""
+    found = Listening(*pieces, pause_s=pause_s)
+    try:
+        yield found
+    finally:
+        found.close()

@@ -10,6 +10,9 @@ Manifest = dict[str, Any]
 MADE: Final = 1_700_000_000_000
 """When everything here was made, in milliseconds since 1970."""
 
+SPEC: Final[dict[str, Any]] = {"target": {"name": "login"}}
+"""The least that a CircuitBreaker says."""
+
 
 def stamp(after_s: float = 0, since: int = MADE) -> str:
     """Return a time as Kubernetes writes it."""
@@ -128,3 +131,10 @@ def pod(  # noqa: PLR0913  - each is one thing that a pod says
 def starting(name: str = "a", **changes: Any) -> Manifest:  # noqa: ANN401
     """Return a pod that was never ready."""
     return pod(name, **{"ready": False, "turned_s": 1, **changes})
+
+
+def resource(spec: object = SPEC, *, status: object = None, **metadata: Any) -> dict[str, Any]:  # noqa: ANN401  - any field
+    """Return a CircuitBreaker as the API server sends it."""
+    meta = {"name": "login", "namespace": "shop", "uid": "u", "resourceVersion": "7", "generation": 1, **metadata}
+    found = {"apiVersion": "fuseboard.dev/v1alpha1", "kind": "CircuitBreaker", "metadata": meta, "spec": spec}
+    return found | ({"status": status} if status is not None else {})

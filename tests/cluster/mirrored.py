@@ -24,8 +24,8 @@ from fuseboard.settings import Settings
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
 from tests.cluster.api import RefusedError
+from tests.cluster.kubectl import kubectl
 from tests.cluster.standing import SPACE, enrol, let_in, policy, wait_for
-from tests.cluster.test_manifests import kubectl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tests.cluster.api import read_manifests
+from tests.cluster.kubelet import stamp
 from tests.cluster.standing import ROOT
-from tests.cluster.test_events import stamp
 
 if TYPE_CHECKING:
     from tests.cluster.cluster import Cluster

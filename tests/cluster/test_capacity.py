@@ -19,14 +19,14 @@ from fuseboard.policy.validation import parse
 from fuseboard.roles import Role
 from fuseboard.settings import Settings
 from fuseboard.testing.api_script import in_thread, until
+from fuseboard.testing.http_server import HERE, listening
 from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore
 from fuseboard.testing.outbox import MemoryOutbox
 from fuseboard.workloads.probe import Prober
 from tests.cluster.access import SERVICE_ACCOUNT
+from tests.cluster.kubelet import SOON, kubelet_says
 from tests.cluster.moving import NEVER, Moving
-from tests.cluster.test_events import SOON, kubelet_says
 from tests.eventsources.test_clock import opened
-from tests.workloads.test_probe import HERE, listening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -19,7 +19,7 @@ from fuseboard.policy.validation import parse
 from fuseboard.testing.from_schema import MATCHERS, like
 from tests.cluster.api import RefusedError, has_condition
 from tests.cluster.kustomize import KNATIVE
-from tests.policy.test_validation import test_a_mistake_is_named as mistakes
+from tests.policy.documents import MISTAKES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,6 @@ pytestmark = pytest.mark.timeout(120)
 FILE: Final = KNATIVE / "base" / "circuitbreakers.yaml"
 (_VERSION,) = crd.definition()["spec"]["versions"]
 SPEC: Final = _VERSION["schema"]["openAPIV3Schema"]["properties"]["spec"]
-MISTAKES: Final = mistakes.pytestmark[0].args[1]  # type: ignore[attr-defined]  # set by parametrize
 NO_MISTAKE_IN_JSON: Final = "a key of spec.signals.weights is 5"
 """JSON has no keys but text."""
 

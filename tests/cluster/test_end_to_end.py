@@ -12,8 +12,8 @@ from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
 from fuseboard.testing.ports import free_port
 from tests.cluster.access import service_account
+from tests.cluster.kubelet import kubelet_says, stamp
 from tests.cluster.standing import SPACE, Fuseboard, standing, wait_for
-from tests.cluster.test_events import kubelet_says, stamp
 from tests.real.alertmanager import Alertmanager, require_binary
 
 if TYPE_CHECKING:

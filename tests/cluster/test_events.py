@@ -5,12 +5,10 @@ from __future__ import annotations
 import secrets
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from eventsources.apiserver import ApiServer
 from fuseboard.cluster.client import Kubernetes, open_cluster
-from fuseboard.cluster.reflector import WatchPace
 from fuseboard.policy.spec import Metadata, Policy, Spec, Workload
 from fuseboard.settings import Settings
 from fuseboard.testing.api_script import in_thread, until
@@ -20,6 +18,7 @@ from fuseboard.testing.panel import Panel
 from fuseboard.testing.policies import policy as calm
 from fuseboard.workloads.events import read
 from tests.cli.running import Up
+from tests.cluster.kubelet import SOON, kubelet_says, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,13 +27,7 @@ if TYPE_CHECKING:
     from fuseboard.stores.checkpoints import Checkpoints
     from tests.cluster.cluster import Cluster
 
-SOON = WatchPace(first_wait=0.1, last_wait=0.5, denied_wait=0.3, stream=(2.0, 3.0), quiet=1.0)
 LABELS = {"app": "login"}
-
-
-def stamp(*, micro: bool = False) -> str:
-    """Return the time of now, as Kubernetes writes it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ" if micro else "%Y-%m-%dT%H:%M:%SZ")
 
 
 def deployment(space: str) -> dict[str, Any]:
@@ -56,25 +49,6 @@ def a_pod(cluster: Cluster, space: str) -> dict[str, str]:
     found = cluster.api.get(path)["items"]
     meta = found[0]["metadata"]
     return {"kind": "Pod", "apiVersion": "v1", "namespace": space, "name": meta["name"], "uid": meta["uid"]}
-
-
-def kubelet_says(cluster: Cluster, pod: dict[str, str], count: int = 1, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Write an Event as a kubelet does: counted."""
-    event = {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"name": f"{pod['name']}.{secrets.token_hex(4)}", "namespace": pod["namespace"]},
-        "involvedObject": pod | {"fieldPath": "spec.containers{app}"},
-        "reason": "BackOff",
-        "message": "Back-off restarting failed container app",
-        "type": "Warning",
-        "count": count,
-        "firstTimestamp": stamp(),
-        "lastTimestamp": stamp(),
-        "source": {"component": "kubelet", "host": "node-a"},
-        **changes,
-    }
-    return cluster.api.create(event)
 
 
 def recorder_says(cluster: Cluster, pod: dict[str, str]) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +10,7 @@ import pytest
 
 from tests.cluster import manifests
 from tests.cluster.api import RefusedError, has_condition
+from tests.cluster.kubectl import kubectl
 from tests.cluster.kustomize import (
     COMPONENTS,
     KNATIVE,
@@ -145,21 +144,6 @@ def installed(cluster: Cluster) -> Iterator[None]:
     yield
     uninstall(cluster, "overlays/local")
     cluster.api.delete(f"/api/v1/namespaces/{ELSEWHERE}")
-
-
-def kubectl(cluster: Cluster, *arguments: str) -> str:
-    """Run kubectl as the administrator."""
-    home = cluster.folder / "kubectl"
-    home.mkdir(exist_ok=True)
-    done = subprocess.run(
-        [cluster.kubectl, *arguments],
-        env={"PATH": os.defpath, "HOME": str(home), "KUBECONFIG": str(cluster.kubeconfig())},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def uninstall(cluster: Cluster, overlay: str) -> None:

@@ -13,8 +13,8 @@ import pytest
 
 from tests.cli.running import Up, alert, notification
 from tests.cluster import manifests
+from tests.cluster.kubelet import kubelet_says
 from tests.cluster.moving import Moving
-from tests.cluster.test_events import kubelet_says
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

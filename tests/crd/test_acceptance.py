@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fuseboard.crd.acceptance import ACCEPTED, CIRCULAR, INVALID, TAKEN, AcceptedPolicies, told
 from fuseboard.crd.resource import read
 from fuseboard.policy.validation import check_table, claims
-from tests.crd.test_resource import resource
+from fuseboard.testing.objects import resource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

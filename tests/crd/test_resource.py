@@ -10,16 +10,8 @@ from hypothesis import strategies as st
 
 from fuseboard.crd.resource import FINALIZER, MESSAGE_LENGTH, condition, held, path_of, read, said
 from fuseboard.errors import InvalidInput
+from fuseboard.testing.objects import resource
 from fuseboard.times import kubernetes_timestamp, parse_timestamp
-
-SPEC = {"target": {"name": "login"}}
-
-
-def resource(spec: object = SPEC, *, status: object = None, **metadata: Any) -> dict[str, Any]:  # noqa: ANN401  - any field
-    """Return a CircuitBreaker as the API server sends it."""
-    meta = {"name": "login", "namespace": "shop", "uid": "u", "resourceVersion": "7", "generation": 1, **metadata}
-    found = {"apiVersion": "fuseboard.dev/v1alpha1", "kind": "CircuitBreaker", "metadata": meta, "spec": spec}
-    return found | ({"status": status} if status is not None else {})
 
 
 def test_a_resource_is_a_policy_with_a_life_of_its_own() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,60 +10,13 @@ from fuseboard.delivery.sinks import HttpSink
 from fuseboard.errors import InvalidInput, SinkUnavailable
 from fuseboard.events.event import Event
 from fuseboard.events.types import StepDue
-from fuseboard.events.wire import decode
 from fuseboard.testing.ports import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.delivery.ingress import Ingress
+
 
 EVENT = Event(id="1", source="/t", subject="shop/login", data=StepDue(due_at=1), time=5)
-
-
-class Ingress(ThreadingHTTPServer):
-    """A broker's ingress that answers as it is told, and keeps what it got."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.status = 202
-        self.posted: list[Event] = []
-        self.connections = 0
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.server_port}/"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Ingress
-
-    def setup(self) -> None:
-        super().setup()
-        self.server.connections += 1
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.posted.append(decode(dict(self.headers), body))
-        self.send_response(self.server.status)
-        self.send_header("content-length", "0")
-        if self.server.status == 302:
-            self.send_header("location", "/elsewhere")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Be quiet."""
-
-
-@pytest.fixture
-def ingress() -> Iterator[Ingress]:
-    """Run an ingress."""
-    with Ingress() as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
 
 
 def test_an_event_arrives_as_it_is(ingress: Ingress) -> None:

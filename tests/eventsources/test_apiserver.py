@@ -26,7 +26,7 @@ from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore
 from fuseboard.testing.outbox import MemoryOutbox, MemorySink
 from fuseboard.testing.panel import Panel
 from fuseboard.testing.policies import policy
-from tests.workloads.test_events import shape
+from tests.workloads.shapes import shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,13 +18,13 @@ from fuseboard.policy.spec import Policy, Workload
 from fuseboard.roles import Role
 from fuseboard.stores.records import Change
 from fuseboard.testing.api_script import Answer, Scripted, change, in_thread, listed, refusal, streamed, until
+from fuseboard.testing.http_server import HERE, listening
 from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore
 from fuseboard.testing.objects import condition, container, deployment, end, pod, starting, stateful_set
 from fuseboard.testing.outbox import MemoryOutbox
 from fuseboard.workloads.probe import Prober
 from tests.eventsources.test_apiserver import SOON, event
 from tests.eventsources.test_clock import opened
-from tests.workloads.test_probe import HERE, listening
 from tests.workloads.test_readiness import SET, policy
 
 if TYPE_CHECKING:

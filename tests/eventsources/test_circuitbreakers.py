@@ -24,10 +24,10 @@ from fuseboard.events.types import Action, FailoverFailed, OperatorRequested
 from fuseboard.settings import Settings
 from fuseboard.stores.records import Change
 from fuseboard.testing.memory import MemoryStore
+from fuseboard.testing.objects import resource
 from fuseboard.testing.outbox import MemoryOutbox
 from fuseboard.testing.policies import policy
 from fuseboard.testing.shelf import Shelf
-from tests.crd.test_resource import resource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

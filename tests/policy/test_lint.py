@@ -15,7 +15,7 @@ from fuseboard.policy.lint import Severity, check
 from fuseboard.policy.validation import parse
 from fuseboard.testing.from_schema import like
 from tests.crd.test_definition import SCHEMA
-from tests.policy.test_validation import document
+from tests.policy.documents import document
 
 if TYPE_CHECKING:
     from fuseboard.policy.lint import Finding, LintReport

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from copy import deepcopy
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,18 +17,12 @@ from fuseboard.signals.targets import Involved
 from fuseboard.stores.checkpoints import SeenCount
 from fuseboard.testing.policies import policy
 from fuseboard.workloads.events import Ledger, ObservedEvent, read
+from tests.workloads.shapes import SHAPES, shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SHAPES = Path(__file__).parent / "kubernetes_events"
 NAMES = sorted(path.stem for path in SHAPES.glob("*.json"))
-
-
-def shape(name: str, **changes: Any) -> dict[str, Any]:  # noqa: ANN401  - any JSON
-    """Return an Event object as an API server sent it, with some fields changed; None takes one away."""
-    found: dict[str, Any] = json.loads((SHAPES / f"{name}.json").read_text())
-    return {key: value for key, value in {**found, **changes}.items() if value is not None}
 
 
 def moment(text: str) -> int:

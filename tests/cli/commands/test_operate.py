@@ -21,7 +21,7 @@ from fuseboard.policy.files import load
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
 from tests.cli.running import FUSEBOARD, POLICY, Up, alert, notification, policy
-from tests.test_readme import EXAMPLE
+from tests.paths import EXAMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,15 +17,14 @@ from fuseboard.policy.files import load
 from fuseboard.stores.redis import open_store
 from fuseboard.testing.ports import free_port
 from tests.cli.running import FUSEBOARD, alert, notification
-from tests.delivery.test_sinks import ingress  # noqa: F401  - a fixture
-from tests.test_readme import EXAMPLE
+from tests.paths import EXAMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from fuseboard.events.event import Event
-    from tests.delivery.test_sinks import Ingress
+    from tests.delivery.ingress import Ingress
 
 
 @contextmanager
@@ -60,7 +59,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
     pytest.fail(f"{url} does not get ready")
 
 
-def _first(ingress: Ingress, kind: type) -> Event:  # noqa: F811  - the fixture's value
+def _first(ingress: Ingress, kind: type) -> Event:
     give_up = time.monotonic() + 15
     while time.monotonic() < give_up:
         for event in list(ingress.posted):
@@ -76,7 +75,7 @@ def _call(url: str, event: Event) -> tuple[int, Event | None]:
     return answer.status, decode(dict(answer.headers), answer.data, KINDS) if answer.data else None
 
 
-def test_every_hop_in_a_process_of_its_own(redis_url: str, ingress: Ingress, tmp_path: Path) -> None:  # noqa: F811
+def test_every_hop_in_a_process_of_its_own(redis_url: str, ingress: Ingress, tmp_path: Path) -> None:
     """Webhook → outbox → relay → broker; then breaker, failover, dead letters; and the clock when time is up."""
     store = open_store(redis_url)
     store.apply(load(EXAMPLE / "breakers.yaml"))
@@ -106,7 +105,7 @@ def test_every_hop_in_a_process_of_its_own(redis_url: str, ingress: Ingress, tmp
     assert store.read("shop/login").breaker.epoch == 2
 
 
-def _first_after_resolving(store_url: str, webhook: str, ingress: Ingress) -> Event:  # noqa: F811
+def _first_after_resolving(store_url: str, webhook: str, ingress: Ingress) -> Event:
     """Resolve the alert, hand the resolve to the breaker, and wait for the clock."""
     ingress.posted.clear()
     urllib3.request("POST", webhook, json=notification(alert("critical", resolved=True)), retries=False)
