@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from waitress.server import create_server
 
-import eventsources
-import functions
 from fuseboard import logs, serving
 from fuseboard.board.api import blueprint
 from fuseboard.cli.console import Console
+from fuseboard.cli.packages import eventsources, functions
 from fuseboard.errors import CannotStart, Unavailable
 from fuseboard.local import LocalBroker, manifests, read_triggers
 from fuseboard.policyfile import load
