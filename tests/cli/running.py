@@ -96,12 +96,14 @@ class Up:
             )
         self.wait_for(self._ready, START_WITHIN_S)
 
-    def stop(self) -> None:
-        """End it as Ctrl-C does."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
-            self._process.wait(20)
-            self._process = None
+    def stop(self) -> int | None:
+        """End it as Ctrl-C does; return its exit status, None if it was not running."""
+        if self._process is None:
+            return None
+        self._process.send_signal(signal.SIGTERM)
+        status = self._process.wait(20)
+        self._process = None
+        return status
 
     def kill(self) -> None:
         """End it as a power cut does."""
