@@ -13,8 +13,7 @@ from fuseboard.serving import create_app
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from flask import Flask
+    from wsgiref.types import WSGIApplication
 
 # Outer must exceed inner (HTTP contract, timeouts): a function's deadline is 8 s, the broker's timeout 10 s.
 _GUNICORN: Final[Mapping[str, object]] = {
@@ -39,7 +38,7 @@ class _Server(BaseApplication):
         for name, value in {**_GUNICORN, "bind": self._bind, "default_proc_name": self._module}.items():
             self.cfg.set(name, value)  # type: ignore[union-attr]
 
-    def load(self) -> Flask:
+    def load(self) -> WSGIApplication:
         """Make the app; the worker calls this after the fork, so that connections are its own."""
         return create_app(self._module)
 
