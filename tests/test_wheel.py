@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from zipfile import ZipFile
@@ -47,7 +46,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(sys.executable, "-m", "venv", "--without-pip", folder)
     run(*PIP, "--python", folder / "bin" / "python", "install", "--no-index", "--no-deps", wheel)
     (packages,) = folder.glob("lib/python*/site-packages")
-    dependencies = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+    dependencies = [path for path in sys.path if Path(path).name == "site-packages"]
     (packages / "dependencies.pth").write_text("\n".join(dependencies), encoding="utf-8")
     return folder
 
