@@ -8,7 +8,7 @@ WORKDIR /src
 COPY requirements.lock ./
 RUN python -m pip download -q --disable-pip-version-check --require-hashes --only-binary=:all: -r requirements.lock -d /wheels
 RUN python -m venv /build && /build/bin/python -m pip install -q --disable-pip-version-check --no-index --find-links=/wheels hatchling editables
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY fuseboard ./fuseboard
 COPY functions ./functions
 COPY eventsources ./eventsources

@@ -6,10 +6,13 @@ PORT ?= 8080
 LOCK := $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade
 PIP := -m pip install -q --disable-pip-version-check
 
-.PHONY: up venv test test-long test-cluster mutants cluster check bench schemas lock clean
+.PHONY: up help venv test test-long test-cluster mutants cluster check words bench schemas lock clean
 
-up: venv ## Run everything here: embedded Valkey, local broker, sources and functions on 127.0.0.1:$(PORT)
+up: venv ## Run everything here: embedded Valkey, local broker, sources and functions on 127.0.0.1:8080 (PORT=, FILE=)
 	$(BIN)/fuseboard up -f $(FILE) --port $(PORT)
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' Makefile
 
 venv: .venv/.run ## Set up; leaves .venv/bin/fuseboard
 
@@ -34,6 +37,9 @@ check: .venv/.dev ## Lint, format, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+words: .venv/.dev ## Check that docstrings, comments, messages and pages are plain English (tests/words.py)
+	$(BIN)/python -m tests.words
 
 bench: .venv/.bench ## Ratios to floors and peers, one line per metric; JSON in bench/results/
 	$(BIN)/python -m bench

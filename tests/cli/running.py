@@ -52,7 +52,13 @@ class Up:
     """Starts the program on a free port, and ends only what it started."""
 
     def __init__(
-        self, state: Path, *policies: dict[str, Any], options: tuple[str, ...] = (), by_file: bool = True
+        self,
+        state: Path,
+        *policies: dict[str, Any],
+        options: tuple[str, ...] = (),
+        by_file: bool = True,
+        folder: Path | None = None,
+        program: Path = FUSEBOARD,
     ) -> None:
         self.state = state
         self.file = state / "breakers.yaml"
@@ -61,6 +67,7 @@ class Up:
         self.url = f"http://127.0.0.1:{self.port}"
         self.output = state / "console"
         self._options = ("-f", str(self.file), *options) if by_file else options
+        self._folder, self._program = folder, program
         self._http = urllib3.PoolManager(retries=False, timeout=10.0)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -81,19 +88,22 @@ class Up:
         """Start, and wait until it is ready."""
         with self.output.open("ab") as console:
             self._process = subprocess.Popen(  # noqa: S603  - the program under test
-                [FUSEBOARD, "up", "--port", str(self.port), *self._options],
+                [self._program, "up", "--port", str(self.port), *self._options],
+                cwd=self._folder,
                 env={**os.environ, "XDG_STATE_HOME": str(self.state)},
                 stdout=console,
                 stderr=console,
             )
         self.wait_for(self._ready, START_WITHIN_S)
 
-    def stop(self) -> None:
-        """End it as Ctrl-C does."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
-            self._process.wait(20)
-            self._process = None
+    def stop(self) -> int | None:
+        """End it as Ctrl-C does; return its exit status, None if it was not running."""
+        if self._process is None:
+            return None
+        self._process.send_signal(signal.SIGTERM)
+        status = self._process.wait(20)
+        self._process = None
+        return status
 
     def kill(self) -> None:
         """End it as a power cut does."""

@@ -49,8 +49,7 @@ def container_of(spec: Manifest) -> Manifest:
 
 def gunicorn(option: str) -> int:
     """Return the number that ``fuseboard serve`` gives to gunicorn."""
-    (found,) = (each for each in _GUNICORN if each.startswith(f"--{option}="))
-    return int(found.partition("=")[2])
+    return int(str(_GUNICORN[option]))
 
 
 def test_functions_and_receivers_are_the_knative_services() -> None:
@@ -139,7 +138,7 @@ def test_each_timeout_is_longer_than_the_one_inside() -> None:
     ends = {service["spec"]["template"]["spec"]["timeoutSeconds"] for service in KNATIVE_SERVICES.values()}
     ends |= {spec["terminationGracePeriodSeconds"] for name, spec in pods(BASE) if name == "Deployment/sources"}
     (end,) = ends
-    chain = [FUNCTION_DEADLINE_S, 10, gunicorn("timeout"), gunicorn("graceful-timeout"), end]
+    chain = [FUNCTION_DEADLINE_S, 10, gunicorn("timeout"), gunicorn("graceful_timeout"), end]
 
     assert chain == sorted(set(chain))
 

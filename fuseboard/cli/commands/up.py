@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from waitress.server import create_server
 
-import eventsources
-import functions
 from fuseboard import logs, serving
 from fuseboard.board.api import blueprint
 from fuseboard.cli.console import Console
+from fuseboard.cli.packages import eventsources, functions
 from fuseboard.delivery.local_broker import LocalBroker
 from fuseboard.delivery.relay import Relay
 from fuseboard.delivery.triggers import manifests, read_triggers

@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 import time
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 import urllib3
 
 from fuseboard.events.types import KINDS, FailureDetected, TimerElapsed
-from fuseboard.events.wire import decode, encode
+from fuseboard.events.wire import STRUCTURED, decode, encode
 from fuseboard.policy.files import load
 from fuseboard.stores.redis import open_store
 from fuseboard.testing.ports import free_port
-from tests.cli.running import FUSEBOARD, alert, notification
+from tests.cli import decoy
+from tests.cli.running import FUSEBOARD, alert, failure_event, notification
 from tests.paths import EXAMPLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from fuseboard.events.event import Event
     from tests.delivery.ingress import Ingress
 
 
+PROGRAM: Final = (str(FUSEBOARD),)
+MODULE: Final = (sys.executable, "-m", "fuseboard.cli")
+
+
 @contextmanager
-def serving(module: str, **environment: str) -> Iterator[str]:
-    """Run ``fuseboard serve`` until the block ends; yield its address once it is ready."""
+def serving(
+    module: str, environment: Mapping[str, str], program: tuple[str, ...] = PROGRAM, folder: Path | None = None
+) -> Iterator[str]:
+    """Run ``fuseboard serve`` in a folder until the block ends; yield its address once it is ready."""
     port = free_port()
     process = subprocess.Popen(  # noqa: S603  - the program under test
-        [FUSEBOARD, "serve", module, "--port", str(port)],
+        [*program, "serve", module, "--port", str(port)],
+        cwd=folder,
         env={**os.environ, **environment},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -83,7 +93,7 @@ def test_every_hop_in_a_process_of_its_own(redis_url: str, ingress: Ingress, tmp
     modules = ("eventsources.alertmanager", "fuseboard.delivery.relay", "functions.breaker", "functions.failover")
     with ExitStack() as stack:
         webhook, _, breaker, failover, clock, deadletter = (
-            stack.enter_context(serving(module, **environment))
+            stack.enter_context(serving(module, environment))
             for module in (*modules, "eventsources.clock", "functions.deadletter")
         )
         body = urllib3.request("POST", webhook, json=notification(alert("critical")), retries=False)
@@ -120,6 +130,31 @@ def _first_after_resolving(store_url: str, webhook: str, ingress: Ingress) -> Ev
                 return event
         time.sleep(0.05)
     pytest.fail("the clock did not send a timer")
+
+
+@pytest.mark.parametrize(
+    ("program", "files", "environment"),
+    [
+        (PROGRAM, decoy.ALL, {}),
+        (MODULE, decoy.FILES, {}),
+        (PROGRAM, decoy.FILES, {"PYTHONPATH": "."}),
+    ],
+    ids=["program", "module", "pythonpath"],
+)
+def test_a_users_own_functions_are_never_served(
+    redis_url: str, tmp_path: Path, program: tuple[str, ...], files: tuple[str, ...], environment: dict[str, str]
+) -> None:
+    """Started from a folder with a ``functions/breaker.py`` of its own, ours answers and theirs is not imported."""
+    folder = decoy.plant(tmp_path, files)
+    open_store(redis_url).apply(load(EXAMPLE / "breakers.yaml"))
+    environment = {"FUSEBOARD_REDIS_URL": redis_url, **environment}
+
+    with serving("functions.breaker", environment, program, folder) as url:
+        body, headers = json.dumps(failure_event("1", "critical")), {"content-type": STRUCTURED}
+        answer = urllib3.request("POST", url, body=body, headers=headers, retries=False)
+
+    assert (answer.status, answer.headers["ce-type"]) == (200, "dev.fuseboard.breaker.opened")
+    assert decoy.imported(folder) == []
 
 
 def test_a_module_that_misses_its_settings_says_which() -> None:

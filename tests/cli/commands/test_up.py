@@ -12,6 +12,7 @@ import pytest
 import urllib3
 
 from fuseboard.events.wire import STRUCTURED
+from tests.cli import decoy
 from tests.cli.running import POLICY, Up, alert, failure_event, notification, policy
 
 KILL_AFTER = 9
@@ -39,6 +40,16 @@ def test_an_alert_limits_opens_and_the_traffic_comes_back(tmp_path: Path) -> Non
         assert {"app": "login", "role": "standby"}.items() <= patches[-2]["spec"]["selector"].items()
         for line in ("CLOSED → LIMITED", "LIMITED → OPEN", "OPEN → HALF_OPEN", "HALF_OPEN → CLOSED", "standby 100 %"):
             assert line in up.console()
+
+
+def test_a_users_own_functions_and_sources_are_never_run(tmp_path: Path) -> None:
+    """Started from a folder with ``functions`` and ``eventsources`` of its own, ours take the alert and open."""
+    folder = decoy.plant(tmp_path / "theirs")
+    with Up(tmp_path, folder=folder) as up:
+        assert up.post("/alertmanager", notification(alert("critical"))).status == 202
+        up.becomes("OPEN")
+
+    assert decoy.imported(folder) == []
 
 
 def test_the_same_notification_again_changes_nothing(tmp_path: Path) -> None:
