@@ -60,7 +60,7 @@ class Status:
 
     def _tell(self, cluster: Writable, policy: Policy, moved: BreakerMoved) -> None:
         """Create the Event of a transition that has been; the one of a duplicate is there already."""
-        if self.store.read(policy.key).breaker.epoch < moved.epoch:
+        if self.store.read(policy.key).state.epoch < moved.epoch:
             return
         with _refusals_logged(policy.key), contextlib.suppress(Conflict):
             told = statuses.event_of(policy, moved, _uid(cluster, policy))

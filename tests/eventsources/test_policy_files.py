@@ -14,13 +14,14 @@ from fuseboard.breaker.placement import Placement, Shares
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.errors import CannotStart, StoreUnavailable
 from fuseboard.settings import Settings
-from fuseboard.stores.records import Change, Record
+from fuseboard.stores.records import Change
 from fuseboard.testing.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from fuseboard.breaker.row import Row
     from fuseboard.policy.spec import Policy
 
 
@@ -219,7 +220,7 @@ def test_it_runs_until_it_is_told_to_stop(tmp_path: Path) -> None:
     assert not thread.is_alive()
 
 
-def _moved(record: Record) -> Change:
+def _moved(record: Row) -> Change:
     breaker = BreakerState(state=State.OPEN, epoch=1, since=record.now, clock=record.now)
     return Change(breaker, Placement(epoch=1, shares=Shares(target=0, standby=100)))
 
