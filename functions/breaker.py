@@ -17,13 +17,12 @@ from fuseboard.errors import FuseboardError, NotEnrolled, RecordCorrupt
 from fuseboard.events.event import Event, Foreign
 from fuseboard.events.types import BREAKER_EVENTS, SIGNALS, TimerElapsed
 from fuseboard.stores.records import Change, Entry
-from fuseboard.stores.redis import open_store
 
 if TYPE_CHECKING:
     from fuseboard.breaker.row import Row
     from fuseboard.breaker.step import Decision
+    from fuseboard.delivery.connections import Connections
     from fuseboard.events.types import EventTypes
-    from fuseboard.settings import Settings
     from fuseboard.stores import Store
 
 
@@ -64,9 +63,9 @@ class Breaker:
         self.store.check()
 
 
-def new(settings: Settings) -> Breaker:
-    """Return the function, connected."""
-    return Breaker(open_store(settings.need_redis()))
+def new(connections: Connections) -> Breaker:
+    """Return the function."""
+    return Breaker(connections.store)
 
 
 class _OthersNeededError(FuseboardError):

@@ -14,7 +14,6 @@ from uuid import uuid4
 import msgspec
 from msgspec.structs import replace
 
-from fuseboard.cluster.client import open_cluster
 from fuseboard.errors import Busy
 from fuseboard.events.types import BREAKER_EVENTS, FAILOVER_EVENTS, StepDue, types
 from fuseboard.failover import claims, plan
@@ -23,16 +22,15 @@ from fuseboard.failover.results import entry_of, name_of, result_of, told_again
 from fuseboard.failover.routes.service import ServiceRoute
 from fuseboard.policy.enums import RouteKind
 from fuseboard.stores.records import Change
-from fuseboard.stores.redis import open_store
 
 if TYPE_CHECKING:
     from fuseboard.breaker.placement import Claim
     from fuseboard.breaker.row import Row
     from fuseboard.cluster import Cluster
+    from fuseboard.delivery.connections import Connections
     from fuseboard.events.event import Event
     from fuseboard.events.types import EventTypes
     from fuseboard.policy.spec import Route
-    from fuseboard.settings import Settings
     from fuseboard.stores import Store
 
 CLUSTER_DEADLINE_S: Final = 7.0
@@ -71,9 +69,9 @@ class Failover:
         self.cluster.check()
 
 
-def new(settings: Settings) -> Failover:
-    """Return the function, connected."""
-    return Failover(open_store(settings.need_redis()), open_cluster(settings))
+def new(connections: Connections) -> Failover:
+    """Return the function."""
+    return Failover(connections.store, connections.cluster)
 
 
 def _begin(row: Row, event: Event, owner: str) -> Change:

@@ -332,6 +332,10 @@ class RedisStore:
         with errors_translated("the check of the store"):
             self._client.ping()
 
+    def close(self) -> None:
+        """Close the connections of the pool."""
+        self._client.close()
+
 
 def _pause(tries: int) -> None:
     """Let others pass after a second conflict: who always tries at once can lose for ever."""

@@ -12,6 +12,7 @@ import pytest
 from eventsources.policy_files import LOOK_EVERY_S, Policies, new
 from fuseboard.breaker.placement import Placement, Shares
 from fuseboard.breaker.state import BreakerState, State
+from fuseboard.delivery.connections import Connections
 from fuseboard.errors import CannotStart, StoreUnavailable
 from fuseboard.settings import Settings
 from fuseboard.stores.records import Change
@@ -234,7 +235,7 @@ def _wait(condition: Callable[[], bool]) -> None:
 
 def test_where_the_cluster_has_the_table_no_file_is_looked_at(redis_url: str) -> None:
     """With a cluster and no file it waits to be told to end, and is ready; without either it cannot start."""
-    policies = new(Settings(redis_url=redis_url, kubeconfig="in-cluster"), None)  # type: ignore[arg-type]
+    policies = new(Connections(Settings(redis_url=redis_url, kubeconfig="in-cluster")))
     policies.check()
     policies.look()
     stop = Flag()
@@ -244,4 +245,4 @@ def test_where_the_cluster_has_the_table_no_file_is_looked_at(redis_url: str) ->
     thread.join(5)
     assert not thread.is_alive()
     with pytest.raises(CannotStart, match="FUSEBOARD_POLICIES is not set"):
-        new(Settings(redis_url=redis_url), None)  # type: ignore[arg-type]
+        new(Connections(Settings(redis_url=redis_url)))

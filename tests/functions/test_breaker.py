@@ -13,6 +13,7 @@ from functions import breaker
 from functions.breaker import Breaker
 from fuseboard.breaker.placement import Claim, Placement, Result
 from fuseboard.breaker.state import State
+from fuseboard.delivery.connections import Connections
 from fuseboard.errors import CannotStart, NotEnrolled
 from fuseboard.events.event import Event, Foreign
 from fuseboard.events.types import (
@@ -192,12 +193,12 @@ def test_it_is_fine_while_its_store_answers(house: House) -> None:
 def test_it_needs_a_store() -> None:
     """Without a store's URL it does not start, and says which setting is missing."""
     with pytest.raises(CannotStart, match="FUSEBOARD_REDIS_URL"):
-        breaker.new(Settings())
+        breaker.new(Connections(Settings()))
 
 
 def test_it_connects_to_a_store(redis_url: str) -> None:
     """With a URL it is connected, and works as it does over memory."""
-    function = breaker.new(Settings(redis_url=redis_url))
+    function = breaker.new(Connections(Settings(redis_url=redis_url)))
     function.check()
     function.store.apply([policy()])
     now = time.time_ns() // 1_000_000

@@ -15,6 +15,7 @@ from functions.failover import LEASE_MS, Failover
 from fuseboard.breaker.placement import Claim, Placement, Result, Shares
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.cluster.rehearsal import Rehearsal
+from fuseboard.delivery.connections import Connections
 from fuseboard.errors import Busy, CannotStart, ClusterUnavailable, NotEnrolled, Unavailable
 from fuseboard.events.event import Event as CloudEvent
 from fuseboard.events.types import (
@@ -819,7 +820,7 @@ class TestStart:
     def test_without_a_store(self) -> None:
         """Nothing is begun without the place where it is claimed."""
         with pytest.raises(CannotStart, match="FUSEBOARD_REDIS_URL"):
-            failover.new(Settings())
+            failover.new(Connections(Settings()))
 
     def test_check_asks_store_and_cluster(self, world: World, function: Failover, tmp_path: Path) -> None:
         """Ready means: both answer."""
