@@ -27,18 +27,16 @@ from fuseboard.signals import load
 from fuseboard.signals.alerts import FIRING, Alert, annotation_of, began, failure_of, shown
 from fuseboard.signals.fold import folded
 from fuseboard.signals.targets import TargetIndex, involved
-from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.records import Entry
-from fuseboard.stores.redis import open_store
 from fuseboard.times import to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from fuseboard.delivery.connections import Connections
     from fuseboard.delivery.source import Notification
     from fuseboard.events.types import Failure
     from fuseboard.policy.spec import Policy
-    from fuseboard.settings import Settings
     from fuseboard.stores import Outbox, Store
 
 VERSION: Final = "4"
@@ -173,10 +171,9 @@ class Alertmanager:
         self.store.check()
 
 
-def new(settings: Settings) -> Alertmanager:
-    """Return the source, connected."""
-    url = settings.need_redis()
-    return Alertmanager(open_store(url), open_outbox(url))
+def new(connections: Connections) -> Alertmanager:
+    """Return the receiver."""
+    return Alertmanager(connections.store, connections.outbox)
 
 
 def translate(

@@ -22,17 +22,14 @@ from fuseboard.events.types import FailureDetected, FailureResolved
 from fuseboard.signals.fold import folded
 from fuseboard.signals.http import OK, HttpClient
 from fuseboard.signals.known_alerts import AlertReconciler, KnownAlert, MemberAnswer, PollPace
-from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.records import Entry
-from fuseboard.stores.redis import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from threading import Event as Flag
 
-    from fuseboard.delivery.sinks import Sink
+    from fuseboard.delivery.connections import Connections
     from fuseboard.events.event import Event
-    from fuseboard.settings import Settings
     from fuseboard.signals.known_alerts import Told
     from fuseboard.stores import Outbox, Store
 
@@ -141,15 +138,9 @@ class Alerts:
                 yield asker.url, answer
 
 
-def new(settings: Settings, sink: Sink) -> Alerts:  # noqa: ARG001  - it makes this a watcher; the relay has the sink
-    """Return the source, connected; without Alertmanager's address it does nothing."""
-    url, addresses = settings.need_redis(), settings.alertmanager_url.split(",")
-    askers = [
-        HttpClient(each.strip(), settings.alertmanager_token_file, max_bytes=MAX_BYTES)
-        for each in addresses
-        if each.strip()
-    ]
-    return Alerts(open_store(url), open_outbox(url), askers)
+def new(connections: Connections) -> Alerts:
+    """Return the source; without Alertmanager's address it does nothing."""
+    return Alerts(connections.store, connections.outbox, connections.alertmanagers)
 
 
 def _ask(asker: HttpClient) -> MemberAnswer:

@@ -19,13 +19,9 @@ from threading import Thread
 from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs, metrics
-from fuseboard.cluster.client import Kubernetes, open_cluster
 from fuseboard.cluster.names import DEPLOYMENT, EVENT, POD, STATEFUL_SET, list_path
 from fuseboard.cluster.reflector import Heard, Watch, WatchPace
 from fuseboard.errors import FuseboardError, InvalidInput, RecordCorrupt, Unavailable
-from fuseboard.stores.checkpoints import open_checkpoints
-from fuseboard.stores.outbox import open_outbox
-from fuseboard.stores.redis import open_store
 from fuseboard.workloads import pods
 from fuseboard.workloads import rollout as phases
 from fuseboard.workloads.events import Ledger
@@ -40,8 +36,8 @@ if TYPE_CHECKING:
     from threading import Event as Flag
 
     from fuseboard.cluster import Manifest
-    from fuseboard.delivery.sinks import Sink
-    from fuseboard.settings import Settings
+    from fuseboard.cluster.client import Kubernetes
+    from fuseboard.delivery.connections import Connections
     from fuseboard.stores import Outbox, Store
     from fuseboard.stores.checkpoints import Checkpoints, SeenCount
 
@@ -221,11 +217,9 @@ class ApiServer:
         _until_done(move, stop)
 
 
-def new(settings: Settings, sink: Sink) -> ApiServer:  # noqa: ARG001  - it makes this a watcher; the relay has the sink
-    """Return the source, connected; without a cluster it watches nothing."""
-    url, cluster = settings.need_redis(), open_cluster(settings)
-    found = cluster if isinstance(cluster, Kubernetes) else None
-    return ApiServer(open_store(url), open_outbox(url), open_checkpoints(url), found)
+def new(connections: Connections) -> ApiServer:
+    """Return the source; without a cluster it watches nothing."""
+    return ApiServer(connections.store, connections.outbox, connections.checkpoints, connections.kubernetes)
 
 
 def _until_done(act: Callable[[], None], stop: Flag) -> None:

@@ -16,7 +16,6 @@ from threading import Thread
 from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs
-from fuseboard.cluster.client import Kubernetes, open_cluster
 from fuseboard.cluster.names import CIRCUIT_BREAKER, list_path
 from fuseboard.cluster.reflector import Changed, Denied, Heard, Listed, Watch, WatchPace
 from fuseboard.crd import acceptance as mirror
@@ -25,8 +24,6 @@ from fuseboard.crd.acceptance import AcceptedPolicies
 from fuseboard.crd.finalizer import FinalizerKeeper
 from fuseboard.crd.writer import StatusWriter
 from fuseboard.errors import ClusterUnavailable, FuseboardError, InvalidInput, NotFound, Refused, Unavailable
-from fuseboard.stores.outbox import open_outbox
-from fuseboard.stores.redis import open_store
 from fuseboard.times import parse_timestamp
 
 if TYPE_CHECKING:
@@ -34,10 +31,10 @@ if TYPE_CHECKING:
     from threading import Event as Flag
 
     from fuseboard.cluster import Writable
+    from fuseboard.cluster.client import Kubernetes
     from fuseboard.crd.resource import Resource
-    from fuseboard.delivery.sinks import Sink
+    from fuseboard.delivery.connections import Connections
     from fuseboard.policy.spec import Policy
-    from fuseboard.settings import Settings
     from fuseboard.stores import Outbox, Store
 
 MANAGER: Final = "fuseboard-policy"
@@ -224,11 +221,10 @@ class CircuitBreakers:
         return self._clock() - parse_timestamp(resource.created) / 1000 < YOUNG_S
 
 
-def new(settings: Settings, sink: Sink) -> CircuitBreakers:  # noqa: ARG001  - by that parameter a watcher is known
-    """Return the source, connected; it watches nothing where the table is a file, or there is no cluster."""
-    url = settings.need_redis()
-    cluster = None if settings.policies else open_cluster(settings)
-    return CircuitBreakers(open_store(url), open_outbox(url), cluster if isinstance(cluster, Kubernetes) else None)
+def new(connections: Connections) -> CircuitBreakers:
+    """Return the source; it does nothing where the table is a file, or without a cluster."""
+    cluster = None if connections.settings.policies else connections.kubernetes
+    return CircuitBreakers(connections.store, connections.outbox, cluster)
 
 
 def _read(objects: tuple[object, ...]) -> Iterator[Resource]:

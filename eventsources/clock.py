@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs
+from fuseboard.delivery.loops import log_bug
 from fuseboard.errors import InvalidInput, Unavailable
 from fuseboard.events.event import Event, digest
 from fuseboard.events.types import StepDue, TimerElapsed
 from fuseboard.stores.records import TIMER
-from fuseboard.stores.redis import open_store
 
 if TYPE_CHECKING:
     from threading import Event as Flag
 
+    from fuseboard.delivery.connections import Connections
     from fuseboard.delivery.sinks import Sink
-    from fuseboard.settings import Settings
     from fuseboard.stores import Store
     from fuseboard.stores.records import Due
 
@@ -45,7 +45,7 @@ class Clock:
                 try:
                     # A broker answers when its functions have: one that is slow must not hold up the others' time.
                     for event in self.due():
-                        pool.submit(self.send, event)
+                        pool.submit(self.send, event).add_done_callback(log_bug("clock.bug"))
                 except Unavailable as error:
                     logs.logger().warning("clock.waiting", error=str(error))
                     stop.wait(1.0)
@@ -72,9 +72,9 @@ class Clock:
             logs.logger().warning("clock.not_sent", breaker=event.subject, type=event.type, error=str(error))
 
 
-def new(settings: Settings, sink: Sink) -> Clock:
-    """Return the clock, connected."""
-    return Clock(open_store(settings.need_redis()), sink)
+def new(connections: Connections) -> Clock:
+    """Return the clock."""
+    return Clock(connections.store, connections.sink)
 
 
 def _event(due: Due, now: int) -> Event:

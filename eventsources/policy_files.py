@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Final
 from fuseboard import logs
 from fuseboard.errors import InvalidPolicy, Unavailable
 from fuseboard.policy.files import parse, read
-from fuseboard.stores.redis import open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
     from threading import Event as Flag
 
-    from fuseboard.delivery.sinks import Sink
-    from fuseboard.settings import Settings
+    from fuseboard.delivery.connections import Connections
     from fuseboard.stores import Store
 
 LOOK_EVERY_S: Final = 1.0
@@ -75,7 +73,8 @@ class Policies:
             logs.logger().error("policies.moved_breaker_left", breaker=key)
 
 
-def new(settings: Settings, sink: Sink) -> Policies:  # noqa: ARG001  - by that parameter a watcher is known
-    """Return the source, connected; it does nothing where the table is the cluster's."""
+def new(connections: Connections) -> Policies:
+    """Return the source; where the table is the cluster's, it does nothing."""
+    settings = connections.settings
     path = None if settings.kubeconfig and settings.policies is None else settings.need_policies()
-    return Policies(path, open_store(settings.need_redis()))
+    return Policies(path, connections.store)

@@ -19,9 +19,7 @@ from fuseboard import logs, metrics
 from fuseboard.errors import FuseboardError, InvalidInput, StoreUnavailable, Unavailable
 from fuseboard.signals import load
 from fuseboard.signals.http import OK, HttpClient
-from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.records import Entry
-from fuseboard.stores.redis import open_store
 from fuseboard.times import back_off
 
 if TYPE_CHECKING:
@@ -29,10 +27,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from threading import Event as Flag
 
-    from fuseboard.delivery.sinks import Sink
+    from fuseboard.delivery.connections import Connections
     from fuseboard.events.event import Event
     from fuseboard.policy.spec import Policy
-    from fuseboard.settings import Settings
     from fuseboard.signals.http import HttpResponse
     from fuseboard.signals.load import Slots
     from fuseboard.stores import Outbox, Store
@@ -250,11 +247,9 @@ class Prometheus:
         return round(self._clock() * 1000)
 
 
-def new(settings: Settings, sink: Sink) -> Prometheus:  # noqa: ARG001  - it makes this a watcher; the relay has the sink
-    """Return the source, connected; without Prometheus' address it does nothing."""
-    url, address = settings.need_redis(), settings.prometheus_url
-    asker = HttpClient(address, settings.prometheus_token_file, lanes=LANES) if address else None
-    return Prometheus(open_store(url), open_outbox(url), asker)
+def new(connections: Connections) -> Prometheus:
+    """Return the source; without Prometheus' address it does nothing."""
+    return Prometheus(connections.store, connections.outbox, connections.prometheus)
 
 
 def _get(asker: HttpClient, query: str, moment: int) -> HttpResponse:

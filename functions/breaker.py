@@ -10,21 +10,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from fuseboard.breaker.placement import Result, set_back, verified
+from fuseboard.breaker.placement import Result
 from fuseboard.breaker.state import Dependency
 from fuseboard.breaker.step import step
 from fuseboard.errors import FuseboardError, NotEnrolled, RecordCorrupt
 from fuseboard.events.event import Event, Foreign
 from fuseboard.events.types import BREAKER_EVENTS, SIGNALS, TimerElapsed
 from fuseboard.stores.records import Change, Entry
-from fuseboard.stores.redis import open_store
 
 if TYPE_CHECKING:
+    from fuseboard.breaker.row import Row
     from fuseboard.breaker.step import Decision
+    from fuseboard.delivery.connections import Connections
     from fuseboard.events.types import EventTypes
-    from fuseboard.settings import Settings
     from fuseboard.stores import Store
-    from fuseboard.stores.records import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +51,11 @@ class Breaker:
         found = []
         for name in names:
             with suppress(NotEnrolled, RecordCorrupt):
-                record = self.store.read(f"{key.partition('/')[0]}/{name}")
+                row = self.store.read(f"{key.partition('/')[0]}/{name}")
                 # Only a standby that serves in its place: a debt that is paid otherwise has helped nobody.
-                serves = record.placement.result is Result.VERIFIED
-                since = verified(record.breaker, record.placement) if serves else 0
-                found.append(Dependency(name, record.breaker.state, since))
+                serves = row.placement.result is Result.VERIFIED
+                since = row.verified_since if serves else 0
+                found.append(Dependency(name, row.state.state, since))
         return tuple(found)
 
     def check(self) -> None:
@@ -64,9 +63,9 @@ class Breaker:
         self.store.check()
 
 
-def new(settings: Settings) -> Breaker:
-    """Return the function, connected."""
-    return Breaker(open_store(settings.need_redis()))
+def new(connections: Connections) -> Breaker:
+    """Return the function."""
+    return Breaker(connections.store)
 
 
 class _OthersNeededError(FuseboardError):
@@ -77,34 +76,33 @@ class _OthersNeededError(FuseboardError):
         self.names = names
 
 
-def _decide(event: Event, names: tuple[str, ...], dependencies: tuple[Dependency, ...], record: Record) -> Change:
+def _decide(event: Event, names: tuple[str, ...], dependencies: tuple[Dependency, ...], row: Row) -> Change:
     """Decide on one record; the others that it depends on are read only where there are any."""
-    if record.policy.spec.depends_on != names:
-        raise _OthersNeededError(record.policy.spec.depends_on)
-    transition = step(record.breaker, record.placement, event, record.policy, record.now, dependencies)
-    placement, back = record.placement, record.breaker.clock - transition.breaker.clock
-    if back > 0:
-        placement = set_back(placement, back, record.now)
+    if row.policy.spec.depends_on != names:
+        raise _OthersNeededError(row.policy.spec.depends_on)
+    decision = step(row, event, dependencies)
     # Its id follows from the cause: safe to send twice, and a duplicate gets the same.
-    return Change(transition.breaker, placement, _entries(event, transition), transition.announcement(event))
+    return Change(
+        decision.after.state, decision.after.placement, _entries(event, decision), decision.announcement(event)
+    )
 
 
-def _entries(event: Event, transition: Decision) -> tuple[Entry, ...]:
+def _entries(event: Event, decision: Decision) -> tuple[Entry, ...]:
     """Return what goes on the record: no duplicates, and no timer that changed nothing."""
-    if transition.duplicate or not (transition.weighed or transition.moved or transition.noted or transition.stale):
+    if decision.duplicate or not (decision.weighed or decision.moved or decision.noted or decision.stale):
         return ()
-    moved = transition.moved
+    moved = decision.moved
     entry = Entry(
         kind="step",
         event=f"{event.source} {event.id}",
         type=event.type,
         time=event.time,
         signal=None if isinstance(event.data, TimerElapsed | Foreign) else event.data,
-        weighed=transition.weighed,
-        previous=transition.before.state if moved else "",
-        state=transition.breaker.state,
-        epoch=transition.breaker.epoch,
-        result="stale" if transition.stale else "",
-        reason=transition.breaker.reason if moved else "",
+        weighed=decision.weighed,
+        previous=decision.before.state.state if moved else "",
+        state=decision.after.state.state,
+        epoch=decision.after.state.epoch,
+        result="stale" if decision.stale else "",
+        reason=decision.after.state.reason if moved else "",
     )
     return (entry,)

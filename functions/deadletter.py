@@ -19,9 +19,9 @@ from fuseboard.events.wire import encode
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fuseboard.delivery.connections import Connections
     from fuseboard.events.event import Event
     from fuseboard.events.types import EventTypes
-    from fuseboard.settings import Settings
 
 FILE: Final = "dead-letters.jsonl"
 
@@ -69,9 +69,9 @@ class DeadLetter:
             raise StoreUnavailable(f"{self.path.parent} cannot be written: is the volume there, and is it this user's?")
 
 
-def new(settings: Settings) -> DeadLetter:
+def new(connections: Connections) -> DeadLetter:
     """Return the function."""
-    return DeadLetter(settings.need_state_dir() / FILE)
+    return DeadLetter(connections.settings.need_state_dir() / FILE)
 
 
 def _append(path: Path, line: bytes) -> None:

@@ -14,8 +14,6 @@ from uuid import uuid4
 import msgspec
 from msgspec.structs import replace
 
-from fuseboard.breaker.placement import wanted
-from fuseboard.cluster.client import open_cluster
 from fuseboard.errors import Busy
 from fuseboard.events.types import BREAKER_EVENTS, FAILOVER_EVENTS, StepDue, types
 from fuseboard.failover import claims, plan
@@ -24,17 +22,16 @@ from fuseboard.failover.results import entry_of, name_of, result_of, told_again
 from fuseboard.failover.routes.service import ServiceRoute
 from fuseboard.policy.enums import RouteKind
 from fuseboard.stores.records import Change
-from fuseboard.stores.redis import open_store
 
 if TYPE_CHECKING:
     from fuseboard.breaker.placement import Claim
+    from fuseboard.breaker.row import Row
     from fuseboard.cluster import Cluster
+    from fuseboard.delivery.connections import Connections
     from fuseboard.events.event import Event
     from fuseboard.events.types import EventTypes
     from fuseboard.policy.spec import Route
-    from fuseboard.settings import Settings
     from fuseboard.stores import Store
-    from fuseboard.stores.records import Record
 
 CLUSTER_DEADLINE_S: Final = 7.0
 """Of the 8 s that a step may take; the rest is the store's."""
@@ -55,15 +52,15 @@ class Failover:
     def handle(self, event: Event) -> Event | None:
         """Do the step that is owed now, whatever the event says."""
         deadline = time.monotonic() + CLUSTER_DEADLINE_S
-        record, owner = self.store.read(event.subject), uuid4().hex
-        if not claims.awaited(record.placement, record.breaker, record.now):
-            return told_again(event, record.placement)
+        row, owner = self.store.read(event.subject), uuid4().hex
+        if not claims.awaited(row):
+            return told_again(event, row.placement)
         begun = self.store.change(event.subject, lambda current: _begin(current, event, owner)).answer
         if not isinstance(begun, Begun):
             return cast("Event | None", begun)
-        route = cast("Route", plan.route_of(begun.record.policy, begun.record.placement))
+        route = cast("Route", plan.route_of(begun.row))
         cluster = self.cluster.within(deadline - time.monotonic())
-        driver = ROUTES[route.kind].of(cluster, begun.record.policy, route)
+        driver = ROUTES[route.kind].of(cluster, begun.row.policy, route)
         return Attempt(self.store, driver, event, begun, rehearsed=cluster.rehearses).run()
 
     def check(self) -> None:
@@ -72,27 +69,27 @@ class Failover:
         self.cluster.check()
 
 
-def new(settings: Settings) -> Failover:
-    """Return the function, connected."""
-    return Failover(open_store(settings.need_redis()), open_cluster(settings))
+def new(connections: Connections) -> Failover:
+    """Return the function."""
+    return Failover(connections.store, connections.cluster)
 
 
-def _begin(record: Record, event: Event, owner: str) -> Change:
+def _begin(row: Row, event: Event, owner: str) -> Change:
     """Claim the step that is owed, or settle it where that needs no look at the cluster."""
-    policy, breaker, placement = record.policy, record.breaker, record.placement
-    if not claims.awaited(placement, breaker, record.now):
-        return Change(breaker, placement, answer=told_again(event, placement))
-    stay = plan.without_cluster(policy, breaker, placement)
-    if claims.busy(placement, breaker, record.now, seals=stay is None):
+    state, placement = row.state, row.placement
+    if not claims.awaited(row):
+        return Change(state, placement, answer=told_again(event, placement))
+    stay = plan.without_cluster(row)
+    if claims.busy(row, seals=stay is None):
         raise Busy(f"{event.subject}: somebody is at work on its placement: try again in a few seconds")
     if stay is not None:
-        step = claims.last_step(placement, breaker.epoch)
-        outcome = replace(placement, epoch=breaker.epoch, step=step, trial=breaker.trial, cause=name_of(event))
+        step = claims.last_step(row)
+        outcome = replace(placement, epoch=state.epoch, step=step, trial=state.trial, cause=name_of(event))
         outcome = replace(outcome, result=stay.result, reason=stay.reason)
-        return result_of(record, event, claims.settled(placement, outcome, policy, record.moment))
-    claimed = claims.claimed(placement, breaker, owner, record.now, LEASE_MS)
+        return result_of(row, event, claims.settled(row, outcome))
+    claimed = claims.claimed(row, owner, LEASE_MS)
     claim = cast("Claim", claimed.claim)
-    shares = wanted(breaker, policy)
-    intent = replace(entry_of(event, "intent", claim), reason=breaker.reason, shares=msgspec.to_builtins(shares))
-    begun = Begun(replace(record, placement=claimed), claim, placement.claim is not None)
-    return Change(breaker, claimed, (intent,), begun)
+    shares = msgspec.to_builtins(row.wanted)
+    intent = replace(entry_of(event, "intent", claim), reason=state.reason, shares=shares)
+    begun = Begun(replace(row, placement=claimed), claim, placement.claim is not None)
+    return Change(state, claimed, (intent,), begun)

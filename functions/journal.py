@@ -16,9 +16,9 @@ from fuseboard.events.event import Foreign
 from fuseboard.events.types import ANY
 
 if TYPE_CHECKING:
+    from fuseboard.delivery.connections import Connections
     from fuseboard.events.event import Event
     from fuseboard.events.types import EventTypes
-    from fuseboard.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,6 @@ class Journal:
         """Standard output is always there."""
 
 
-def new(_: Settings) -> Journal:
-    """Return the function."""
+def new(_: Connections) -> Journal:
+    """Return the function, which needs no connection."""
     return Journal()

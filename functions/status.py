@@ -11,22 +11,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from fuseboard import logs
-from fuseboard.cluster.client import open_cluster
 from fuseboard.cluster.names import EVENT, list_path, object_path
 from fuseboard.crd import conditions as statuses
 from fuseboard.crd.writer import StatusWriter
 from fuseboard.errors import Conflict, NotFound, Refused
 from fuseboard.events.types import BREAKER_EVENTS, FAILOVER_EVENTS, BreakerMoved
-from fuseboard.stores.redis import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fuseboard.cluster import Cluster, Writable
+    from fuseboard.delivery.connections import Connections
     from fuseboard.events.event import Event
     from fuseboard.events.types import EventTypes
     from fuseboard.policy.spec import Policy
-    from fuseboard.settings import Settings
     from fuseboard.stores import Store
 
 CLUSTER_DEADLINE_S: Final = 7.0
@@ -60,7 +58,7 @@ class Status:
 
     def _tell(self, cluster: Writable, policy: Policy, moved: BreakerMoved) -> None:
         """Create the Event of a transition that has been; the one of a duplicate is there already."""
-        if self.store.read(policy.key).breaker.epoch < moved.epoch:
+        if self.store.read(policy.key).state.epoch < moved.epoch:
             return
         with _refusals_logged(policy.key), contextlib.suppress(Conflict):
             told = statuses.event_of(policy, moved, _uid(cluster, policy))
@@ -84,9 +82,9 @@ def _refusals_logged(key: str) -> Iterator[None]:
         logs.logger().error("status.refused", breaker=key, error=str(error))
 
 
-def new(settings: Settings) -> Status:
-    """Return the function, connected."""
-    return Status(open_store(settings.need_redis()), open_cluster(settings))
+def new(connections: Connections) -> Status:
+    """Return the function."""
+    return Status(connections.store, connections.cluster)
 
 
 def _uid(cluster: Cluster, policy: Policy) -> str:

@@ -9,9 +9,9 @@ import msgspec
 
 from fuseboard.breaker.evidence import Condition
 from fuseboard.breaker.outlook import outlook
-from fuseboard.breaker.placement import owed, verified, wanted
 from fuseboard.breaker.state import Dependency, State
 from fuseboard.errors import NotEnrolled, RecordCorrupt
+from fuseboard.stores.records import dues
 from fuseboard.times import duration_ms, rfc3339
 
 if TYPE_CHECKING:
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
     from fuseboard.breaker.evidence import Occurrence
     from fuseboard.breaker.outlook import Outlook
+    from fuseboard.breaker.row import Row
     from fuseboard.breaker.state import BreakerState
     from fuseboard.policy.spec import Policy
     from fuseboard.stores import Store
-    from fuseboard.stores.records import Entry, Record
+    from fuseboard.stores.records import Entry
 
 HOLD: Final = "Hold"
 """The mode that is shown while an operator lets nothing move a breaker."""
@@ -43,15 +44,15 @@ def whole_view(store: Store, key: str) -> dict[str, Any]:
     """
     record = store.read(key)
     dependencies = _stand(record, _read(store, record))
-    seen = outlook(record.breaker, record.placement, record.policy, record.now, dependencies)
+    seen = outlook(record, dependencies)
     return {
         **_view(record, dependencies),
-        "weight": seen.breaker.weight,
-        "causes": seen.breaker.causes,
+        "weight": seen.row.state.weight,
+        "causes": seen.row.state.causes,
         "now": rfc3339(record.now),
         "outlook": _outlook(seen),
-        "weighing": _weighing(seen.breaker, record.policy),
-        "past": _past(seen.breaker, record),
+        "weighing": _weighing(seen.row),
+        "past": _past(seen.row),
     }
 
 
@@ -61,14 +62,14 @@ def told(entry: Entry) -> dict[str, Any]:
     return {"at": rfc3339(entry.now), **content}
 
 
-def _view(record: Record, dependencies: tuple[Dependency, ...]) -> dict[str, Any]:
-    breaker, placement, policy = record.breaker, record.placement, record.policy
+def _view(record: Row, dependencies: tuple[Dependency, ...]) -> dict[str, Any]:
+    breaker, placement, policy = record.state, record.placement, record.policy
     return {
         "namespace": policy.namespace,
         "name": policy.metadata.name,
         "state": breaker.state,
         "epoch": breaker.epoch,
-        "mode": HOLD if breaker.is_held else breaker.mode(policy),
+        "mode": HOLD if breaker.is_held else record.mode,
         "acts": policy.spec.mode.acts,
         "override": _override(breaker),
         "latched": breaker.latched,
@@ -76,8 +77,8 @@ def _view(record: Record, dependencies: tuple[Dependency, ...]) -> dict[str, Any
         "reason": breaker.reason,
         "weight": breaker.weight,
         "causes": breaker.causes,
-        "trial": _trial(breaker, policy),
-        "capacity": _capacity(breaker, policy),
+        "trial": _trial(record),
+        "capacity": _capacity(record),
         "load": breaker.load and {"value": breaker.load.value, "seen": rfc3339(breaker.load.seen)},
         "dependsOn": [
             {"name": each.name, "state": each.state, "verifiedAt": rfc3339(each.verified)} for each in dependencies
@@ -92,10 +93,10 @@ def _view(record: Record, dependencies: tuple[Dependency, ...]) -> dict[str, Any
             "result": placement.result,
             "reason": placement.reason,
             "rehearsed": placement.rehearsed,
-            "verifiedAt": rfc3339(verified(breaker, placement)),
-            "owed": owed(placement, breaker),
+            "verifiedAt": rfc3339(record.verified_since),
+            "owed": record.owed,
         },
-        "due": {kind: rfc3339(moment) for kind, moment in record.dues.items()},
+        "due": {kind: rfc3339(moment) for kind, moment in dues(record).items()},
         "policy": policy.spec,
     }
 
@@ -108,18 +109,19 @@ def _override(breaker: BreakerState) -> dict[str, Any] | None:
     return {"action": set_by.action, "operator": set_by.operator, "reason": set_by.reason, **times}
 
 
-def _trial(breaker: BreakerState, policy: Policy) -> dict[str, Any] | None:
+def _trial(record: Row) -> dict[str, Any] | None:
+    breaker = record.state
     if breaker.state is not State.HALF_OPEN:
         return None
-    shares = policy.spec.recover.shares
+    shares = record.policy.spec.recover.shares
     since = rfc3339(breaker.trial_since or breaker.since)
-    return {"share": wanted(breaker, policy).target, "number": breaker.trial + 1, "of": len(shares), "since": since}
+    return {"share": record.wanted.target, "number": breaker.trial + 1, "of": len(shares), "since": since}
 
 
-def _capacity(breaker: BreakerState, policy: Policy) -> dict[str, Any]:
+def _capacity(record: Row) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for role, known in breaker.capacity.items():
-        workload = policy.spec.workload(role)
+    for role, known in record.state.capacity.items():
+        workload = getattr(record.policy.spec, role)
         found[role] = {
             "ready": f"{known.ready}/{known.desired}",
             "minReady": workload.min_ready if workload is not None else 0,
@@ -140,12 +142,12 @@ def _outlook(seen: Outlook) -> dict[str, Any]:
     }
 
 
-def _weighing(breaker: BreakerState, policy: Policy) -> list[dict[str, Any]]:
+def _weighing(record: Row) -> list[dict[str, Any]]:
     """Return what weighs now by cause, the heaviest first; what is put down to a dependency weighs nothing."""
     rows: dict[tuple[str, bool], list[Occurrence | Condition]] = {}
-    for each in (*breaker.weighing, *(each for each in breaker.conditions.values() if each.attributed)):
+    for each in (*record.state.weighing, *(each for each in record.state.conditions.values() if each.attributed)):
         rows.setdefault((each.cause, isinstance(each, Condition)), []).append(each)
-    found = [_weighs(cause, each, policy) for (cause, _), each in rows.items()]
+    found = [_weighs(cause, each, record.policy) for (cause, _), each in rows.items()]
     return sorted(found, key=lambda row: -row["weight"])
 
 
@@ -169,23 +171,24 @@ def _weighs(cause: str, found: list[Occurrence | Condition], policy: Policy) -> 
     }
 
 
-def _past(breaker: BreakerState, record: Record) -> list[dict[str, Any]]:
+def _past(record: Row) -> list[dict[str, Any]]:
     rules = record.policy.spec.criticality
     scores = {
-        reason: round(each.faded(record.now, duration_ms(rules.half_life)), 2) for reason, each in breaker.past.items()
+        reason: round(each.faded(record.now, duration_ms(rules.half_life)), 2)
+        for reason, each in record.state.past.items()
     }
     ordered = sorted(scores.items(), key=lambda each: -each[1])
     return [{"reason": reason, "score": score, "pastAt": rules.past_at} for reason, score in ordered]
 
 
-def _stand(record: Record, others: Mapping[str, Record]) -> tuple[Dependency, ...]:
+def _stand(record: Row, others: Mapping[str, Row]) -> tuple[Dependency, ...]:
     """Return the breakers that one depends on, as they stand; what is not in the table is left out."""
     keys = ((name, f"{record.policy.namespace}/{name}") for name in record.policy.spec.depends_on)
     known = ((name, others[key]) for name, key in keys if key in others)
-    return tuple(Dependency(name, each.breaker.state, verified(each.breaker, each.placement)) for name, each in known)
+    return tuple(Dependency(name, each.state.state, each.verified_since) for name, each in known)
 
 
-def _read(store: Store, record: Record) -> dict[str, Record]:
+def _read(store: Store, record: Row) -> dict[str, Row]:
     found = {}
     for name in record.policy.spec.depends_on:
         key = f"{record.policy.namespace}/{name}"

@@ -41,7 +41,7 @@ _FORGOTTEN: Final = 0.25
 _SHOWN: Final = 128
 
 
-class Row(Struct, frozen=True):
+class KnownReason(Struct, frozen=True):
     """What the table says of one reason."""
 
     reason: str
@@ -77,10 +77,10 @@ class Judgement(Struct, frozen=True):
 
 
 @lru_cache(maxsize=1)
-def table() -> Mapping[str, Row]:
+def table() -> Mapping[str, KnownReason]:
     """Return the table of failures by reason."""
     raw = (files("fuseboard.breaker") / "failures.json").read_bytes()
-    groups = msgspec.json.decode(raw, type=dict[str, tuple[Row, ...]])
+    groups = msgspec.json.decode(raw, type=dict[str, tuple[KnownReason, ...]])
     return {row.reason: row for rows in groups.values() for row in rows}
 
 
@@ -128,13 +128,13 @@ def remember(past: Mapping[str, Past], reason: str, policy: Policy, now: int) ->
     return kept
 
 
-def _severity(rating: Rating | None, row: Row | None, told: str) -> str:
+def _severity(rating: Rating | None, row: KnownReason | None, told: str) -> str:
     if rating is not None and rating.severity is not None:
         return rating.severity
     return told or (row.severity if row is not None else "")
 
 
-def _weight(rating: Rating | None, row: Row | None, severity: str, policy: Policy, *, condition: bool) -> int:
+def _weight(rating: Rating | None, row: KnownReason | None, severity: str, policy: Policy, *, condition: bool) -> int:
     signals = policy.spec.signals
     if rating is not None and rating.weight is not None:
         return rating.weight

@@ -7,18 +7,12 @@ breaker has made, and the number of changes within one. A placement whose epoch 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fuseboard.breaker.state import BreakerState, State
 from fuseboard.policy.spec import Route
-from fuseboard.times import duration_ms
-
-if TYPE_CHECKING:
-    from fuseboard.breaker.state import BreakerState
-    from fuseboard.policy.spec import Policy
 
 FIRST_RETRY_MS: Final = 2_000
 
@@ -91,68 +85,18 @@ class Placement(Struct, frozen=True, rename="camel", omit_defaults=True):
         """Whether the route cannot have what was asked for."""
         return self.result is Result.INEXPRESSIBLE
 
+    def claim_in(self, epoch: int) -> Claim | None:
+        """Return the claim of a step of this epoch, if there is one."""
+        return self.claim if self.claim is not None and self.claim.epoch == epoch else None
 
-def wanted(breaker: BreakerState, policy: Policy) -> Shares:
-    """Return what the breaker asks for."""
-    match breaker.state:
-        case State.OPEN:
-            return Shares(target=0, standby=100)
-        case State.LIMITED:
-            return Shares(target=50, standby=50)
-        case State.HALF_OPEN:
-            shares = policy.spec.recover.shares
-            target = shares[min(breaker.trial, len(shares) - 1)]
-            return Shares(target=target, standby=100 - target)
-        case _:
-            return Shares()
+    def set_back(self, back: int, now: int) -> Placement:
+        """Return the placement after the clock was set back: what it waits for comes no later than it would have.
 
+        When it was verified stays as it is: a trial knows what to make of it.
+        """
 
-def set_back(placement: Placement, back: int, now: int) -> Placement:
-    """Return the placement after the clock was set back: what it waits for comes no later than it would have.
+        def earlier(moment: int) -> int:
+            return moment - back if moment > now else moment
 
-    When it was verified stays as it is: a trial knows what to make of it.
-    """
-
-    def earlier(moment: int) -> int:
-        return moment - back if moment > now else moment
-
-    claim = placement.claim and replace(placement.claim, until=earlier(placement.claim.until))
-    return replace(placement, retry_at=earlier(placement.retry_at), claim=claim)
-
-
-def owed(placement: Placement, breaker: BreakerState) -> bool:
-    """Say whether the placement is not yet what the breaker asks for."""
-    return is_behind(placement, breaker) or placement.result not in PAID
-
-
-def is_behind(placement: Placement, breaker: BreakerState) -> bool:
-    """Say whether the breaker has asked for something else since."""
-    return (placement.epoch, placement.trial) < (breaker.epoch, breaker.trial)
-
-
-def debt_due(placement: Placement, breaker: BreakerState) -> int | None:
-    """Return when the debt is to be looked at again, or None when nothing is owed."""
-    if not owed(placement, breaker):
-        return None
-    claim = _claimed_in(placement, breaker.epoch)
-    moments = [breaker.held_until, breaker.trial_since or breaker.since + FIRST_RETRY_MS]
-    if claim is not None or placement.epoch == breaker.epoch:
-        moments.append(placement.retry_at)
-    if claim is not None:
-        moments.append(claim.until)
-    return max(moments)
-
-
-def _claimed_in(placement: Placement, epoch: int) -> Claim | None:
-    claim = placement.claim
-    return claim if claim is not None and claim.epoch == epoch else None
-
-
-def _cool_down(policy: Policy) -> int:
-    return duration_ms(policy.spec.recover.cool_down)
-
-
-def verified(breaker: BreakerState, placement: Placement) -> int:
-    """Return since when what the breaker asks for is in place, in milliseconds since 1970; 0 when it is not."""
-    is_current = (placement.epoch, placement.trial) == (breaker.epoch, breaker.trial)
-    return placement.verified_at if is_current else 0
+        claim = self.claim and replace(self.claim, until=earlier(self.claim.until))
+        return replace(self, retry_at=earlier(self.retry_at), claim=claim)

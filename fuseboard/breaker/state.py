@@ -6,7 +6,7 @@ Times are milliseconds since 1970 of the store's clock. *Seen* is when something
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,11 +14,7 @@ from msgspec.structs import replace
 from fuseboard.breaker.criticality import Past
 from fuseboard.breaker.evidence import Condition, Occurrence, Resolved
 from fuseboard.events.types import Action, BreakerMoved, Phase
-from fuseboard.policy.enums import Mode
 from fuseboard.roles import Role
-
-if TYPE_CHECKING:
-    from fuseboard.policy.spec import Policy
 
 CAPACITY_LEASE_MS: Final = 5 * 60_000
 """A lack of ready pods, or a probe that fails, is told again every 30 s: what was not for so long is not known."""
@@ -151,18 +147,6 @@ class BreakerState(_RecordPart, frozen=True):
     def is_held(self) -> bool:
         """Whether an operator lets nothing move it."""
         return self.override is not None and self.override.action is Action.HOLD
-
-    def mode(self, policy: Policy) -> Mode:
-        """Return the mode in force: an operator's over the policy's."""
-        forced = self.override is not None and self.override.action is Action.TRIP
-        return Mode.FORCED_OPEN if forced else policy.spec.mode
-
-    def lacks(self, policy: Policy) -> bool:
-        """Say whether the target is known to have fewer ready pods than it must."""
-        known = self.capacity.get(Role.TARGET)
-        if known is None or known.seen <= self.clock - CAPACITY_LEASE_MS:
-            return False
-        return known.lacks(policy.spec.target.min_ready)
 
 
 def set_back(breaker: BreakerState, now: int, held_until: int) -> BreakerState:

@@ -20,8 +20,9 @@ from msgspec.structs import asdict, replace
 
 from fuseboard.breaker.evidence import LAG_MS, Evidence, Weighed
 from fuseboard.breaker.requests import obey, unless_over
+from fuseboard.breaker.row import CLOCK_STEP_MS, Row
 from fuseboard.breaker.state import BreakerState, Dependency, Load, ReadyPods, Remembered, State, set_back
-from fuseboard.breaker.transitions import CLOCK_STEP_MS, Transition, edge, moments, next_share
+from fuseboard.breaker.transitions import Transition, edge, moments, next_share
 from fuseboard.events.event import digest
 from fuseboard.events.types import (
     BreakerClosed,
@@ -40,9 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fuseboard.breaker.evidence import Condition
-    from fuseboard.breaker.placement import Placement
     from fuseboard.events.event import Event
-    from fuseboard.policy.spec import Policy
 
 MAX_REMEMBERED: Final = 32
 MAX_REPLIES: Final = 4
@@ -71,8 +70,8 @@ _ANNOUNCED: Final[Mapping[State, type[BreakerMoved]]] = {
 class Decision(Struct, frozen=True):
     """What one signal did to a breaker."""
 
-    before: BreakerState
-    breaker: BreakerState
+    before: Row
+    after: Row
     weighed: tuple[Weighed, ...] = ()
     reply: BreakerMoved | None = None
     duplicate: bool = False
@@ -84,7 +83,7 @@ class Decision(Struct, frozen=True):
     @property
     def moved(self) -> bool:
         """Whether the breaker changed its state."""
-        return self.breaker.epoch > self.before.epoch
+        return self.after.state.epoch > self.before.state.epoch
 
     def announcement(self, cause: Event) -> Event | None:
         """Return the event that tells of it; a duplicate of its cause yields the same one."""
@@ -94,86 +93,81 @@ class Decision(Struct, frozen=True):
         return cause.reply(kind(**asdict(self.reply)), step=str(self.reply.epoch), time=self.reply.since)
 
 
-def step(
-    breaker: BreakerState,
-    placement: Placement,
-    signal: Event,
-    policy: Policy,
-    now: int,
-    dependencies: Sequence[Dependency] = (),
-) -> Decision:
-    """Return what the breaker becomes when it is told of a signal at ``now``.
+def step(row: Row, signal: Event, dependencies: Sequence[Dependency] = ()) -> Decision:
+    """Return what becomes of a breaker that is told of a signal at the row's time.
 
     ``dependencies`` are the breakers that the policy names in ``dependsOn``, as they stand.
     """
-    current = _on_time(breaker, policy, now)
+    current = _on_time(row)
     # A fact sent again has the same id and is taken in later: only the same delivery is a duplicate.
     name = digest(signal.source, signal.id, str(signal.time))[:_NAME_LENGTH]
-    memory = current.remembered.get(name)
-    if memory is not None and memory.seen > current.clock - REMEMBER_MS:
-        reply = next((each for each in breaker.replies if each.epoch == memory.epoch), None)
-        return Decision(breaker, breaker, reply=reply, duplicate=True)
-    seen = current.clock if signal.time is None else min(signal.time, current.clock)
-    current, weighed = _weigh(_recheck(current, dependencies, policy), signal, seen, policy, dependencies)
-    current, asked, noted = _note(current, placement, signal, seen, policy)
+    memory = current.state.remembered.get(name)
+    if memory is not None and memory.seen > current.state.clock - REMEMBER_MS:
+        reply = next((each for each in row.state.replies if each.epoch == memory.epoch), None)
+        return Decision(row, row, reply=reply, duplicate=True)
+    clock = current.state.clock
+    seen = clock if signal.time is None else min(signal.time, clock)
+    current, weighed = _weigh(_recheck(current, dependencies), signal, seen, dependencies)
+    current, asked, noted = _note(current, signal, seen)
     # A request that was long on its way may be over when it comes: nobody would be woken to end it.
-    current = _judge(unless_over(current), placement, signal, seen, policy)
-    taken = asked or edge(current, placement, policy)
+    current = _judge(unless_over(current), signal, seen)
+    taken = asked or edge(current)
     reply = None
     if taken is not None:
-        current, reply = _take(current, taken, policy)
+        current, reply = _take(current, taken)
     is_request = isinstance(signal.data, OperatorRequested)
     if reply is not None or weighed or is_request:
-        memory = Remembered(current.clock, reply.epoch if reply else 0)
-        current = replace(current, remembered=_remember(current, name, memory))
-    return Decision(breaker, current, weighed, reply, noted=noted, stale=is_request and not noted)
+        memory = Remembered(clock, reply.epoch if reply else 0)
+        current = current.having(remembered=_remember(current.state, name, memory))
+    return Decision(row, current, weighed, reply, noted=noted, stale=is_request and not noted)
 
 
-def adopt(breaker: BreakerState, fence: int, policy: Policy, now: int) -> BreakerState:
-    """Return the breaker after a loss of memory: the route's fence is above its epoch.
+def adopt(row: Row, fence: int) -> Row:
+    """Return the row after a loss of memory: the route's fence is above its epoch.
 
     Nothing is done for one cool-down, and the epoch goes on above the fence (design, section 6).
     """
-    hold = now + duration_ms(policy.spec.recover.cool_down)
-    reason = f"memory was lost: the route carries epoch {fence}, the store knew {breaker.epoch}"
-    epoch = max(fence, breaker.epoch) + 1
-    return replace(breaker, epoch=epoch, since=now, watermark=now, clock=now, held_until=hold, reason=reason)
+    now, known = row.now, row.state.epoch
+    hold = now + row.first_cool_down
+    reason = f"memory was lost: the route carries epoch {fence}, the store knew {known}"
+    epoch = max(fence, known) + 1
+    return row.having(epoch=epoch, since=now, watermark=now, clock=now, held_until=hold, reason=reason)
 
 
-def next_due(breaker: BreakerState, placement: Placement, policy: Policy) -> int | None:
+def next_due(row: Row) -> int | None:
     """Return when time alone may change the breaker, or None when it cannot."""
-    to_come = (moment for moment in moments(breaker, placement, policy) if moment > breaker.clock)
+    to_come = (moment for moment in moments(row) if moment > row.state.clock)
     moment = min(to_come, default=None)
-    return None if moment is None else max(moment, breaker.held_until)
+    return None if moment is None else max(moment, row.state.held_until)
 
 
 # -- time ------------------------------------------------------------------------------------------------------------
 
 
-def _on_time(breaker: BreakerState, policy: Policy, now: int) -> BreakerState:
+def _on_time(row: Row) -> Row:
     """Let the time pass; it never runs back by less than a minute, and more than that holds one cool-down."""
-    if now < breaker.clock - CLOCK_STEP_MS:
-        breaker = set_back(breaker, now, now + duration_ms(policy.spec.recover.cool_down))
-    elif now > breaker.clock:
-        breaker = replace(breaker, clock=now)
-    return unless_over(breaker)
+    now, clock = row.now, row.state.clock
+    if now < clock - CLOCK_STEP_MS:
+        state = set_back(row.state, now, now + row.first_cool_down)
+        row = replace(row, state=state, placement=row.placement.set_back(clock - now, now))
+    elif now > clock:
+        row = row.having(clock=now)
+    return unless_over(row)
 
 
 # -- what a signal says ----------------------------------------------------------------------------------------------
 
 
-def _weigh(
-    breaker: BreakerState, signal: Event, seen: int, policy: Policy, dependencies: Sequence[Dependency]
-) -> tuple[BreakerState, tuple[Weighed, ...]]:
+def _weigh(row: Row, signal: Event, seen: int, dependencies: Sequence[Dependency]) -> tuple[Row, tuple[Weighed, ...]]:
     """Take in the failures of a signal; nothing here moves the breaker."""
+    state = row.state
     blamed = next((each.name for each in dependencies if each.state is State.OPEN and not each.verified), "")
-    evidence = Evidence(breaker, policy, watermark=breaker.watermark, clock=breaker.clock, blamed=blamed)
+    evidence = Evidence(state, row.policy, watermark=state.watermark, clock=state.clock, blamed=blamed)
     weighed = evidence.take_in(signal.data, seen)
-    recheck_at = breaker.recheck_at
+    recheck_at = state.recheck_at
     if not recheck_at and any(each.attributed for each in evidence.conditions.values()):
-        recheck_at = breaker.clock + duration_ms(policy.spec.recover.healthy_for)
-    absorbed = replace(
-        breaker,
+        recheck_at = state.clock + duration_ms(row.policy.spec.recover.healthy_for)
+    absorbed = row.having(
         occurrences=tuple(evidence.occurrences),
         conditions=evidence.conditions,
         resolved=evidence.resolved,
@@ -183,81 +177,80 @@ def _weigh(
     return absorbed, weighed
 
 
-def _recheck(breaker: BreakerState, dependencies: Sequence[Dependency], policy: Policy) -> BreakerState:
+def _recheck(row: Row, dependencies: Sequence[Dependency]) -> Row:
     """Let conditions count that were put down to a dependency, once its standby has served for ``healthyFor``."""
-    if not breaker.recheck_at or breaker.clock < breaker.recheck_at:
-        return breaker
-    healthy_for = duration_ms(policy.spec.recover.healthy_for)
+    if not row.state.recheck_at or row.state.clock < row.state.recheck_at:
+        return row
+    healthy_for = duration_ms(row.policy.spec.recover.healthy_for)
     covers = {
         each.name
         for each in dependencies
-        if each.state is State.OPEN and (not each.verified or breaker.clock < each.verified + healthy_for)
+        if each.state is State.OPEN and (not each.verified or row.state.clock < each.verified + healthy_for)
     }
     conditions = {
         name: each if each.attributed in covers else replace(each, attributed="")
-        for name, each in breaker.conditions.items()
+        for name, each in row.state.conditions.items()
     }
     again = any(each.attributed for each in conditions.values())
-    return replace(breaker, conditions=conditions, recheck_at=breaker.clock + healthy_for if again else 0)
+    return row.having(conditions=conditions, recheck_at=row.state.clock + healthy_for if again else 0)
 
 
-def _note(
-    breaker: BreakerState, placement: Placement, signal: Event, seen: int, policy: Policy
-) -> tuple[BreakerState, Transition | None, bool]:
+def _note(row: Row, signal: Event, seen: int) -> tuple[Row, Transition | None, bool]:
     """Take in what is no failure; return the edge that an operator asks for, and whether anything was new."""
     match signal.data:
         case CapacityChanged() as told:
-            known = breaker.capacity.get(told.role)
+            known = row.state.capacity.get(told.role)
             if known is not None and seen < known.seen:
-                return breaker, None, False
+                return row, None, False
             since = known.short_since if known is not None else 0
             fresh = ReadyPods(told.ready, told.desired, seen, told.phase, told.probe, since)
             is_news = known is None or replace(known, seen=seen) != fresh
-            return replace(breaker, capacity={**breaker.capacity, told.role: fresh}), None, is_news
+            return row.having(capacity={**row.state.capacity, told.role: fresh}), None, is_news
         case LoadChanged() as told:
-            if breaker.load is not None and seen < breaker.load.seen:
-                return breaker, None, False
-            return replace(breaker, load=Load(told.load, seen)), None, False
+            if row.state.load is not None and seen < row.state.load.seen:
+                return row, None, False
+            return row.having(load=Load(told.load, seen)), None, False
         case OperatorRequested() as told:
-            return obey(breaker, placement, told, seen, policy)
-    return breaker, None, False
+            return obey(row, told, seen)
+    return row, None, False
 
 
-def _judge(breaker: BreakerState, placement: Placement, signal: Event, seen: int, policy: Policy) -> BreakerState:
+def _judge(row: Row, signal: Event, seen: int) -> Row:
     """Note since when the target lacks pods, since when it is healthy, and which share of a trial is asked for."""
     told = isinstance(signal.data, CapacityChanged) and signal.data.role is Role.TARGET
-    judged = _judge_health(_judge_capacity(breaker, seen if told else breaker.clock, policy), policy)
-    if next_share(judged, placement, policy):
-        return replace(judged, trial=judged.trial + 1, trial_since=judged.clock)
+    judged = _judge_health(_judge_capacity(row, seen if told else row.state.clock))
+    if next_share(judged):
+        return judged.having(trial=judged.state.trial + 1, trial_since=judged.state.clock)
     return judged
 
 
-def _judge_capacity(breaker: BreakerState, moment: int, policy: Policy) -> BreakerState:
-    known = breaker.capacity.get(Role.TARGET)
+def _judge_capacity(row: Row, moment: int) -> Row:
+    known = row.state.capacity.get(Role.TARGET)
     if known is None:
-        return breaker
+        return row
     since = 0
-    if breaker.lacks(policy):
+    if row.lacks:
         # What was told before the last transition counts again when it is told again.
-        since = known.short_since or (moment if known.seen > breaker.watermark else 0)
+        since = known.short_since or (moment if known.seen > row.state.watermark else 0)
     if since == known.short_since:
-        return breaker
-    return replace(breaker, capacity={**breaker.capacity, Role.TARGET: replace(known, short_since=since)})
+        return row
+    return row.having(capacity={**row.state.capacity, Role.TARGET: replace(known, short_since=since)})
 
 
-def _judge_health(breaker: BreakerState, policy: Policy) -> BreakerState:
+def _judge_health(row: Row) -> Row:
     """Note in LIMITED since when the evidence is below ``limitAt``, no condition holds and no pod lacks."""
-    if breaker.state is not State.LIMITED:
-        return breaker
-    ill = bool(breaker.holding) or breaker.weight >= policy.spec.trip.limit_at or breaker.lacks(policy)
-    return replace(breaker, healthy_since=0 if ill else breaker.healthy_since or breaker.clock)
+    state = row.state
+    if state.state is not State.LIMITED:
+        return row
+    ill = bool(state.holding) or state.weight >= row.policy.spec.trip.limit_at or row.lacks
+    return row.having(healthy_since=0 if ill else state.healthy_since or state.clock)
 
 
-def _remember(breaker: BreakerState, name: str, memory: Remembered) -> dict[str, Remembered]:
+def _remember(state: BreakerState, name: str, memory: Remembered) -> dict[str, Remembered]:
     """Remember an event as the newest; the oldest goes when it is over its time, or over the cap."""
-    kept = {**breaker.remembered, name: memory}
-    for oldest, each in breaker.remembered.items():
-        if len(kept) <= MAX_REMEMBERED and each.seen > breaker.clock - REMEMBER_MS:
+    kept = {**state.remembered, name: memory}
+    for oldest, each in state.remembered.items():
+        if len(kept) <= MAX_REMEMBERED and each.seen > state.clock - REMEMBER_MS:
             break
         del kept[oldest]
     return kept
@@ -266,68 +259,68 @@ def _remember(breaker: BreakerState, name: str, memory: Remembered) -> dict[str,
 # -- transitions -----------------------------------------------------------------------------------------------------
 
 
-def _take(breaker: BreakerState, taken: Transition, policy: Policy) -> tuple[BreakerState, BreakerMoved]:
+def _take(row: Row, taken: Transition) -> tuple[Row, BreakerMoved]:
     """Enter another state."""
-    opened, latched = _flaps(breaker, taken)
+    state = row.state
+    opened, latched = _flaps(state, taken)
     reply = BreakerMoved(
         state=taken.to,
-        previous=breaker.state,
-        epoch=breaker.epoch + 1,
-        mode=breaker.mode(policy),
-        since=breaker.clock,
+        previous=state.state,
+        epoch=state.epoch + 1,
+        mode=row.mode,
+        since=state.clock,
         reason=f"{taken.reason}; opened {FLAPS} times within an hour: it stays open until reset"
-        if latched and not breaker.latched
+        if latched and not state.latched
         else taken.reason,
-        weight=breaker.weight,
-        causes=breaker.causes[:_TOLD_CAUSES],
+        weight=state.weight,
+        causes=state.causes[:_TOLD_CAUSES],
     )
-    entered = replace(
-        breaker,
+    entered = row.having(
         state=taken.to,
         epoch=reply.epoch,
         since=reply.since,
         reason=reply.reason,
-        watermark=_watermark(breaker, taken),
+        watermark=_watermark(state, taken),
         cool_down=taken.cool_down,
         healthy_since=0,
         trial=0,
         trial_since=0,
         opened=opened,
         latched=latched,
-        replies=(*breaker.replies, reply)[-MAX_REPLIES:],
+        replies=(*state.replies, reply)[-MAX_REPLIES:],
     )
     if taken.to is State.CLOSED:
-        left = _left(breaker)
-        recheck_at = entered.recheck_at if any(each.attributed for each in left.values()) else 0
-        entered = replace(entered, conditions=left, recheck_at=recheck_at)
-    return _judge_health(entered, policy), reply
+        left = _left(state)
+        recheck_at = entered.state.recheck_at if any(each.attributed for each in left.values()) else 0
+        entered = entered.having(conditions=left, recheck_at=recheck_at)
+    return _judge_health(entered), reply
 
 
-def _left(breaker: BreakerState) -> dict[str, Condition]:
+def _left(state: BreakerState) -> dict[str, Condition]:
     """Return the conditions that hold though the target serves again: a dependency's, and those that only limit.
 
     What was never seen again while the target served on trial is taken to be over.
     """
-    if breaker.state is State.LIMITED:
-        return breaker.conditions
+    if state.state is State.LIMITED:
+        return state.conditions
     return {
         name: each
-        for name, each in breaker.conditions.items()
-        if each.seen > breaker.since and (each.attributed or each.limits_only)
+        for name, each in state.conditions.items()
+        if each.seen > state.since and (each.attributed or each.limits_only)
     }
 
 
-def _watermark(breaker: BreakerState, taken: Transition) -> int:
+def _watermark(state: BreakerState, taken: Transition) -> int:
     if taken.asked:
-        return breaker.clock
-    newest = max(breaker.watermark, *(each.seen for each in breaker.weighing), 0)
-    return max(newest, breaker.clock - LAG_MS) if taken.timed else newest
+        return state.clock
+    newest = max(state.watermark, *(each.seen for each in state.weighing), 0)
+    return max(newest, state.clock - LAG_MS) if taken.timed else newest
 
 
-def _flaps(breaker: BreakerState, taken: Transition) -> tuple[tuple[int, ...], bool]:
+def _flaps(state: BreakerState, taken: Transition) -> tuple[tuple[int, ...], bool]:
     """Return when episodes opened within the last hour, and whether that is too often; operators do not count."""
-    begins = taken.to is State.OPEN and breaker.state in (State.CLOSED, State.LIMITED)
+    begins = taken.to is State.OPEN and state.state in (State.CLOSED, State.LIMITED)
     if not begins or taken.asked:
-        return breaker.opened, breaker.latched
-    opened = (*(each for each in breaker.opened if each > breaker.clock - FLAP_WINDOW_MS), breaker.clock)[-FLAPS:]
-    return opened, breaker.latched or len(opened) == FLAPS
+        return state.opened, state.latched
+    opened = (*(each for each in state.opened if each > state.clock - FLAP_WINDOW_MS), state.clock)[-FLAPS:]
+    return opened, state.latched or len(opened) == FLAPS

@@ -13,59 +13,59 @@ from fuseboard.roles import Role
 from fuseboard.times import duration_ms
 
 if TYPE_CHECKING:
-    from fuseboard.breaker.state import BreakerState, ReadyPods
-    from fuseboard.policy.spec import Policy
+    from fuseboard.breaker.row import Row
+    from fuseboard.breaker.state import ReadyPods
 
 PROBE_OK: Final = "ok"
 
 
-def lacking_at(breaker: BreakerState, policy: Policy, since: int = 0) -> int | None:
+def lacking_at(row: Row, since: int = 0) -> int | None:
     """Return when the target will have had too few ready pods for too long; None where it will not."""
-    known = breaker.capacity.get(Role.TARGET)
+    known = row.state.capacity.get(Role.TARGET)
     if known is None or not known.short_since or known.phase is Phase.FRESH:
         return None
-    trip = policy.spec.trip
+    trip = row.policy.spec.trip
     patience = trip.ready_for if known.phase is Phase.STEADY else trip.rollout_for
     return max(known.short_since, since) + duration_ms(patience)
 
 
-def unknown_at(breaker: BreakerState) -> int:
+def unknown_at(row: Row) -> int:
     """Return when it is no longer known how many pods of the target are ready; 0 where it never was."""
-    known = breaker.capacity.get(Role.TARGET)
+    known = row.state.capacity.get(Role.TARGET)
     return known.seen + CAPACITY_LEASE_MS if known is not None else 0
 
 
-def lack(known: ReadyPods, policy: Policy) -> str:
+def lack(known: ReadyPods, row: Row) -> str:
     """Say how many ready pods there are, and how many there must be."""
-    least = min(policy.spec.target.min_ready, known.desired)
+    least = min(row.policy.spec.target.min_ready, known.desired)
     during = "" if known.phase is Phase.STEADY else f" (during a {known.phase})"
     pods = "1 pod is" if known.ready == 1 else f"{known.ready or 'no'} pods are"
     return f"{pods} ready, minReady is {least}{during}"
 
 
-def is_overloaded(breaker: BreakerState, after: int, policy: Policy) -> bool:
+def is_overloaded(row: Row, after: int) -> bool:
     """Say whether a load above the target's capacity was told after a time, and is still known."""
-    capacity, load = policy.spec.target.capacity, breaker.load
+    capacity, load = row.policy.spec.target.capacity, row.state.load
     if capacity is None or load is None:
         return False
-    return load.value > capacity and load.seen > max(after, breaker.clock - load_lease(policy))
+    return load.value > capacity and load.seen > max(after, row.state.clock - load_lease(row))
 
 
-def overload(breaker: BreakerState, policy: Policy) -> str:
+def overload(row: Row) -> str:
     """Say what the load is, and what the target can carry."""
-    value = breaker.load.value if breaker.load is not None else 0.0
-    return f"the load is {value:g}, the target's capacity is {policy.spec.target.capacity:g}"
+    value = row.state.load.value if row.state.load is not None else 0.0
+    return f"the load is {value:g}, the target's capacity is {row.policy.spec.target.capacity:g}"
 
 
-def load_lease(policy: Policy) -> int:
+def load_lease(row: Row) -> int:
     """Return for how long a load is known, in milliseconds."""
-    asked = policy.spec.signals.load
+    asked = row.policy.spec.signals.load
     return LOAD_LEASES * duration_ms(asked.every if asked is not None else "15s")
 
 
-def is_probe_failing(breaker: BreakerState, policy: Policy) -> bool:
+def is_probe_failing(row: Row) -> bool:
     """Say whether the policy's probe of the target's pods is known to fail."""
-    known = breaker.capacity.get(Role.TARGET)
-    if policy.spec.recover.probe is None or known is None or known.seen <= breaker.clock - CAPACITY_LEASE_MS:
+    known = row.state.capacity.get(Role.TARGET)
+    if row.policy.spec.recover.probe is None or known is None or known.seen <= row.state.clock - CAPACITY_LEASE_MS:
         return False
     return known.probe not in ("", PROBE_OK)

@@ -104,6 +104,10 @@ class Kubernetes:
         """See ``Cluster.check``."""
         self.within(CHECK_TIMEOUT_S)._call("GET", "/version")  # noqa: SLF001  - of the same class
 
+    def close(self) -> None:
+        """Close the connections to the API server."""
+        self._client.close()  # type: ignore[no-untyped-call]
+
     def page(self, path: str, query: Mapping[str, str]) -> Manifest:
         """Return one page of a list, with its ``metadata``.
 

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from fuseboard.breaker import placement as placements
-from fuseboard.breaker.placement import wanted
 from fuseboard.breaker.state import State
 from fuseboard.cluster.names import NORMAL, OWN, WARNING
 from fuseboard.crd.resource import MESSAGE_LENGTH, condition
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fuseboard.breaker.placement import Placement
+    from fuseboard.breaker.row import Row
     from fuseboard.breaker.state import BreakerState
     from fuseboard.crd.resource import Manifest
     from fuseboard.events.types import BreakerMoved
@@ -34,14 +33,12 @@ _TITLES: Final = {State.CLOSED: "Closed", State.LIMITED: "Limited", State.OPEN: 
 
 
 def status_of(
-    policy: Policy,
-    breaker: BreakerState,
-    placement: Placement,
+    row: Row,
     before: Manifest,
     dependencies: Mapping[str, State | None],
-    now: int,
 ) -> Manifest:
     """Return the status of a breaker; ``before`` is what it said until now, for the times of its conditions."""
+    breaker, placement, now = row.state, row.placement, row.now
     said: dict[str, Any] = {
         "state": breaker.state.value,
         "epoch": breaker.epoch,
@@ -50,11 +47,11 @@ def status_of(
         "serving": str(placement.shares),
         "ready": _pods(breaker, Role.TARGET),
         "standby": _pods(breaker, Role.STANDBY),
-        "mode": breaker.mode(policy).value,
+        "mode": row.mode.value,
         "placement": _placement(placement),
         "dependencies": [_dependency(name, state) for name, state in sorted(dependencies.items())],
         "conditions": [
-            _ready(policy, breaker, placement, before, now),
+            _ready(row, before),
             _tripped(breaker, before, now),
             *_dependency_open(before, dependencies, now),
         ],
@@ -120,14 +117,15 @@ def _dependency(name: str, state: State | None) -> Manifest:
     return {"name": name} | ({"state": state.value} if state is not None else {})
 
 
-def _ready(policy: Policy, breaker: BreakerState, placement: Placement, before: Manifest, now: int) -> Manifest:
+def _ready(row: Row, before: Manifest) -> Manifest:
     """Return whether the traffic is where the breaker wants it."""
-    if placements.is_behind(placement, breaker):
-        reason, message = "Owed", f"asked for {wanted(breaker, policy)}; as yet {placement.shares}"
+    placement = row.placement
+    if row.is_behind:
+        reason, message = "Owed", f"asked for {row.wanted}; as yet {placement.shares}"
     else:
         reason, message = placement.result.value.capitalize(), placement.reason or str(placement.shares)
-    so = not placements.owed(placement, breaker)
-    return condition(before, "Ready", so=so, reason=reason, message=message, now=now)
+    so = not row.owed
+    return condition(before, "Ready", so=so, reason=reason, message=message, now=row.now)
 
 
 def _tripped(breaker: BreakerState, before: Manifest, now: int) -> Manifest:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from fuseboard.breaker.placement import Result, Shares, wanted
+from fuseboard.breaker.placement import Result, Shares
 from fuseboard.cluster.names import OWN
 from fuseboard.events.event import Event, digest
 from fuseboard.events.types import Action, FailoverFailed, OperatorRequested
@@ -15,8 +15,8 @@ from fuseboard.policy.enums import OnDelete
 
 if TYPE_CHECKING:
     from fuseboard.breaker.placement import Placement
+    from fuseboard.breaker.row import Row
     from fuseboard.breaker.state import BreakerState
-    from fuseboard.policy.spec import Policy
 
 SOURCE: Final = "/circuitbreakers"
 WHY: Final = "its CircuitBreaker is being deleted"
@@ -33,20 +33,21 @@ class Parting(StrEnum):
     """It has been for too long: let go, and tell a human what is left moved."""
 
 
-def parting(policy: Policy, breaker: BreakerState, placement: Placement, now: int, *, is_over: bool) -> Parting:
+def parting(row: Row, *, is_over: bool) -> Parting:
     """Return what is to be done; ``is_over`` once it was waited for long enough."""
-    if at_home(policy, breaker, placement, now) or policy.spec.on_delete is OnDelete.LEAVE:
+    if at_home(row) or row.policy.spec.on_delete is OnDelete.LEAVE:
         return Parting.LET_GO
     if not is_over:
         return Parting.WAIT
-    return Parting.GIVE_UP if placement.shares != Shares() else Parting.LET_GO
+    return Parting.GIVE_UP if row.placement.shares != Shares() else Parting.LET_GO
 
 
-def at_home(policy: Policy, breaker: BreakerState, placement: Placement, now: int) -> bool:
+def at_home(row: Row) -> bool:
     """Say whether the target has all of its traffic, and nobody is about to change that."""
-    is_worked_on = placement.claim is not None and placement.claim.until > now
-    is_asked_for = wanted(breaker, policy) != Shares() and breaker.mode(policy).acts
-    return placement.shares == Shares() and not is_worked_on and not is_asked_for
+    claim = row.placement.claim
+    is_worked_on = claim is not None and claim.until > row.now
+    is_asked_for = row.wanted != Shares() and row.mode.acts
+    return row.placement.shares == Shares() and not is_worked_on and not is_asked_for
 
 
 def is_retired(breaker: BreakerState) -> bool:

@@ -15,13 +15,13 @@ from fuseboard.stores.records import Entry
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from fuseboard.breaker.row import Row
     from fuseboard.cluster import Cluster
     from fuseboard.crd.acceptance import AcceptedPolicies
     from fuseboard.crd.resource import Resource
     from fuseboard.events.event import Event
     from fuseboard.policy.spec import Policy
     from fuseboard.stores import Outbox, Store
-    from fuseboard.stores.records import Record
 
 LOOK_EVERY_S: Final = 0.5
 ASK_AGAIN_S: Final = 10.0
@@ -85,7 +85,7 @@ class FinalizerKeeper:
         found = self._found(record, waited_s)
         if found is Parting.WAIT and _ends(cluster, record.policy.namespace):
             found = Parting.LET_GO
-        name = uid or f"epoch {record.breaker.epoch}"
+        name = uid or f"epoch {record.state.epoch}"
         if found is Parting.WAIT:
             self._ask(record, name)
             return False
@@ -93,21 +93,21 @@ class FinalizerKeeper:
             self._send(left_moved(key, name, record.placement, waited_s))
         return True
 
-    def _ask(self, record: Record, name: str) -> None:
+    def _ask(self, record: Row, name: str) -> None:
         key, now = record.policy.key, time.monotonic()
-        if not is_retired(record.breaker) and now >= self._asked.get(key, float("-inf")) + ASK_AGAIN_S:
+        if not is_retired(record.state) and now >= self._asked.get(key, float("-inf")) + ASK_AGAIN_S:
             self._send(retirement(key, name))
             self._asked[key] = now
 
     def welcome(self, resource: Resource) -> None:
         """Let a breaker work again that was retired, since there is a new resource of its name."""
         asked = self._asked.pop(resource.key, None)
-        if asked is not None or is_retired(self._store.read(resource.key).breaker):
+        if asked is not None or is_retired(self._store.read(resource.key).state):
             self._send(comeback(resource.key, resource.uid))
 
-    def _found(self, record: Record, waited_s: float) -> Parting:
+    def _found(self, record: Row, waited_s: float) -> Parting:
         is_over = waited_s >= self._release_after_s
-        return parting(record.policy, record.breaker, record.placement, record.now, is_over=is_over)
+        return parting(record, is_over=is_over)
 
     def _send(self, event: Event) -> None:
         entry = Entry(kind="ingest", event=f"{event.source} {event.id}", type=event.type, reason="a deletion")

@@ -11,12 +11,12 @@ from fuseboard.crd import resource as resources
 from fuseboard.errors import ClusterUnavailable, Conflict, NotEnrolled, NotFound
 
 if TYPE_CHECKING:
+    from fuseboard.breaker.row import Row
     from fuseboard.breaker.state import State
     from fuseboard.cluster import Writable
     from fuseboard.crd.resource import Resource
     from fuseboard.policy.spec import Policy
     from fuseboard.stores import Store
-    from fuseboard.stores.records import Record
 
 MANAGER: Final = "fuseboard-status"
 """Who owns what is said of the breaker; what is said of the policy is ``fuseboard-policy``'s."""
@@ -49,22 +49,22 @@ class StatusWriter:
                 return None
         raise ClusterUnavailable(f"{key}: its CircuitBreaker was changed {MAX_CONFLICTS} times in between")
 
-    def _is_marked(self, record: Record, found: Resource) -> bool:
+    def _is_marked(self, record: Row, found: Resource) -> bool:
         """Put the finalizer on or take it off; return whether nothing was to be done."""
         patch = resources.held(found, hold=record.placement.shares != Shares())
         if patch is not None:
             self.cluster.patch(found.path, patch)
         return patch is None
 
-    def _say(self, record: Record, found: Resource) -> None:
+    def _say(self, record: Row, found: Resource) -> None:
         depends = {name: self._state(record.policy, name) for name in record.policy.spec.depends_on}
-        status = statuses.status_of(record.policy, record.breaker, record.placement, found.status, depends, record.now)
+        status = statuses.status_of(record, found.status, depends)
         if statuses.renews(status, found.status):
             body = resources.said(found.key, status, found.version)
             self.cluster.apply(f"{found.path}/status", body, MANAGER)
 
     def _state(self, policy: Policy, name: str) -> State | None:
         try:
-            return self.store.read(f"{policy.namespace}/{name}").breaker.state
+            return self.store.read(f"{policy.namespace}/{name}").state.state
         except NotEnrolled:
             return None

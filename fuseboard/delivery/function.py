@@ -5,13 +5,14 @@ One file in ``functions/`` is one Knative Service. A function knows neither HTTP
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from fuseboard.events.event import Event
     from fuseboard.events.types import EventTypes
 
 
+@runtime_checkable
 class Function(Protocol):
     """Handles one event at a time; several threads may call it at once."""
 

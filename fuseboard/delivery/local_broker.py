@@ -42,8 +42,8 @@ class FunctionAnswer(NamedTuple):
 
 
 if TYPE_CHECKING:
-    Post = Callable[[str, HTTPMessage], FunctionAnswer]
-    """Posts a message to a function by its name."""
+    Post = Callable[[str, HTTPMessage, float], FunctionAnswer]
+    """Posts a message to a function by its name, and waits so many seconds for the answer."""
 
 
 class LocalBroker:
@@ -75,7 +75,7 @@ class LocalBroker:
 
     def _attempt(self, trigger: Trigger, event: Event, hops: int) -> FunctionAnswer | None:
         """Deliver once; return the answer if it was a failure."""
-        answer = self._post(trigger.spec.subscriber.ref.name, encode(event))
+        answer = self._post(trigger.spec.subscriber.ref.name, encode(event), trigger.spec.delivery.timeout_s)
         if not _succeeded(answer):
             return answer
         if answer.body:
@@ -105,7 +105,7 @@ class LocalBroker:
         letter = replace(event, extensions={**event.extensions, **marks})
         for wait_s in (0.0, *trigger.spec.delivery.waits_s()):
             self._wait(wait_s, trigger)
-            answer = self._post(destination, encode(letter))
+            answer = self._post(destination, encode(letter), trigger.spec.delivery.timeout_s)
             if _succeeded(answer):
                 return
             if not _is_retried(answer):

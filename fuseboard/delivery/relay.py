@@ -10,24 +10,24 @@ from __future__ import annotations
 import socket
 import time
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
 from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs, metrics
+from fuseboard.delivery.loops import log_bug
 from fuseboard.errors import InvalidInput, SinkUnavailable, StoreUnavailable
-from fuseboard.stores.outbox import open_outbox
 from fuseboard.times import back_off, jittered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import Event as Flag
 
+    from fuseboard.delivery.connections import Connections
     from fuseboard.delivery.sinks import Sink
     from fuseboard.events.event import Event
-    from fuseboard.settings import Settings
     from fuseboard.stores.outbox import RedisOutbox
 
     Look = Callable[[str, int], list[tuple[str, Event]]]
@@ -104,7 +104,7 @@ class Relay:
             self._begin(pool, lane, stop)
 
     def _begin(self, pool: ThreadPoolExecutor, lane: Lane, stop: Flag) -> None:
-        pool.submit(self._deliver_head, pool, lane, stop).add_done_callback(_tell)
+        pool.submit(self._deliver_head, pool, lane, stop).add_done_callback(log_bug("relay.bug"))
 
     def _deliver_head(self, pool: ThreadPoolExecutor, lane: Lane, stop: Flag) -> None:
         """Deliver a lane's first event, then let its next one begin."""
@@ -143,12 +143,6 @@ class Relay:
             self._outbox.done([identifier])
 
 
-def _tell(done: Future[None]) -> None:
-    error = done.exception()
-    if error is not None:
-        logs.logger().error("relay.bug", exc_info=error)
-
-
-def new(settings: Settings, sink: Sink) -> Relay:
-    """Return the relay, connected; it is known by the name of its pod."""
-    return Relay(open_outbox(settings.need_redis()), sink, socket.gethostname())
+def new(connections: Connections) -> Relay:
+    """Return the relay, known by the name of its pod."""
+    return Relay(connections.outbox, connections.sink, socket.gethostname())

@@ -65,3 +65,7 @@ class HttpSink:
         if not 200 <= answer.status < 300:  # noqa: PLR2004  - HTTP's own classes
             hint = _HINTS.get(answer.status, "")
             raise SinkUnavailable(f"{self._url} answers {answer.status}{hint}")
+
+    def close(self) -> None:
+        """Close the connections that were kept."""
+        self._http.clear()

@@ -6,7 +6,7 @@ One file in ``eventsources/`` is one source. A *receiver* is told by HTTP; a *wa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -22,6 +22,7 @@ class Notification(Struct, frozen=True):
     query: Mapping[str, str]
 
 
+@runtime_checkable
 class Receiver(Protocol):
     """Takes notifications in; several threads may call it at once."""
 
@@ -47,8 +48,9 @@ class Receiver(Protocol):
         """
 
 
+@runtime_checkable
 class Watcher(Protocol):
-    """Looks for itself until it is told to stop; its module's ``new`` is given the sink for what it sees."""
+    """Looks for itself until it is told to stop."""
 
     def run(self, stop: Event) -> None:
         """Emit what is seen, until ``stop`` is set; what does not answer is tried again."""

@@ -53,6 +53,11 @@ class Delivery(_TriggerPart, frozen=True):
     backoff_delay: Annotated[str, Meta(pattern=_ISO_SECONDS.pattern)]
     timeout: Annotated[str, Meta(pattern=_ISO_SECONDS.pattern)]
 
+    @property
+    def timeout_s(self) -> float:
+        """How long a function may take to answer one try, in seconds."""
+        return _seconds(self.timeout)
+
     def waits_s(self) -> Iterator[float]:
         """Yield the waits between tries, in seconds."""
         delay = _seconds(self.backoff_delay)

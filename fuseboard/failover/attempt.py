@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fuseboard.breaker import step as breakers
-from fuseboard.breaker.placement import Claim, Fence, Placement, Result, Shares, wanted
+from fuseboard.breaker.placement import Claim, Fence, Placement, Result, Shares
+from fuseboard.breaker.row import Row
+from fuseboard.breaker.step import adopt
 from fuseboard.errors import ClusterUnavailable, Conflict, Refused, Unavailable
 from fuseboard.events.event import Event
 from fuseboard.failover import claims, plan
 from fuseboard.failover.plan import Move, Stay
 from fuseboard.failover.results import _reply, entry_of, name_of, result_of
 from fuseboard.failover.routes import Seen
-from fuseboard.stores.records import Change, Record
+from fuseboard.stores.records import Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,9 +37,9 @@ MAX_CONFLICTS: Final = 5
 
 
 class Begun(Struct, frozen=True):
-    """A step that is claimed: the record with the claim in it."""
+    """A step that is claimed: the row with the claim in it."""
 
-    record: Record
+    row: Row
     claim: Claim
     unsealed: bool
     """Whether an earlier claim was not released: its patch may still be on its way."""
@@ -51,11 +52,11 @@ class Begun(Struct, frozen=True):
     @property
     def asked(self) -> Shares:
         """What the breaker asked for when it was claimed."""
-        return wanted(self.record.breaker, self.record.policy)
+        return self.row.wanted
 
-    def owns(self, record: Record) -> bool:
+    def owns(self, row: Row) -> bool:
         """Say whether the claim is still in force: nobody has taken over."""
-        claim = record.placement.claim
+        claim = row.placement.claim
         return claim is not None and (claim.owner, claim.step) == (self.claim.owner, self.claim.step)
 
 
@@ -79,7 +80,7 @@ class Attempt:
 
     def run(self) -> Event | None:
         """Do the step."""
-        return self.released(self._move, self.begun.record.placement.shares)
+        return self.released(self._move, self.begun.row.placement.shares)
 
     def released(self, work: Callable[[], Event | None], shares: Shares) -> Event | None:
         """Do some work, and release the claim however it ends; ``shares`` are those in place if it is refused."""
@@ -92,7 +93,7 @@ class Attempt:
             raise
 
     def _move(self) -> Event | None:
-        record, fence, sent = self.begun.record, self.begun.fence, None
+        row, fence, sent = self.begun.row, self.begun.fence, None
         for _ in range(MAX_CONFLICTS):
             seen = self.route.observe(self.begun.asked)
             if sent is not None and seen.observed.fence == fence:
@@ -100,7 +101,7 @@ class Attempt:
             if seen.observed.fence >= fence:
                 return self._overtaken(seen)
             expresses = partial(self.route.expresses, seen)
-            todo = plan.plan(record.policy, record.breaker, fence, seen.observed, expresses)
+            todo = plan.plan(row, fence, seen.observed, expresses)
             if isinstance(todo, Stay) and not self.begun.unsealed:
                 return self._stay(seen, todo)
             patch = self.route.seal(seen, fence) if isinstance(todo, Stay) else self.route.patch(seen, todo)
@@ -153,23 +154,23 @@ class Attempt:
     # -- the end of a claim ------------------------------------------------------------------------------------------
 
     def _stay(self, seen: Seen, stay: Stay) -> Event | None:
-        return self._settle(stay.result, stay.reason, seen.observed.shares or self.begun.record.placement.shares)
+        return self._settle(stay.result, stay.reason, seen.observed.shares or self.begun.row.placement.shares)
 
     def _settle(self, result: Result, reason: str, shares: Shares, patch: Manifest | None = None) -> Event | None:
         """Release the claim with a result; a late one changes nothing."""
 
-        def decide(record: Record) -> Change:
-            placement = self._outcome(record, result, reason, shares)
+        def decide(row: Row) -> Change:
+            placement = self._outcome(row, result, reason, shares)
             detail = {"assumed": self.route.assumed} if self.route.assumed else {}
-            return result_of(record, self.event, placement, patch=patch, detail=detail)
+            return result_of(row, self.event, placement, patch=patch, detail=detail)
 
         return self._told(decide)
 
-    def _outcome(self, record: Record, result: Result, reason: str, shares: Shares) -> Placement:
+    def _outcome(self, row: Row, result: Result, reason: str, shares: Shares) -> Placement:
         outcome = Placement(
             epoch=self.begun.claim.epoch,
             step=self.begun.claim.step,
-            trial=self.begun.record.breaker.trial,
+            trial=self.begun.row.state.trial,
             shares=shares,
             result=result,
             reason=reason,
@@ -177,15 +178,15 @@ class Attempt:
             cause=name_of(self.event),
             route=None if shares == Shares() else self.route.route,
         )
-        return claims.settled(record.placement, outcome, record.policy, record.moment)
+        return claims.settled(row, outcome)
 
     def _give_back(self, reason: str) -> None:
         """Let the next one try at once: its event is sent again."""
 
-        def decide(record: Record) -> Change:
-            placement = claims.given_back(record.placement, record.policy, record.now)
+        def decide(row: Row) -> Change:
+            placement = claims.given_back(row)
             entry = replace(entry_of(self.event, "result", self.begun.claim), result="unavailable", reason=reason)
-            return Change(record.breaker, placement, (entry,))
+            return Change(row.state, placement, (entry,))
 
         self._change(decide)
 
@@ -196,45 +197,45 @@ class Attempt:
         """
         fence = seen.observed.fence
 
-        def decide(record: Record) -> Change:
-            if record.breaker.epoch > fence.epoch:
-                return Change(record.breaker, record.placement)
-            return self._adopted(record, fence, seen.observed.shares)
+        def decide(row: Row) -> Change:
+            if row.state.epoch > fence.epoch:
+                return Change(row.state, row.placement)
+            return self._adopted(row, fence, seen.observed.shares)
 
         return self._told(decide)
 
-    def _adopted(self, record: Record, fence: Fence, shares: Shares | None) -> Change:
+    def _adopted(self, row: Row, fence: Fence, shares: Shares | None) -> Change:
         """Go on above a fence that the store does not know, one cool-down later."""
-        breaker = breakers.adopt(record.breaker, fence.epoch, record.policy, record.now)
-        outcome = self._outcome(record, Result.REFUSED, breaker.reason, shares or record.placement.shares)
-        placement = replace(outcome, epoch=breaker.epoch, step=0, retry_at=breaker.held_until)
-        memory = replace(entry_of(self.event, "memory", placement), reason=breaker.reason)
-        return Change(breaker, placement, (memory,), _reply(self.event, placement))
+        state = adopt(row, fence.epoch).state
+        outcome = self._outcome(row, Result.REFUSED, state.reason, shares or row.placement.shares)
+        placement = replace(outcome, epoch=state.epoch, step=0, retry_at=state.held_until)
+        memory = replace(entry_of(self.event, "memory", placement), reason=state.reason)
+        return Change(state, placement, (memory,), _reply(self.event, placement))
 
     def _next_step(self, reason: str) -> Attempt | None:
         """Claim one more step, to undo the one before; None if somebody has taken over."""
 
-        def decide(record: Record) -> Change:
+        def decide(row: Row) -> Change:
             claim = replace(self.begun.claim, step=self.begun.claim.step + 1)
-            placement = replace(record.placement, claim=claim)
+            placement = replace(row.placement, claim=claim)
             entry = replace(entry_of(self.event, "intent", claim), reason=f"undo: {reason}", rehearsed=self.rehearsed)
-            return Change(record.breaker, placement, (entry,), replace(self.begun, claim=claim))
+            return Change(row.state, placement, (entry,), replace(self.begun, claim=claim))
 
         begun = self._change(decide).answer
         return dataclasses.replace(self, begun=begun) if isinstance(begun, Begun) else None
 
-    def _told(self, decide: Callable[[Record], Change]) -> Event | None:
+    def _told(self, decide: Callable[[Row], Change]) -> Event | None:
         answer = self._change(decide).answer
         return answer if isinstance(answer, Event) else None
 
-    def _change(self, decide: Callable[[Record], Change]) -> Change:
-        def if_ours(record: Record) -> Change:
-            if self.begun.owns(record):
-                return decide(record)
-            known = Fence(record.breaker.epoch, claims.last_step(record.placement, record.breaker.epoch))
+    def _change(self, decide: Callable[[Row], Change]) -> Change:
+        def if_ours(row: Row) -> Change:
+            if self.begun.owns(row):
+                return decide(row)
+            known = Fence(row.state.epoch, claims.last_step(row))
             if known < self.begun.fence:
                 # The store has forgotten this very claim, and what was done under it may be on the route.
-                return self._adopted(record, self.begun.fence, None)
-            return Change(record.breaker, record.placement)
+                return self._adopted(row, self.begun.fence, None)
+            return Change(row.state, row.placement)
 
         return self.store.change(self.event.subject, if_ours)

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from fuseboard.breaker.placement import Fence, Placement, Result, Shares, wanted
-from fuseboard.breaker.state import BreakerState
+from fuseboard.breaker.placement import Fence, Result, Shares
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fuseboard.breaker.state import BreakerState
+    from fuseboard.breaker.row import Row
     from fuseboard.policy.spec import Policy, Route
 
 
@@ -42,39 +41,32 @@ class Stay(Struct, frozen=True):
     reason: str
 
 
-def without_cluster(policy: Policy, breaker: BreakerState, placement: Placement) -> Stay | None:
+def without_cluster(row: Row) -> Stay | None:
     """Return the step where it is clear without a look at the cluster."""
-    asked = wanted(breaker, policy)
-    if not policy.spec.mode.acts:
-        if placement.shares == asked:
-            return Stay(Result.VERIFIED, f"in place already: {asked}")
-        return Stay(Result.OBSERVED, f"would move to {asked}, but the mode is {policy.spec.mode}")
-    if route_of(policy, placement) is not None:
+    asked, is_there, mode = row.wanted, row.placement.shares == row.wanted, row.policy.spec.mode
+    if mode.acts and route_of(row) is not None:
         return None
-    if placement.shares == asked:
+    if is_there:
         return Stay(Result.VERIFIED, f"in place already: {asked}")
+    if not mode.acts:
+        return Stay(Result.OBSERVED, f"would move to {asked}, but the mode is {mode}")
     return Stay(Result.INEXPRESSIBLE, "there is no standby: the target keeps the traffic")
 
 
-def route_of(policy: Policy, placement: Placement) -> Route | None:
+def route_of(row: Row) -> Route | None:
     """Return the route to act on: the one that has moved the traffic, else the policy's, if there is a standby."""
+    policy, placement = row.policy, row.placement
     if placement.shares != Shares() and placement.route is not None:
         return placement.route
     return policy.spec.route if policy.spec.standby is not None else None
 
 
-def plan(
-    policy: Policy,
-    breaker: BreakerState,
-    fence: Fence,
-    observed: Observed,
-    expresses: Callable[[Shares], str],
-) -> Move | Stay:
+def plan(row: Row, fence: Fence, observed: Observed, expresses: Callable[[Shares], str]) -> Move | Stay:
     """Return the next step towards what the breaker asks for.
 
     ``expresses`` says why the route cannot have certain shares; it is empty where it can.
     """
-    asked = wanted(breaker, policy)
+    asked, policy = row.wanted, row.policy
     if observed.shares is None:
         return Stay(Result.REFUSED, observed.note)
     if observed.shares == asked:

@@ -11,11 +11,12 @@ from msgspec.structs import replace
 from fuseboard.breaker.placement import Claim, Placement, Result
 from fuseboard.events.json import encode_data
 from fuseboard.events.types import FailoverCompleted, FailoverFailed, FailoverRefused, FailoverReverted
-from fuseboard.stores.records import Change, Entry, Record
+from fuseboard.stores.records import Change, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fuseboard.breaker.row import Row
     from fuseboard.cluster import Manifest
     from fuseboard.events.event import Event
     from fuseboard.events.types import FailoverDone
@@ -31,7 +32,7 @@ _TOLD: Final[Mapping[Result, type[FailoverDone]]] = {
 
 
 def result_of(
-    record: Record,
+    row: Row,
     event: Event,
     placement: Placement,
     *,
@@ -48,7 +49,7 @@ def result_of(
         patch=None if patch is None else Raw(encode_data(patch)),
         detail=detail or {},
     )
-    return Change(record.breaker, placement, (entry,), _reply(event, placement))
+    return Change(row.state, placement, (entry,), _reply(event, placement))
 
 
 def entry_of(event: Event, kind: str, fence: Claim | Placement) -> Entry:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from threading import Event as Flag
-from threading import Thread
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response, request
@@ -11,8 +10,9 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from fuseboard import metrics
+from fuseboard.delivery.loops import Supervised
 from fuseboard.delivery.source import Notification
-from fuseboard.errors import FuseboardError, TooLarge, Unavailable
+from fuseboard.errors import FuseboardError, TooLarge
 from fuseboard.events.types import ANY, KINDS
 from fuseboard.events.wire import MAX_EVENT_BYTES, decode, encode
 from fuseboard.serving.contract import Poison, add_error_pages, done, failed
@@ -131,19 +131,14 @@ def _app(name: str, post: Callable[[], Response], check: Callable[[], None]) -> 
 
 def watcher_app(watcher: Watcher, name: str) -> Flask:
     """Return an app with the probes of something that looks for itself, in a thread of its own."""
-    thread = Thread(target=watcher.run, args=(Flag(),), name=name, daemon=True)
-    thread.start()
-
-    def alive() -> None:
-        if not thread.is_alive():
-            raise Unavailable(f"{name} has stopped")
+    thread = Supervised(name, watcher.run, Flag()).start()
 
     def check() -> None:
-        alive()
+        thread.check()
         watcher.check()
 
     app = Flask(name, static_folder=None)
-    add_probes(app, check, alive)
+    add_probes(app, check, thread.check)
     add_error_pages(app, name)
     return app
 

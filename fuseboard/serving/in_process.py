@@ -1,22 +1,108 @@
-"""Call an app of this process as if over the wire."""
+"""Call the apps of this process as a broker calls functions: with a timeout."""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any, Final
 
 from werkzeug.test import run_wsgi_app
 
+from fuseboard import logs
 from fuseboard.delivery.local_broker import FunctionAnswer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from wsgiref.types import WSGIApplication
 
     from cloudevents.core.bindings.http import HTTPMessage
 
+MAX_THREADS: Final = 64
+"""The relay and the clock have 16 lanes each; the rest is for calls that are late."""
+
+
+class InProcess:
+    """Calls apps by their names, each call in a thread that is used again.
+
+    A call that is late is not waited for, and its answer is dropped: as over the wire, the function goes on working.
+    """
+
+    def __init__(self, apps: Mapping[str, WSGIApplication], max_threads: int = MAX_THREADS) -> None:
+        self._apps = apps
+        self._max_threads = max_threads
+        self._lock = Lock()
+        self._threads: list[_Caller] = []
+        self._idle: deque[_Caller] = deque()
+
+    def post(self, name: str, message: HTTPMessage, timeout_s: float) -> FunctionAnswer:
+        """Return the app's answer, or what Knative makes of a call without one (``filter_handler.go``): 500."""
+        caller = self._caller()
+        if caller is None:
+            return self._none(name, f"{self._max_threads} calls are under way")
+        answer = caller.call(self._apps[name], message)
+        try:
+            return answer.result(timeout_s)
+        except TimeoutError:
+            return self._none(name, f"no answer within {timeout_s:g} s")
+
+    def close(self) -> None:
+        """End the threads that are idle; the others end with the process."""
+        with self._lock:
+            for caller in self._threads:
+                caller.end()
+
+    def _caller(self) -> _Caller | None:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()  # the one that was used last: its connection to the store is warm
+            if len(self._threads) >= self._max_threads:
+                return None
+            caller = _Caller(self._idle)
+            self._threads.append(caller)
+        return caller
+
+    def _none(self, name: str, reason: str) -> FunctionAnswer:
+        logs.logger().warning("broker.no_answer", function=name, error=reason)
+        return FunctionAnswer(500, {}, f"dispatch error: {reason}".encode())
+
+
+class _Caller:
+    """A thread that makes one call after the other."""
+
+    def __init__(self, idle: deque[_Caller]) -> None:
+        self._idle = idle
+        self._calls: SimpleQueue[tuple[Future[FunctionAnswer], WSGIApplication, HTTPMessage] | None] = SimpleQueue()
+        # A daemon: the process must not wait for a call that is late when it ends.
+        Thread(target=self._run, name="call", daemon=True).start()
+
+    def call(self, app: WSGIApplication, message: HTTPMessage) -> Future[FunctionAnswer]:
+        """Begin a call."""
+        answer: Future[FunctionAnswer] = Future()
+        self._calls.put((answer, app, message))
+        return answer
+
+    def end(self) -> None:
+        """End after the call under way."""
+        self._calls.put(None)
+
+    def _run(self) -> None:
+        while (call_ := self._calls.get()) is not None:
+            answer, app, message = call_
+            try:
+                found = call(app, message)
+            except BaseException as error:  # noqa: BLE001  - it is raised where the answer is waited for
+                self._idle.append(self)
+                answer.set_exception(error)
+            else:
+                self._idle.append(self)  # first: the next call finds this thread, and needs no other
+                answer.set_result(found)
+
 
 def call(app: WSGIApplication, message: HTTPMessage) -> FunctionAnswer:
-    """Post a message to an app of this process, as if over the wire."""
+    """Post a message to an app of this process, as if over the wire, and wait for the answer."""
     headers = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in message.headers.items()}
     environ: dict[str, Any] = {
         "REQUEST_METHOD": "POST",

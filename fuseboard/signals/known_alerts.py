@@ -18,7 +18,7 @@ A silenced, inhibited or not yet processed alert is neither seen again nor gone.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from fuseboard.breaker.evidence import Condition
-    from fuseboard.breaker.state import BreakerState
+    from fuseboard.breaker.row import Row
     from fuseboard.policy.spec import Policy
 
 RESOLVE_TIMEOUT_S: Final = 300.0
@@ -74,22 +74,6 @@ class MemberAnswer(Struct, frozen=True):
     up_since: str
     """When it was started, in its own words: another word is another process."""
     alerts: tuple[KnownAlert, ...]
-
-
-class Holder(Protocol):
-    """A record of the store whose breaker holds conditions."""
-
-    @property
-    def policy(self) -> Policy:
-        """The breaker's policy."""
-
-    @property
-    def breaker(self) -> BreakerState:
-        """Its state."""
-
-    @property
-    def now(self) -> int:
-        """The store's time."""
 
 
 class _Absence(Struct, frozen=True):
@@ -137,7 +121,7 @@ class AlertReconciler:
         """Whether something was taken to be gone that could still prove not to be."""
         return bool(self._ended)
 
-    def judge(self, holders: Sequence[Holder], answers: Mapping[str, MemberAnswer], moment: float, now: int) -> Told:
+    def judge(self, holders: Sequence[Row], answers: Mapping[str, MemberAnswer], moment: float, now: int) -> Told:
         """Return what the answers of all members that answered say; ``moment`` is monotonic, in seconds."""
         up = [self._has_been_up(url, answer, moment) for url, answer in answers.items()]  # each of them is noted
         found = _by_condition(answers)
@@ -185,9 +169,9 @@ class AlertReconciler:
         return [slot for slot in back if slot in self._ended]
 
 
-def _conditions(holders: Sequence[Holder]) -> Iterator[tuple[Holder, str, Condition]]:
+def _conditions(holders: Sequence[Row]) -> Iterator[tuple[Row, str, Condition]]:
     for holder in holders:
-        for name, condition in holder.breaker.conditions.items():
+        for name, condition in holder.state.conditions.items():
             yield holder, name, condition
 
 
@@ -199,9 +183,9 @@ def _by_condition(answers: Mapping[str, MemberAnswer]) -> dict[str, list[KnownAl
     return found
 
 
-def _is_due(holder: Holder, condition: Condition) -> bool:
+def _is_due(holder: Row, condition: Condition) -> bool:
     """Say whether a breaker needs to hear again of a condition that it holds."""
-    if holder.breaker.state is State.HALF_OPEN:
+    if holder.state.state is State.HALF_OPEN:
         return True  # on trial, what was not seen again does not count
     return holder.now - condition.seen >= duration_ms(holder.policy.spec.signals.repeat_interval) / 2
 

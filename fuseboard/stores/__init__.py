@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from fuseboard.breaker.row import Row
     from fuseboard.events.event import Event as Signal
     from fuseboard.policy.spec import Policy
-    from fuseboard.stores.records import Change, Decide, Due, Entry, Record
+    from fuseboard.stores.records import Change, Decide, Due, Entry
 
 
 class Store(Protocol):
@@ -35,8 +36,8 @@ class Store(Protocol):
     def table(self) -> Mapping[str, Policy]:
         """Return the table by ``namespace/name``."""
 
-    def read(self, key: str) -> Record:
-        """Return a record as it is now.
+    def read(self, key: str) -> Row:
+        """Return a row as it is now.
 
         Raises:
             NotEnrolled: the table has no such breaker.
@@ -45,11 +46,11 @@ class Store(Protocol):
 
         """
 
-    def holding(self) -> list[Record]:
-        """Return the records of all breakers that hold a condition; one that cannot be read is left out."""
+    def holding(self) -> list[Row]:
+        """Return the rows of all breakers that hold a condition; one that cannot be read is left out."""
 
     def change(self, key: str, decide: Decide) -> Change:
-        """Change a record in one atomic step; where ``decide`` raises, nothing is changed.
+        """Change a row in one atomic step; where ``decide`` raises, nothing is changed.
 
         Raises:
             NotEnrolled, RecordCorrupt, StoreUnavailable: as ``read``; and whatever ``decide`` raises.

@@ -102,3 +102,7 @@ class RedisCheckpoints:
             pipe.expire(place, KEPT_S)
             pipe.expire(counts, KEPT_S)
             pipe.execute()
+
+    def close(self) -> None:
+        """Close the connections of the pool."""
+        self._client.close()

@@ -169,6 +169,10 @@ class RedisOutbox:
         with errors_translated("the check of the outbox"):
             self._client.ping()
 
+    def close(self) -> None:
+        """Close the connections of the pool."""
+        self._client.close()
+
 
 def _tells_disk(client: redis.Redis) -> bool:
     """Return whether the server can be asked when a write is on disk; without, every write must be there at once."""

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from fuseboard.breaker import placement as placements
-from fuseboard.breaker import step as breakers
 from fuseboard.breaker.evidence import Weighed
 from fuseboard.breaker.placement import Placement
 from fuseboard.breaker.state import BreakerState
-from fuseboard.breaker.transitions import CLOCK_STEP_MS
-from fuseboard.policy.spec import Policy
+from fuseboard.breaker.step import next_due
 from fuseboard.times import back_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from fuseboard.breaker.row import Row
 
 FIRST_AGAIN_MS: Final = 5_000
 LAST_AGAIN_MS: Final = 60_000
@@ -33,45 +32,28 @@ def next_attempt(now: int, attempts: int) -> int:
     return now + back_off(FIRST_AGAIN_MS, attempts, LAST_AGAIN_MS)
 
 
-class Record(Struct, frozen=True):
-    """All that is known of one breaker, and the store's time in milliseconds since 1970."""
+def dues(row: Row) -> dict[str, int]:
+    """Return when the clock must wake somebody for this breaker, by what for."""
+    found = {}
+    timer = next_due(row)
+    if timer is not None:
+        found[TIMER] = timer
+    debt = row.debt_due
+    if debt is not None:
+        found[DEBT] = debt
+    return found
 
-    policy: Policy
-    breaker: BreakerState
-    placement: Placement
-    now: int
 
-    @property
-    def moment(self) -> int:
-        """The time by the breaker's own clock, which does not run back: a trial that begins now must not be too short.
+def dues_after(row: Row, written: Mapping[str, int]) -> dict[str, int]:
+    """Return what is to be written for the clock, where this was written before.
 
-        Where the store's clock was set back by more than the breaker ignores, it is the store's time.
-        """
-        ahead = self.breaker.clock - self.now
-        return self.breaker.clock if 0 < ahead <= CLOCK_STEP_MS else self.now
-
-    @property
-    def dues(self) -> dict[str, int]:
-        """When the clock must wake somebody for this breaker, by what for."""
-        dues = {}
-        timer = breakers.next_due(self.breaker, self.placement, self.policy)
-        if timer is not None:
-            dues[TIMER] = timer
-        debt = placements.debt_due(self.placement, self.breaker)
-        if debt is not None:
-            dues[DEBT] = debt
-        return dues
-
-    def dues_after(self, written: Mapping[str, int]) -> dict[str, int]:
-        """Return what is to be written for the clock, where this was written before.
-
-        A timer that comes too early finds nothing to do and waits for the right time: one that is on its way is not
-        put off. So the repeats of an alert, which make its lease longer, write nothing.
-        """
-        dues, timer = self.dues, written.get(TIMER, 0)
-        if self.now < timer < dues.get(TIMER, 0):
-            dues[TIMER] = timer
-        return dues
+    A timer that comes too early finds nothing to do and waits for the right time: one that is on its way is not
+    put off. So the repeats of an alert, which make its lease longer, write nothing.
+    """
+    found, timer = dues(row), written.get(TIMER, 0)
+    if row.now < timer < found.get(TIMER, 0):
+        found[TIMER] = timer
+    return found
 
 
 class Entry(Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
@@ -105,9 +87,9 @@ class Entry(Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=Tru
 
 
 class Change(Struct, frozen=True):
-    """What a decision makes of a record, and what goes into the journal with it."""
+    """What a decision makes of a row, and what goes into the journal with it."""
 
-    breaker: BreakerState
+    state: BreakerState
     placement: Placement
     entries: tuple[Entry, ...] = ()
     answer: object = None
@@ -123,5 +105,5 @@ class Due(Struct, frozen=True):
 
 
 if TYPE_CHECKING:
-    Decide = Callable[[Record], Change]
-    """A pure function: it may be called again, with a newer record."""
+    Decide = Callable[[Row], Change]
+    """A pure function: it may be called again, with a newer row."""

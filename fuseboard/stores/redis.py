@@ -18,6 +18,7 @@ import msgspec
 from msgspec.structs import replace
 
 from fuseboard.breaker.placement import Placement
+from fuseboard.breaker.row import Row
 from fuseboard.breaker.state import BreakerState
 from fuseboard.errors import FuseboardError, NotEnrolled, RecordCorrupt, StoreUnavailable
 from fuseboard.policy.spec import Policy
@@ -30,7 +31,7 @@ from fuseboard.stores.connection import (
     time_ms,
 )
 from fuseboard.stores.keys import NAMESPACES, due_keys, keys_of, next_version
-from fuseboard.stores.records import DEBT, TIMER, Change, Due, Entry, Record
+from fuseboard.stores.records import DEBT, TIMER, Change, Due, Entry, dues_after
 from fuseboard.stores.scripts import CHANGE, TAKE_DUE
 from fuseboard.stores.table import CHUNK, Table
 from fuseboard.times import back_off, jittered
@@ -83,7 +84,7 @@ class _Row:
         self.name = key.partition("/")[2]
         self.lock = Lock()
         self.waiting: deque[_Ticket] = deque()
-        self.record: Record | None = None
+        self.record: Row | None = None
         self.raw_policy = b""
         self.version = b""
         self.dues: dict[str, int] | None = None
@@ -101,14 +102,14 @@ class _Ticket:
         self.change: Change | None = None
         self.settled = False
 
-    def decide(self, record: Record) -> Record:
+    def decide(self, record: Row) -> Row:
         """Decide on a record; return what it becomes."""
         self.change = None
         with self:
             self.change = self._decide(record)
         if self.change is None:
             return record
-        return replace(record, breaker=self.change.breaker, placement=self.change.placement)
+        return replace(record, state=self.change.state, placement=self.change.placement)
 
     def fail(self, error: Exception) -> None:
         """Have no outcome but this."""
@@ -164,13 +165,13 @@ class RedisStore:
 
     # -- one breaker -------------------------------------------------------------------------------------------------
 
-    def read(self, key: str) -> Record:
+    def read(self, key: str) -> Row:
         """See ``Store.read``."""
         row = _Row(key)
         self._fetch(key, row)
         return self._known(key, row)
 
-    def holding(self) -> list[Record]:
+    def holding(self) -> list[Row]:
         """See ``Store.holding``."""
         keys, found = sorted(self.table()), []
         for start in range(0, len(keys), CHUNK):
@@ -184,10 +185,10 @@ class RedisStore:
             found += [key for key, state in zip(chunk, states, strict=True) if _CONDITIONS in (state or b"")]
         return [record for key in found if (record := self._held(key)) is not None]
 
-    def _held(self, key: str) -> Record | None:
+    def _held(self, key: str) -> Row | None:
         with suppress(NotEnrolled, RecordCorrupt):
             record = self.read(key)
-            return record if record.breaker.conditions else None
+            return record if record.state.conditions else None
         return None
 
     def change(self, key: str, decide: Decide) -> Change:
@@ -237,13 +238,13 @@ class RedisStore:
                 raise StoreUnavailable(message)
             _pause(tries)
 
-    def _write(self, key: str, row: _Row, before: Record, after: Record, tickets: Sequence[_Ticket]) -> bool:
+    def _write(self, key: str, row: _Row, before: Row, after: Row, tickets: Sequence[_Ticket]) -> bool:
         """Write what was decided, if the record is still the one that it was decided on."""
         placement = b"" if after.placement is before.placement else _encode(after.placement)
-        dues = after.dues_after(row.dues or {})
+        dues = dues_after(after, row.dues or {})
         changed = b"" if dues == row.dues else f"{dues.get(TIMER, '-')} {dues.get(DEBT, '-')}".encode()
         version = next_version()
-        arguments = [row.version, before.now, _encode(after.breaker), placement, changed, row.name, version]
+        arguments = [row.version, before.now, _encode(after.state), placement, changed, row.name, version]
         entries = [
             _encode(replace(entry, breaker=key, now=before.now))
             for ticket in tickets
@@ -270,7 +271,7 @@ class RedisStore:
                 self._rows.move_to_end(key)
             return row
 
-    def _known(self, key: str, row: _Row) -> Record:
+    def _known(self, key: str, row: _Row) -> Row:
         if row.record is None:
             with self._rows_lock:
                 self._rows.pop(key, None)  # a name that does not exist must not push out one that does
@@ -331,6 +332,10 @@ class RedisStore:
         with errors_translated("the check of the store"):
             self._client.ping()
 
+    def close(self) -> None:
+        """Close the connections of the pool."""
+        self._client.close()
+
 
 def _pause(tries: int) -> None:
     """Let others pass after a second conflict: who always tries at once can lose for ever."""
@@ -353,8 +358,8 @@ def _take_in(key: str, row: _Row, fields: Sequence[bytes | None], now: int) -> N
     try:
         row.version, row.dues = b"%d" % int(version or b""), _dues(dues or b"")
         same = known is not None and policy == row.raw_policy
-        row.record = Record(
-            cast("Record", known).policy if same else _policy(policy),
+        row.record = Row(
+            cast("Row", known).policy if same else _policy(policy),
             _breaker(breaker or b"{}"),
             _placement(placement or b"{}"),
             now,

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from fuseboard.breaker.placement import Placement, Shares
+from fuseboard.breaker.row import Row
 from fuseboard.breaker.state import BreakerState
 from fuseboard.errors import NotEnrolled
 from fuseboard.stores.checkpoints import Checkpoint
-from fuseboard.stores.records import DEBT, JOURNAL_CAP, TIMER, Change, Due, Entry, Record, next_attempt
+from fuseboard.stores.records import DEBT, JOURNAL_CAP, TIMER, Change, Due, Entry, dues_after, next_attempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -83,12 +84,12 @@ class MemoryStore:
         """See ``Store.table``."""
         return self._policies  # replaced, never changed
 
-    def read(self, key: str) -> Record:
+    def read(self, key: str) -> Row:
         """See ``Store.read``."""
         with self._lock:
             return self._record(key)
 
-    def holding(self) -> list[Record]:
+    def holding(self) -> list[Row]:
         """See ``Store.holding``."""
         with self._lock:
             return [self._record(key) for key in sorted(self._policies) if self._rows[key][0].conditions]
@@ -98,8 +99,8 @@ class MemoryStore:
         with self._lock:
             record = self._record(key)
             change = decide(record)
-            self._rows[key] = (change.breaker, change.placement)
-            self._schedule(replace(record, breaker=change.breaker, placement=change.placement), key)
+            self._rows[key] = (change.state, change.placement)
+            self._schedule(replace(record, state=change.state, placement=change.placement), key)
             for entry in change.entries:
                 self._write(key, entry, record.now)
             return change
@@ -122,16 +123,16 @@ class MemoryStore:
     def check(self) -> None:
         """See ``Store.check``."""
 
-    def _record(self, key: str) -> Record:
+    def _record(self, key: str) -> Row:
         if key not in self._policies:
             message = f"{key} is not in the breaker table"
             raise NotEnrolled(message)
         breaker, placement = self._rows[key]
-        return Record(self._policies[key], breaker, placement, self._clock())
+        return Row(self._policies[key], breaker, placement, self._clock())
 
-    def _schedule(self, record: Record, key: str) -> None:
+    def _schedule(self, record: Row, key: str) -> None:
         written = self._dues.get(key)
-        dues = record.dues_after(written or {})
+        dues = dues_after(record, written or {})
         if dues == written:
             return  # what has been put off stays put off
         self._dues[key] = dues

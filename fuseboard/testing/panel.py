@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from fuseboard.breaker.placement import Placement, Result, wanted
+from fuseboard.breaker.placement import Placement, Result
+from fuseboard.breaker.row import Row
 from fuseboard.breaker.state import BreakerState, Dependency, State
 from fuseboard.breaker.step import Decision, next_due, step
 from fuseboard.events.event import Event, Foreign
@@ -23,6 +24,7 @@ from fuseboard.events.types import (
 )
 from fuseboard.roles import Role
 from fuseboard.testing.policies import policy
+from fuseboard.testing.policies import policy as build_policy
 
 if TYPE_CHECKING:
     from fuseboard.policy.spec import Policy
@@ -30,6 +32,16 @@ if TYPE_CHECKING:
 START: Final = 1_700_000_000_000
 MINUTE: Final = 60
 HOUR: Final = 3_600
+
+
+def row_of(
+    policy: Policy | None = None,
+    state: BreakerState | None = None,
+    placement: Placement | None = None,
+    now: int = START,
+) -> Row:
+    """Return the row of a breaker; each part that a test does not name is a new breaker's."""
+    return Row(policy or build_policy(), state or BreakerState(), placement or Placement(), now)
 
 
 @dataclass
@@ -60,9 +72,9 @@ class Panel:
     def deliver(self, event: Event) -> Decision:
         """Deliver an event, perhaps once more."""
         self.last = event
-        transition = step(self.breaker, self.placement, event, self.policy, self.now, self.dependencies)
-        self.breaker = transition.breaker
-        return transition
+        decision = step(self.row, event, self.dependencies)
+        self.breaker = decision.after.state
+        return decision
 
     def fire(self, *names: str, severity: str = "warning", started: float = 0, ago: float = 0) -> Decision:
         """Alerts fire; ``started`` is that many seconds after the beginning, or not known."""
@@ -98,12 +110,17 @@ class Panel:
 
     def verify(self) -> Panel:
         """The placement of this epoch is in place as of now."""
-        shares = wanted(self.breaker, self.policy)
+        shares = self.row.wanted
         epoch, trial = self.breaker.epoch, self.breaker.trial
         self.placement = Placement(
             epoch=epoch, step=1, trial=trial, shares=shares, result=Result.VERIFIED, verified_at=self.now
         )
         return self
+
+    @property
+    def row(self) -> Row:
+        """The breaker's row as it is now."""
+        return Row(self.policy, self.breaker, self.placement, self.now)
 
     @property
     def state(self) -> State:
@@ -117,7 +134,7 @@ class Panel:
     @property
     def due(self) -> float | None:
         """In how many seconds time alone may change the breaker."""
-        moment = next_due(self.breaker, self.placement, self.policy)
+        moment = next_due(self.row)
         return None if moment is None else (moment - self.now) / 1000
 
 

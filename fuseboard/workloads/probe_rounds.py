@@ -104,7 +104,7 @@ class ProbeRounds:
 
     def _is_open(self, key: str) -> bool:
         try:
-            return self._store.read(key).breaker.state in PROBED
+            return self._store.read(key).state.state in PROBED
         except (NotEnrolled, RecordCorrupt):
             return False
 

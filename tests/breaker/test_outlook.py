@@ -16,7 +16,7 @@ from fuseboard.breaker.transitions import edge
 from fuseboard.events.types import Action, CapacityChanged, FailureDetected, LoadChanged, OperatorRequested
 from fuseboard.policy.enums import Mode
 from fuseboard.roles import Role
-from fuseboard.testing.panel import HOUR, MINUTE, START, Panel, alert, limited, on_trial, opened
+from fuseboard.testing.panel import HOUR, MINUTE, START, Panel, alert, limited, on_trial, opened, row_of
 from fuseboard.testing.policies import policy
 from tests.proofs.test_breaker_always import Moment, delays, told, waits
 
@@ -55,7 +55,7 @@ policies = st.sampled_from(
 
 def seen(panel: Panel) -> Outlook:
     """Return the outlook of a panel as it is now."""
-    return outlook(panel.breaker, panel.placement, panel.policy, panel.now)
+    return outlook(panel.row)
 
 
 def played(chosen: Policy, sequence: list[Moment]) -> Panel:
@@ -75,10 +75,10 @@ def test_what_is_blocked_has_no_edge(chosen: Policy, sequence: list[Moment], wai
     panel = played(chosen, sequence)
     panel.now += wait
     found = seen(panel)
-    taken = edge(found.breaker, panel.placement, panel.policy)
+    taken = edge(row_of(policy=panel.policy, state=found.row.state, placement=panel.placement))
     is_due = found.ahead is not None and found.ahead.at <= panel.now
     assert not found.blocked or taken is None
-    assert found.blocked or is_due or found.breaker.state is State.CLOSED or taken is not None
+    assert found.blocked or is_due or found.row.state.state is State.CLOSED or taken is not None
 
 
 @given(policies, sequences)
@@ -87,7 +87,7 @@ def test_what_is_next_comes_then(chosen: Policy, sequence: list[Moment]) -> None
     panel = played(chosen, sequence)
     ahead = seen(panel).ahead
     before = (panel.breaker.epoch, panel.breaker.trial)
-    while (due := next_due(panel.breaker, panel.placement, panel.policy)) is not None:
+    while (due := next_due(panel.row)) is not None:
         if ahead is not None and due > ahead.at:
             break
         panel.now = due

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fuseboard.breaker.evidence import Outcome
-from fuseboard.breaker.placement import Placement, Result, Shares, owed
+from fuseboard.breaker.placement import Placement, Result, Shares
 from fuseboard.breaker.state import Dependency, State
 from fuseboard.events.types import Action
 from fuseboard.policy.enums import Mode
@@ -40,7 +40,7 @@ def test_tripping_an_open_breaker_forces_it() -> None:
     panel = opened()
     epoch = panel.breaker.epoch
     panel.ask(Action.TRIP)
-    assert (panel.breaker.epoch, panel.breaker.mode(panel.policy)) == (epoch, Mode.FORCED_OPEN)
+    assert (panel.breaker.epoch, panel.row.mode) == (epoch, Mode.FORCED_OPEN)
     panel.resolve("down")
     assert panel.due is None
     panel.wait(HOUR).tick()
@@ -100,7 +100,7 @@ def test_reset_brings_home_what_a_mode_has_left(action: Action) -> None:
     assert not panel.ask(Action.RELEASE).moved
     assert panel.ask(action).moved
     assert panel.at(State.CLOSED)
-    assert owed(panel.placement, panel.breaker)
+    assert panel.row.owed
     assert not panel.wait(1).ask(action).moved
 
 

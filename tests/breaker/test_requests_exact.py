@@ -47,7 +47,7 @@ def test_only_an_open_breaker_is_forced_by_a_trip_without_a_time() -> None:
     """From any other state the target is tried after the cool-down."""
     panel = Panel()
     panel.ask(Action.TRIP)
-    assert panel.breaker.mode(panel.policy) is not Mode.FORCED_OPEN
+    assert panel.row.mode is not Mode.FORCED_OPEN
     panel.wait(100).tick()
     assert panel.at(State.HALF_OPEN)
 

@@ -15,9 +15,9 @@ from fuseboard.breaker import transitions as edges
 from fuseboard.breaker.criticality import Past
 from fuseboard.breaker.evidence import Condition, Occurrence, Outcome, Resolved, Weighed
 from fuseboard.breaker.placement import Fence, Placement, Result, Shares
+from fuseboard.breaker.row import CLOCK_STEP_MS, Row
 from fuseboard.breaker.state import BreakerState, Dependency, Load, Override, ReadyPods, Remembered, State
 from fuseboard.breaker.step import Decision, step
-from fuseboard.breaker.transitions import CLOCK_STEP_MS
 from fuseboard.events.event import Event
 from fuseboard.events.types import Action, Failure, Phase, TimerElapsed
 from fuseboard.failover import attempt
@@ -26,8 +26,7 @@ from fuseboard.policy import spec as policy
 from fuseboard.roles import Role
 from fuseboard.stores import records as pacing
 from fuseboard.stores import scripts
-from fuseboard.stores.records import Record
-from fuseboard.testing.panel import START, Panel, on_trial
+from fuseboard.testing.panel import START, Panel, on_trial, row_of
 from fuseboard.testing.policies import policy as policy_of
 
 SECOND: Final = 1_000
@@ -35,7 +34,7 @@ MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 
 NUMBERS: Final = {
-    "a clock that runs back by less than a minute is ignored": (edges.CLOCK_STEP_MS, MINUTE),
+    "a clock that runs back by less than a minute is ignored": (CLOCK_STEP_MS, MINUTE),
     "an event is remembered for a day": (breaker.REMEMBER_MS, 24 * HOUR),
     "32 events are remembered": (breaker.MAX_REMEMBERED, 32),
     "the last four replies are kept": (breaker.MAX_REPLIES, 4),
@@ -84,7 +83,7 @@ EMPTY: Final = (
     Condition("a", 1, 5, 5),
     criticality.Judgement(enumss.FailureClass.NODE, 1),
     edges.Transition(State.OPEN, "why"),
-    Decision(BreakerState(), BreakerState()),
+    Decision(row_of(), row_of()),
 )
 
 
@@ -132,7 +131,7 @@ def test_all_times_move_back_with_the_clock() -> None:
     """When the clock is set back, every moment of a record is set back as far, whatever field it is in."""
     back = 2 * CLOCK_STEP_MS
     event = Event(id="t", source="/clock", subject="shop/login", data=TimerElapsed(due_at=0))
-    after = step(KNOWN, Placement(), event, policy_of(), START - back).breaker
+    after = step(row_of(policy=policy_of(), state=KNOWN, placement=Placement(), now=START - back), event).after.state
     assert moments_of(KNOWN) == [each + back for each in moments_of(after)]
     assert after.held_until == START - back + 100 * SECOND
 
@@ -155,7 +154,9 @@ def test_moments_that_were_never_stay_so() -> None:
     bare = BreakerState(clock=START, capacity={Role.TARGET: ReadyPods(2, 2, START)})
     bare = replace(bare, override=Override(Action.TRIP, "anna", "a drill", START))
     event = Event(id="t", source="/clock", subject="shop/login", data=TimerElapsed(due_at=0))
-    after = step(bare, Placement(), event, policy_of(), START - 2 * CLOCK_STEP_MS).breaker
+    after = step(
+        row_of(policy=policy_of(), state=bare, placement=Placement(), now=START - 2 * CLOCK_STEP_MS), event
+    ).after.state
     names = ("since", "watermark", "healthy_since", "trial_since", "recheck_at", "asked")
     assert [getattr(after, name) for name in names] == [0] * len(names)
     assert after.capacity[Role.TARGET].short_since == 0
@@ -167,7 +168,7 @@ def test_a_trial_is_not_cut_short_by_a_clock_that_ran_back_a_little() -> None:
     """A placement is verified by the breaker's own clock: the store's may be almost a minute behind it."""
     panel = on_trial(placed=False)
     behind = panel.breaker.clock - CLOCK_STEP_MS + 1
-    record = Record(panel.policy, panel.breaker, Placement(), behind)
+    record = Row(panel.policy, panel.breaker, Placement(), behind)
     assert record.moment == panel.breaker.clock
     assert replace(record, now=panel.breaker.clock - CLOCK_STEP_MS).moment == panel.breaker.clock
     assert (
@@ -224,7 +225,7 @@ def test_a_reason_without_a_past_is_not_critical_by_another_ones() -> None:
 
 def test_a_row_of_the_table_is_of_the_runtime_unless_it_says_otherwise() -> None:
     """It weighs once and has no severity of its own."""
-    assert criticality.Row("x") == criticality.Row("x", enumss.FailureClass.RUNTIME, "", 1)
+    assert criticality.KnownReason("x") == criticality.KnownReason("x", enumss.FailureClass.RUNTIME, "", 1)
 
 
 def test_what_a_rule_calls_harmless_has_no_past() -> None:

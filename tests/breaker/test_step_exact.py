@@ -12,7 +12,7 @@ from fuseboard.breaker.state import BreakerState, Dependency, ReadyPods, State
 from fuseboard.breaker.step import REMEMBER_MS, adopt
 from fuseboard.events.types import Action
 from fuseboard.roles import Role
-from fuseboard.testing.panel import HOUR, START, Panel, limited, on_trial, opened
+from fuseboard.testing.panel import HOUR, START, Panel, limited, on_trial, opened, row_of
 from fuseboard.testing.policies import policy
 
 DAY: Final = 24 * HOUR
@@ -79,11 +79,11 @@ def test_an_event_is_remembered_for_exactly_a_day() -> None:
 
 def test_a_lost_memory_begins_now() -> None:
     """After a loss of memory everything is as of now, and nothing moves for a cool-down."""
-    after = adopt(BreakerState(epoch=2), 5, policy(), START)
+    after = adopt(row_of(policy=policy(), state=BreakerState(epoch=2), now=START), 5).state
     assert (after.epoch, after.clock, after.since, after.watermark) == (6, START, START, START)
     assert after.held_until == START + 100_000
     assert after.reason == "memory was lost: the route carries epoch 5, the store knew 2"
-    assert adopt(BreakerState(epoch=7), 5, policy(), START).epoch == 8
+    assert adopt(row_of(policy=policy(), state=BreakerState(epoch=7), now=START), 5).state.epoch == 8
 
 
 def test_as_many_events_are_remembered_as_promised() -> None:

@@ -617,7 +617,7 @@ def test_a_share_that_is_passed_over_is_followed_at_once() -> None:
 def test_what_came_while_memory_was_lost_counts_when_the_hold_is_over() -> None:
     """Nobody sends it again: the clock has to look."""
     panel = Panel(policy(trip={"window": "10m"}))
-    panel.breaker = adopt(panel.breaker, 7, panel.policy, panel.now)
+    panel.breaker = adopt(panel.row, 7).state
     panel.wait(1).happen(*"0123456789")
     assert (panel.state, panel.due) == (State.CLOSED, 99)
     panel.wait(99).tick()

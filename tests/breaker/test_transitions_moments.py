@@ -8,11 +8,12 @@ from msgspec.structs import replace
 
 from fuseboard.breaker.evidence import LAG_MS
 from fuseboard.breaker.placement import Placement, Result, Shares
+from fuseboard.breaker.row import CLOCK_STEP_MS
 from fuseboard.breaker.state import BreakerState, Override, State
 from fuseboard.breaker.step import next_due
-from fuseboard.breaker.transitions import CLOCK_STEP_MS, on_trial_since
+from fuseboard.breaker.transitions import on_trial_since
 from fuseboard.events.types import Action, Phase
-from fuseboard.testing.panel import START, Panel, limited, on_trial, opened
+from fuseboard.testing.panel import START, Panel, limited, on_trial, opened, row_of
 from fuseboard.testing.policies import policy
 
 SHARES: Final = {"trialShares": [50, 100]}
@@ -72,14 +73,17 @@ def test_a_share_that_the_route_cannot_have_is_passed_over_when_that_is_known() 
 def test_a_trial_counts_from_its_placement() -> None:
     """By the placement's own time, unless that is from before the clock was set back: then from the end of the hold."""
     breaker = BreakerState(state=State.HALF_OPEN, epoch=1, since=START - 100, held_until=START - 50, clock=START)
-    assert on_trial_since(breaker, Placement(epoch=1, verified_at=START - 10)) == START - 10
+    assert on_trial_since(row_of(state=breaker, placement=Placement(epoch=1, verified_at=START - 10))) == START - 10
     later = START + CLOCK_STEP_MS
-    assert on_trial_since(breaker, Placement(epoch=1, verified_at=later)) == later
-    assert on_trial_since(breaker, Placement(epoch=1, verified_at=later + 1)) == START - 50
+    assert on_trial_since(row_of(state=breaker, placement=Placement(epoch=1, verified_at=later))) == later
+    assert on_trial_since(row_of(state=breaker, placement=Placement(epoch=1, verified_at=later + 1))) == START - 50
     unheld = replace(breaker, held_until=breaker.since)
-    assert on_trial_since(unheld, Placement(epoch=1, verified_at=later + 1)) == later + 1
-    assert on_trial_since(breaker, Placement(epoch=1, verified_at=START, shares=Shares(0, 100))) == 0
-    assert on_trial_since(breaker, Placement(epoch=2, verified_at=START)) == 0
+    assert on_trial_since(row_of(state=unheld, placement=Placement(epoch=1, verified_at=later + 1))) == later + 1
+    assert (
+        on_trial_since(row_of(state=breaker, placement=Placement(epoch=1, verified_at=START, shares=Shares(0, 100))))
+        == 0
+    )
+    assert on_trial_since(row_of(state=breaker, placement=Placement(epoch=2, verified_at=START))) == 0
 
 
 # -- what time brings leaves a little behind it ----------------------------------------------------------------------
@@ -135,9 +139,9 @@ def test_a_held_breaker_waits_for_nothing() -> None:
     """Neither for its cool-down nor for the end of a hold that is over."""
     override = Override(Action.HOLD, "anna", "a drill", START)
     breaker = BreakerState(state=State.OPEN, epoch=1, since=START - 1, clock=START, held_until=START, cool_down=100_000)
-    assert next_due(replace(breaker, override=override), Placement(), policy()) is None
+    assert next_due(row_of(policy=policy(), state=replace(breaker, override=override), placement=Placement())) is None
     until = replace(breaker, override=replace(override, until=START + 5))
-    assert next_due(until, Placement(), policy()) == START + 5
+    assert next_due(row_of(policy=policy(), state=until, placement=Placement())) == START + 5
 
 
 def test_only_a_trial_has_shares() -> None:

@@ -30,8 +30,8 @@ from tests.cluster.standing import SPACE, enrol, let_in, policy, wait_for
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from fuseboard.breaker.row import Row
     from fuseboard.delivery.function import Function
-    from fuseboard.stores.records import Record
     from tests.cluster.cluster import Cluster
 
 SOON: Final = WatchPace(first_wait=0.1, last_wait=0.5, denied_wait=0.3, stream=(3.0, 4.0), quiet=1.0)
@@ -160,7 +160,7 @@ class Mirrored:
         """Return the breakers of this namespace: those of other tests are in the table as well."""
         return {each.metadata.name for each in self.store.table().values() if each.namespace == self.space}
 
-    def record(self) -> Record:
+    def record(self) -> Row:
         """Return the breaker's record."""
         return self.store.read(self.key)
 

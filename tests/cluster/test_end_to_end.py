@@ -155,7 +155,7 @@ def test_noise_moves_nothing(fuseboard: Fuseboard) -> None:
     wait_for("taken in", lambda: open_outbox(fuseboard.redis_url).waiting() == 0, lambda: "")
 
     record = open_store(fuseboard.redis_url).read(f"{space}/login")
-    assert (record.breaker.state, record.breaker.epoch) == ("CLOSED", 0)
+    assert (record.state.state, record.state.epoch) == ("CLOSED", 0)
     fuseboard.serves(space, "target")
 
 
@@ -176,4 +176,4 @@ def test_every_event_is_accounted_for(fuseboard: Fuseboard) -> None:
 
 
 def _state(fuseboard: Fuseboard, space: str) -> str:
-    return open_store(fuseboard.redis_url).read(f"{space}/login").breaker.state
+    return open_store(fuseboard.redis_url).read(f"{space}/login").state.state

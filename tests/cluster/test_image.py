@@ -17,7 +17,7 @@ import urllib3
 
 import eventsources
 import functions
-from fuseboard.cli.commands.up import names
+from fuseboard.delivery.modules import names
 from fuseboard.stores.embedded import embedded_valkey
 from fuseboard.testing.ports import free_port
 from tests.manifests.dockerfile import build, stages

@@ -237,7 +237,7 @@ def test_deleted_while_moved_it_goes_when_the_traffic_is_home(board: Mirrored) -
         assert [each.data.action for each in asked] == [Action.TRIP, Action.RETIRE]  # type: ignore[union-attr]
 
         board.write()
-        board.wait("released", lambda: "login" in board.rows() and board.record().breaker.override is None)
+        board.wait("released", lambda: "login" in board.rows() and board.record().state.override is None)
         board.open()
 
 

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from functions.failover import LEASE_MS, Failover
-from fuseboard.breaker.placement import Result, Shares, debt_due
+from fuseboard.breaker.placement import Result, Shares
 from fuseboard.breaker.state import State
 from fuseboard.cluster.client import Kubernetes, open_cluster
 from fuseboard.errors import Busy
@@ -17,13 +17,14 @@ from fuseboard.events.event import Event
 from fuseboard.events.types import FailoverCompleted, FailoverReverted, StepDue
 from fuseboard.policy.validation import parse
 from fuseboard.settings import Settings
-from fuseboard.stores.records import Change, Record
+from fuseboard.stores.records import Change
 from fuseboard.testing.memory import MemoryStore
 from tests.cluster.standing import SPACE, enrol, policy, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fuseboard.breaker.row import Row
     from fuseboard.cluster import Manifest
     from tests.cluster.cluster import Cluster
 
@@ -49,11 +50,11 @@ class Panel:
     def ask(self, state: State) -> Event:
         """Move the breaker; return an event that wakes failover."""
 
-        def decide(record: Record) -> Change:
-            moved = replace(record.breaker, state=state, epoch=record.breaker.epoch + 1, since=record.now)
+        def decide(record: Row) -> Change:
+            moved = replace(record.state, state=state, epoch=record.state.epoch + 1, since=record.now)
             return Change(moved, record.placement)
 
-        epoch = self.store.change(self.key, decide).breaker.epoch
+        epoch = self.store.change(self.key, decide).state.epoch
         return Event(id=f"epoch-{epoch}", source="/test", subject=self.key, data=StepDue(due_at=self.now))
 
     def failover(self, acting: object = None) -> Failover:
@@ -67,7 +68,7 @@ class Panel:
     def owed(self) -> bool:
         """Whether the placement is still owed."""
         record = self.store.read(self.key)
-        return debt_due(record.placement, record.breaker) is not None
+        return record.debt_due is not None
 
 
 @pytest.fixture
@@ -151,8 +152,8 @@ def test_a_store_that_forgot_is_fenced(panel: Panel) -> None:
     panel.failover().handle(panel.ask(State.HALF_OPEN))
 
     assert panel.service() == before
-    assert panel.store.read(panel.key).breaker.epoch == 4
-    assert panel.store.read(panel.key).breaker.held_until > panel.now
+    assert panel.store.read(panel.key).state.epoch == 4
+    assert panel.store.read(panel.key).state.held_until > panel.now
 
 
 def test_somebody_elses_selector_is_left_alone(panel: Panel) -> None:

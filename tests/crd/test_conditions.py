@@ -19,6 +19,7 @@ from fuseboard.crd.resource import MESSAGE_LENGTH
 from fuseboard.crd.status import BreakerStatus
 from fuseboard.events.types import Action, BreakerClosed, BreakerHalfOpened, BreakerLimited, BreakerMoved, BreakerOpened
 from fuseboard.roles import Role
+from fuseboard.testing.panel import row_of
 from fuseboard.testing.policies import policy
 from fuseboard.workloads.events import read
 
@@ -38,7 +39,7 @@ def status(
     **depends: State | None,
 ) -> dict[str, Any]:
     """Return a status."""
-    return status_of(POLICY, breaker, placement, before or {}, depends, now)
+    return status_of(row_of(policy=POLICY, state=breaker, placement=placement, now=now), before or {}, depends)
 
 
 def condition(said: dict[str, Any], kind: str) -> tuple[str, str]:
@@ -107,7 +108,7 @@ def test_the_same_again_is_nothing_new() -> None:
     said = status(db=State.OPEN)
     accepted = {"type": "Accepted", "status": "True"}
     before = {**said, "observedGeneration": 4, "conditions": [*reversed(said["conditions"]), accepted]}
-    again = status_of(POLICY, OPEN, AWAY, before, {"db": State.OPEN}, NOW + 60_000)
+    again = status_of(row_of(policy=POLICY, state=OPEN, placement=AWAY, now=NOW + 60_000), before, {"db": State.OPEN})
     assert not renews(again, before)
 
 

@@ -9,7 +9,7 @@ from fuseboard.breaker.state import BreakerState, Override, State
 from fuseboard.crd.deletion import Parting, at_home, comeback, is_retired, left_moved, parting, retirement
 from fuseboard.events.types import Action, FailoverFailed, OperatorRequested
 from fuseboard.policy.spec import Route
-from fuseboard.testing.panel import Panel
+from fuseboard.testing.panel import Panel, row_of
 from fuseboard.testing.policies import policy
 
 NOW = 1_000_000
@@ -36,25 +36,33 @@ def test_at_home_is_where_nothing_is_moved_nor_about_to_be(
     mode: str, breaker: BreakerState, placement: Placement, *, home: bool
 ) -> None:
     """Neither by what was done, nor by what is asked for, nor by somebody at work."""
-    assert at_home(policy(mode=mode), breaker, placement, NOW) == home
+    assert at_home(row_of(policy=policy(mode=mode), state=breaker, placement=placement, now=NOW)) == home
 
 
 def test_what_is_moved_is_waited_for_and_then_given_up() -> None:
     """Until it has taken too long."""
-    assert parting(ENFORCED, OPEN, AWAY, NOW, is_over=False) is Parting.WAIT
-    assert parting(ENFORCED, OPEN, AWAY, NOW, is_over=True) is Parting.GIVE_UP
+    assert parting(row_of(policy=ENFORCED, state=OPEN, placement=AWAY, now=NOW), is_over=False) is Parting.WAIT
+    assert parting(row_of(policy=ENFORCED, state=OPEN, placement=AWAY, now=NOW), is_over=True) is Parting.GIVE_UP
 
 
 def test_what_is_only_asked_for_is_let_go_without_a_word() -> None:
     """Nothing is left moved: there is nobody to tell."""
-    assert parting(ENFORCED, OPEN, Placement(), NOW, is_over=False) is Parting.WAIT
-    assert parting(ENFORCED, OPEN, Placement(), NOW, is_over=True) is Parting.LET_GO
+    assert parting(row_of(policy=ENFORCED, state=OPEN, placement=Placement(), now=NOW), is_over=False) is Parting.WAIT
+    assert parting(row_of(policy=ENFORCED, state=OPEN, placement=Placement(), now=NOW), is_over=True) is Parting.LET_GO
 
 
 def test_what_is_at_home_or_to_be_left_is_let_go_at_once() -> None:
     """By the traffic, or by the policy."""
-    assert parting(ENFORCED, BreakerState(), Placement(), NOW, is_over=False) is Parting.LET_GO
-    assert parting(policy(mode="Enforce", onDelete="Leave"), OPEN, AWAY, NOW, is_over=False) is Parting.LET_GO
+    assert (
+        parting(row_of(policy=ENFORCED, state=BreakerState(), placement=Placement(), now=NOW), is_over=False)
+        is Parting.LET_GO
+    )
+    assert (
+        parting(
+            row_of(policy=policy(mode="Enforce", onDelete="Leave"), state=OPEN, placement=AWAY, now=NOW), is_over=False
+        )
+        is Parting.LET_GO
+    )
 
 
 def test_the_same_deletion_has_the_same_id_whoever_tells() -> None:

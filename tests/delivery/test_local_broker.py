@@ -47,9 +47,11 @@ class Functions:
     def __init__(self, **answers: list[FunctionAnswer]) -> None:
         self.answers = answers
         self.posted: list[tuple[str, HTTPMessage]] = []
+        self.timeouts: set[float] = set()
 
-    def post(self, name: str, message: HTTPMessage) -> FunctionAnswer:
+    def post(self, name: str, message: HTTPMessage, timeout_s: float) -> FunctionAnswer:
         self.posted.append((name, message))
+        self.timeouts.add(timeout_s)
         mine = self.answers.get(name, [DONE])
         return mine.pop(0) if len(mine) > 1 else mine[0]
 
@@ -82,6 +84,16 @@ def test_an_event_reaches_the_functions_whose_filters_it_passes(tmp_path: Path) 
     sender.send(REPLY)
 
     assert functions.names() == ["one"]
+
+
+def test_a_function_has_as_long_as_its_trigger_gives_it(tmp_path: Path) -> None:
+    """Every try of an event and of its dead letter waits for ``delivery.timeout``, as in Knative."""
+    functions = Functions(one=[failing(500)])
+
+    broker(trigger(tmp_path), functions).send(SIGNAL)
+
+    assert set(functions.names()) == {"one", "dead"}
+    assert functions.timeouts == {10.0}
 
 
 @pytest.mark.parametrize(

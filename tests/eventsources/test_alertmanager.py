@@ -38,6 +38,7 @@ from fuseboard.signals.alerts import REPLICA_LABELS
 from fuseboard.signals.targets import TargetIndex
 from fuseboard.testing.memory import MemoryStore
 from fuseboard.testing.outbox import MemoryOutbox
+from fuseboard.testing.panel import row_of
 from fuseboard.testing.policies import policy
 from tests.real.record import load
 
@@ -146,8 +147,11 @@ class Story:
         for payload in payloads:
             self.now += 10_000
             for event in translate(payload, self.table, "", self.now).events:
-                transition = step(self.breaker, Placement(), event.at(self.now), self.policy, self.now)
-                self.breaker = transition.breaker
+                transition = step(
+                    row_of(policy=self.policy, state=self.breaker, placement=Placement(), now=self.now),
+                    event.at(self.now),
+                )
+                self.breaker = transition.after.state
                 verdicts += [each.verdict for each in transition.weighed]
         return verdicts
 

@@ -21,12 +21,13 @@ from fuseboard.events.types import FailureDetected
 from fuseboard.policy.validation import parse
 from fuseboard.signals.alerts import condition_of
 from fuseboard.signals.http import HttpClient
-from fuseboard.stores.records import Change, Record
+from fuseboard.stores.records import Change
 from fuseboard.testing.http_server import answering
 from fuseboard.testing.memory import MemoryStore
 from fuseboard.testing.outbox import MemoryOutbox
 
 if TYPE_CHECKING:
+    from fuseboard.breaker.row import Row
     from fuseboard.testing.http_server import Request
 
 LABELS: Final = {"alertname": "HighErrorRate", "namespace": "shop", "deployment": "login", "severity": "critical"}
@@ -53,7 +54,7 @@ class Server:
             request.answer(found, self.status)
 
 
-def holding(record: Record) -> Change:
+def holding(record: Row) -> Change:
     """Let the breaker be on trial and hold the alert's condition."""
     held = {condition_of(LABELS): Condition("HighErrorRate Deployment/login", 10, record.now, record.now, 1)}
     return Change(BreakerState(state=State.HALF_OPEN, epoch=2, conditions=held), record.placement)

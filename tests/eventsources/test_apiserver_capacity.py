@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from fuseboard.stores.records import Entry, Record
+    from fuseboard.breaker.row import Row
+    from fuseboard.stores.records import Entry
     from fuseboard.testing.objects import Manifest
 
 GOING = (condition("Available"), condition("Progressing", reason="ReplicaSetUpdated"))
@@ -294,7 +295,7 @@ class TestProbe:
         with listening(b"HTTP/1.1 200 OK\r\n\r\n") as serving:
             found = policy(recover={"probe": {"http": "/", "port": serving.port}})
             store.apply([found])
-            before = store.read(KEY).breaker
+            before = store.read(KEY).state
             store.change(KEY, opened)
             with scripted(deployment(1), pod("a", podIP=HERE)) as server:  # noqa: SIM117
                 with watching(server, tmp_path, box, found, store=store):
@@ -317,7 +318,7 @@ class Wired(MemoryOutbox):
     @property
     def state(self) -> State:
         """The state of the breaker."""
-        return self.store.read(KEY).breaker.state
+        return self.store.read(KEY).state.state
 
 
 class TestToTheBreaker:
@@ -355,7 +356,7 @@ class TestToTheBreaker:
             assert box.state is expected
 
 
-def cooled(record: Record) -> Change:
+def cooled(record: Row) -> Change:
     """Open a breaker whose cool-down is over."""
     now = round(time.time() * 1000)
     breaker = BreakerState(state=State.OPEN, epoch=1, since=now - 5_000, clock=now, watermark=now, cool_down=1_000)

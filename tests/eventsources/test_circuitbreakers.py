@@ -19,6 +19,7 @@ from fuseboard.crd.deletion import WHY
 from fuseboard.crd.finalizer import ASK_AGAIN_S, GONE_AFTER_S
 from fuseboard.crd.resource import FINALIZER, path_of
 from fuseboard.crd.writer import MANAGER as STATUS_MANAGER
+from fuseboard.delivery.connections import Connections
 from fuseboard.errors import ClusterUnavailable, Refused, StoreUnavailable, Unavailable
 from fuseboard.events.types import Action, FailoverFailed, OperatorRequested
 from fuseboard.settings import Settings
@@ -427,7 +428,7 @@ def test_where_the_table_is_a_file_or_there_is_no_cluster_nothing_is_watched(
 ) -> None:
     """It is ready, and ends when told to."""
     policies = tmp_path if kubeconfig else None
-    watcher = new(Settings(redis_url=redis_url, kubeconfig=kubeconfig, policies=policies), None)  # type: ignore[arg-type]
+    watcher = new(Connections(Settings(redis_url=redis_url, kubeconfig=kubeconfig, policies=policies)))
     watcher.check()
     stop = Flag()
     thread = Thread(target=watcher.run, args=(stop,))

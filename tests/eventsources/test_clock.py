@@ -12,11 +12,12 @@ from eventsources.clock import Clock
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.errors import SinkUnavailable
 from fuseboard.events.types import StepDue, TimerElapsed
-from fuseboard.stores.records import Change, Record
+from fuseboard.stores.records import Change
 from fuseboard.testing.memory import MemoryStore
 from fuseboard.testing.policies import policy
 
 if TYPE_CHECKING:
+    from fuseboard.breaker.row import Row
     from fuseboard.events.event import Event
 
 KEY = "shop/login"
@@ -48,7 +49,7 @@ class Times:
         return self.now
 
 
-def opened(record: Record) -> Change:
+def opened(record: Row) -> Change:
     """Open a breaker, with its debt paid."""
     breaker = BreakerState(state=State.OPEN, epoch=1, since=record.now, clock=record.now, cool_down=100_000)
     return Change(breaker, record.placement)

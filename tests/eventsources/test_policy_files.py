@@ -12,15 +12,17 @@ import pytest
 from eventsources.policy_files import LOOK_EVERY_S, Policies, new
 from fuseboard.breaker.placement import Placement, Shares
 from fuseboard.breaker.state import BreakerState, State
+from fuseboard.delivery.connections import Connections
 from fuseboard.errors import CannotStart, StoreUnavailable
 from fuseboard.settings import Settings
-from fuseboard.stores.records import Change, Record
+from fuseboard.stores.records import Change
 from fuseboard.testing.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from fuseboard.breaker.row import Row
     from fuseboard.policy.spec import Policy
 
 
@@ -219,7 +221,7 @@ def test_it_runs_until_it_is_told_to_stop(tmp_path: Path) -> None:
     assert not thread.is_alive()
 
 
-def _moved(record: Record) -> Change:
+def _moved(record: Row) -> Change:
     breaker = BreakerState(state=State.OPEN, epoch=1, since=record.now, clock=record.now)
     return Change(breaker, Placement(epoch=1, shares=Shares(target=0, standby=100)))
 
@@ -233,7 +235,7 @@ def _wait(condition: Callable[[], bool]) -> None:
 
 def test_where_the_cluster_has_the_table_no_file_is_looked_at(redis_url: str) -> None:
     """With a cluster and no file it waits to be told to end, and is ready; without either it cannot start."""
-    policies = new(Settings(redis_url=redis_url, kubeconfig="in-cluster"), None)  # type: ignore[arg-type]
+    policies = new(Connections(Settings(redis_url=redis_url, kubeconfig="in-cluster")))
     policies.check()
     policies.look()
     stop = Flag()
@@ -243,4 +245,4 @@ def test_where_the_cluster_has_the_table_no_file_is_looked_at(redis_url: str) ->
     thread.join(5)
     assert not thread.is_alive()
     with pytest.raises(CannotStart, match="FUSEBOARD_POLICIES is not set"):
-        new(Settings(redis_url=redis_url), None)  # type: ignore[arg-type]
+        new(Connections(Settings(redis_url=redis_url)))

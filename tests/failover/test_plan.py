@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fuseboard.breaker import placement as placements
-from fuseboard.breaker.placement import PAID, Claim, Fence, Placement, Result, Shares, debt_due, owed, wanted
+from fuseboard.breaker.placement import PAID, Claim, Fence, Placement, Result, Shares
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.failover.claims import awaited, busy, claimed, given_back, settled
 from fuseboard.failover.plan import Move, Observed, Stay, plan, route_of, without_cluster
+from fuseboard.testing.panel import row_of
 from fuseboard.testing.policies import policy
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class TestShares:
     @given(breakers)
     def test_they_sum_to_100(self, breaker: BreakerState) -> None:
         """Whatever the state, all of the traffic goes somewhere."""
-        shares = wanted(breaker, policy_of())
+        shares = row_of(policy=policy_of(), state=breaker).wanted
         assert shares.target + shares.standby == 100
         assert min(shares.target, shares.standby) >= 0
 
@@ -86,7 +87,7 @@ class TestShares:
     )
     def test_what_each_state_asks_for(self, state: State, target: int) -> None:
         """The target serves unless it is limited or open."""
-        assert wanted(BreakerState(state=state), policy_of()).target == target
+        assert row_of(policy=policy_of(), state=BreakerState(state=state)).wanted.target == target
 
     def test_they_are_readable(self) -> None:
         """A share of nothing is not worth a word."""
@@ -100,9 +101,9 @@ class TestPlan:
     @given(policies, breakers, observations, st.sampled_from(["", "no weights"]))
     def test_never_to_zero_ready(self, policy: Policy, breaker: BreakerState, observed: Observed, why_not: str) -> None:
         """Traffic is never moved to where no pod is ready; what is not known does not block."""
-        step = plan(policy, breaker, Fence(breaker.epoch, 1), observed, lambda _: why_not)
+        step = plan(row_of(policy=policy, state=breaker), Fence(breaker.epoch, 1), observed, lambda _: why_not)
         if isinstance(step, Move) and step.shares != observed.shares:
-            asked = wanted(breaker, policy)
+            asked = row_of(policy=policy, state=breaker).wanted
             more = asked.target > observed.shares.target if observed.shares is not None else False
             assert more or observed.ready_standby != 0
             assert not more or observed.ready_target != 0
@@ -113,11 +114,15 @@ class TestPlan:
         policy = policy_of(standby={"name": "login-standby", "minReady": 2}, route={"name": "login"})
         breaker, fence = BreakerState(state=State.OPEN, epoch=1), Fence(1, 1)
         observed = Observed(Fence(), Shares(), ready_standby=1)
-        step = plan(policy, breaker, fence, observed, lambda _: "")
+        step = plan(row_of(policy=policy, state=breaker), fence, observed, lambda _: "")
         assert isinstance(step, Stay)
         assert step.reason == "the standby Deployment/login-standby has 1 ready pods, its minReady is 2"
-        assert isinstance(plan(policy, breaker, fence, replace(observed, ready_standby=2), lambda _: ""), Move)
-        assert isinstance(plan(policy, breaker, fence, replace(observed, ready_standby=None), lambda _: ""), Move)
+        assert isinstance(
+            plan(row_of(policy=policy, state=breaker), fence, replace(observed, ready_standby=2), lambda _: ""), Move
+        )
+        assert isinstance(
+            plan(row_of(policy=policy, state=breaker), fence, replace(observed, ready_standby=None), lambda _: ""), Move
+        )
 
     @pytest.mark.parametrize("ready", [0, 1, None])
     def test_a_standby_below_its_least_capacity_may_give_some_away(self, ready: int | None) -> None:
@@ -125,8 +130,8 @@ class TestPlan:
         policy = policy_of(standby={"name": "login-standby", "minReady": 2}, recover={"trialShares": [50, 100]})
         breaker, fence = BreakerState(state=State.HALF_OPEN, epoch=2), Fence(2, 1)
         observed = Observed(Fence(1, 1), Shares(0, 100), ready_standby=ready, ready_target=1)
-        assert isinstance(plan(policy, breaker, fence, observed, lambda _: ""), Move)
-        step = plan(policy, breaker, fence, replace(observed, ready_target=0), lambda _: "")
+        assert isinstance(plan(row_of(policy=policy, state=breaker), fence, observed, lambda _: ""), Move)
+        step = plan(row_of(policy=policy, state=breaker), fence, replace(observed, ready_target=0), lambda _: "")
         assert step == Stay(Result.REFUSED, "the target Deployment/login has no ready pod")
 
     @given(policies, breakers, observations)
@@ -135,23 +140,25 @@ class TestPlan:
     ) -> None:
         """A step goes straight to what the breaker asks for."""
         fence = Fence(breaker.epoch, 3)
-        step = plan(policy, breaker, fence, observed, lambda _: "")
+        step = plan(row_of(policy=policy, state=breaker), fence, observed, lambda _: "")
         if isinstance(step, Move):
-            assert (step.shares, step.fence) == (wanted(breaker, policy), fence)
+            assert (step.shares, step.fence) == (row_of(policy=policy, state=breaker).wanted, fence)
 
     @given(policies, breakers, observations)
     def test_somebody_elses_route_is_left_alone(
         self, policy: Policy, breaker: BreakerState, observed: Observed
     ) -> None:
         """Shares that are neither target's nor standby's are never overwritten."""
-        step = plan(policy, breaker, Fence(1, 1), replace(observed, shares=None), lambda _: "")
+        step = plan(row_of(policy=policy, state=breaker), Fence(1, 1), replace(observed, shares=None), lambda _: "")
         assert step == Stay(Result.REFUSED, "somebody else's")
 
     @given(breakers, ready)
     def test_what_is_in_place_needs_no_expressing(self, breaker: BreakerState, pods: int | None) -> None:
         """Shares that are there already are only sealed, whatever the route could not do."""
-        observed = Observed(Fence(), wanted(breaker, policy_of()), ready_target=pods, ready_standby=pods)
-        assert isinstance(plan(policy_of(), breaker, Fence(1, 1), observed, lambda _: "no"), Move)
+        observed = Observed(
+            Fence(), row_of(policy=policy_of(), state=breaker).wanted, ready_target=pods, ready_standby=pods
+        )
+        assert isinstance(plan(row_of(policy=policy_of(), state=breaker), Fence(1, 1), observed, lambda _: "no"), Move)
 
 
 class TestWithoutCluster:
@@ -161,14 +168,14 @@ class TestWithoutCluster:
     def test_observe_never_acts(self, found: tuple[BreakerState, Placement]) -> None:
         """In mode Observe every debt is paid by saying so."""
         breaker, placement = found
-        stay = without_cluster(policy_of(mode="Observe"), breaker, placement)
+        stay = without_cluster(row_of(policy=policy_of(mode="Observe"), state=breaker, placement=placement))
         assert stay is not None
         assert stay.result in PAID
 
     @given(placed(), policies)
     def test_every_answer_pays(self, found: tuple[BreakerState, Placement], policy: Policy) -> None:
         """What is settled without the cluster is settled for good."""
-        stay = without_cluster(policy, *found)
+        stay = without_cluster(row_of(policy, *found))
         assert stay is None or stay.result in PAID
 
     def test_moved_traffic_is_never_forgotten(self) -> None:
@@ -176,13 +183,16 @@ class TestWithoutCluster:
         route = policy_of().spec.route
         away = Placement(epoch=1, step=1, shares=Shares(target=0, standby=100), route=route)
         policy = policy_of(standby=None, route=None)
-        assert without_cluster(policy, BreakerState(state=State.CLOSED, epoch=2), away) is None
-        assert route_of(policy, away) == route
+        assert (
+            without_cluster(row_of(policy=policy, state=BreakerState(state=State.CLOSED, epoch=2), placement=away))
+            is None
+        )
+        assert route_of(row_of(policy=policy, placement=away)) == route
 
     def test_another_route_in_the_policy_does_not_change_what_is_undone(self) -> None:
         """The route that moved the traffic brings it back."""
         away = Placement(shares=Shares(target=0, standby=100), route=policy_of().spec.route)
-        found = route_of(policy_of(route={"name": "other"}), away)
+        found = route_of(row_of(policy=policy_of(route={"name": "other"}), placement=away))
         assert found is not None
         assert found.name == "login"
 
@@ -195,8 +205,8 @@ class TestDebts:
         """A settled step owes nothing, or is due within a cool-down; never neither."""
         breaker, placement = found
         outcome = Placement(epoch=breaker.epoch, step=1, result=result)
-        after = settled(placement, outcome, policy_of(), NOW)
-        due = debt_due(after, breaker)
+        after = settled(row_of(policy=policy_of(), placement=placement, now=NOW), outcome)
+        due = row_of(state=breaker, placement=after).debt_due
         if result in PAID:
             assert (due, after.verified_at) == (None, NOW)
         else:
@@ -209,21 +219,21 @@ class TestDebts:
     def test_what_is_owed_is_due_some_day(self, found: tuple[BreakerState, Placement]) -> None:
         """There is no debt without a time at which it may be paid."""
         breaker, placement = found
-        due = debt_due(placement, breaker)
-        assert (due is not None) == owed(placement, breaker)
+        due = row_of(state=breaker, placement=placement).debt_due
+        assert (due is not None) == row_of(state=breaker, placement=placement).owed
         if due is not None:
-            assert awaited(placement, breaker, due)
+            assert awaited(row_of(state=breaker, placement=placement, now=due))
 
     @given(placed(), moments)
     def test_a_claim_is_no_end(self, found: tuple[BreakerState, Placement], now: int) -> None:
         """Whoever dies with a claim leaves a debt that is due when the lease ends."""
         breaker, placement = found
-        if owed(placement, breaker):
-            after = claimed(placement, breaker, "me", now, 15_000)
-            due = debt_due(after, breaker)
+        if row_of(state=breaker, placement=placement).owed:
+            after = claimed(row_of(state=breaker, placement=placement, now=now), "me", 15_000)
+            due = row_of(state=breaker, placement=after).debt_due
             assert due is not None
             assert due >= now + 15_000
-            assert not busy(after, breaker, due)
+            assert not busy(row_of(state=breaker, placement=after, now=due))
 
     @given(placed(), st.integers(1, 50))
     def test_no_step_is_claimed_twice(self, found: tuple[BreakerState, Placement], times: int) -> None:
@@ -231,39 +241,43 @@ class TestDebts:
         breaker, placement = found
         fences = []
         for turn in range(times):
-            placement = claimed(placement, breaker, "me", NOW, 15_000)
+            placement = claimed(row_of(state=breaker, placement=placement, now=NOW), "me", 15_000)
             assert placement.claim is not None
             fences.append((placement.claim.epoch, placement.claim.step))
             if turn % 3 == 1:
-                placement = given_back(placement, policy_of(), NOW)
+                placement = given_back(row_of(policy=policy_of(), placement=placement, now=NOW))
             if turn % 3 == 2:
                 outcome = Placement(epoch=breaker.epoch, step=fences[-1][1], result=Result.REFUSED)
-                placement = settled(placement, outcome, policy_of(), NOW)
+                placement = settled(row_of(policy=policy_of(), placement=placement, now=NOW), outcome)
         assert fences == sorted(set(fences))
 
     @given(st.integers(1, 1_000))
     def test_ever_later_up_to_the_cool_down(self, tries: int) -> None:
         """The pause doubles from 2 s, and never grows beyond a cool-down."""
         placement = Placement(epoch=1, tries=tries - 1, result=Result.REFUSED)
-        after = settled(placement, Placement(epoch=1, step=1, result=Result.REFUSED), policy_of(), NOW)
+        after = settled(
+            row_of(policy=policy_of(), placement=placement, now=NOW), Placement(epoch=1, step=1, result=Result.REFUSED)
+        )
         assert after.retry_at - NOW == min(2_000 * 2 ** (tries - 1), COOL_DOWN_MS)
 
     def test_failed_for_good_waits_a_cool_down(self) -> None:
         """What a human must mend is not hammered."""
-        after = settled(Placement(), Placement(epoch=1, step=1, result=Result.FAILED), policy_of(), NOW)
+        after = settled(
+            row_of(policy=policy_of(), placement=Placement(), now=NOW), Placement(epoch=1, step=1, result=Result.FAILED)
+        )
         assert after.retry_at == NOW + COOL_DOWN_MS
 
     def test_a_new_epoch_begins_anew(self) -> None:
         """The pauses of one transition are not those of the next."""
         worn = Placement(epoch=1, tries=9, retry_at=NOW + COOL_DOWN_MS, result=Result.REFUSED)
-        after = claimed(worn, BreakerState(epoch=2), "me", NOW, 15_000)
+        after = claimed(row_of(state=BreakerState(epoch=2), placement=worn, now=NOW), "me", 15_000)
         assert (after.tries, after.retry_at) == (0, 0)
 
     def test_a_paid_debt_is_not_looked_at(self) -> None:
         """Nothing owed, nothing due, nothing awaited."""
         paid = Placement(epoch=3, result=Result.INEXPRESSIBLE)
-        assert debt_due(paid, BreakerState(epoch=3)) is None
-        assert not awaited(paid, BreakerState(epoch=3), NOW)
+        assert row_of(state=BreakerState(epoch=3), placement=paid).debt_due is None
+        assert not awaited(row_of(state=BreakerState(epoch=3), placement=paid, now=NOW))
 
 
 class TestClaims:
@@ -271,17 +285,17 @@ class TestClaims:
 
     def test_a_lease_keeps_others_out(self) -> None:
         """Until it ends, and not a moment longer."""
-        placement = claimed(Placement(), BreakerState(epoch=1), "me", NOW, 15_000)
-        assert busy(placement, BreakerState(epoch=1), NOW + 14_999)
-        assert not busy(placement, BreakerState(epoch=1), NOW + 15_000)
+        placement = claimed(row_of(state=BreakerState(epoch=1), placement=Placement(), now=NOW), "me", 15_000)
+        assert busy(row_of(state=BreakerState(epoch=1), placement=placement, now=NOW + 14_999))
+        assert not busy(row_of(state=BreakerState(epoch=1), placement=placement, now=NOW + 15_000))
 
     def test_a_newer_epoch_supersedes_by_sealing(self) -> None:
         """Who does not seal the route has to wait."""
-        placement = claimed(Placement(), BreakerState(epoch=1), "me", NOW, 15_000)
-        assert not busy(placement, BreakerState(epoch=2), NOW)
-        assert busy(placement, BreakerState(epoch=2), NOW, seals=False)
+        placement = claimed(row_of(state=BreakerState(epoch=1), placement=Placement(), now=NOW), "me", 15_000)
+        assert not busy(row_of(state=BreakerState(epoch=2), placement=placement, now=NOW))
+        assert busy(row_of(state=BreakerState(epoch=2), placement=placement, now=NOW), seals=False)
 
     def test_nobody_is_at_work(self) -> None:
         """No claim, no wait."""
-        assert not busy(Placement(), BreakerState(epoch=1), NOW, seals=False)
-        assert given_back(Placement(), policy_of(), NOW) == Placement()
+        assert not busy(row_of(state=BreakerState(epoch=1), placement=Placement(), now=NOW), seals=False)
+        assert given_back(row_of(policy=policy_of(), placement=Placement(), now=NOW)) == Placement()

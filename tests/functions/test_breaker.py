@@ -13,6 +13,7 @@ from functions import breaker
 from functions.breaker import Breaker
 from fuseboard.breaker.placement import Claim, Placement, Result
 from fuseboard.breaker.state import State
+from fuseboard.delivery.connections import Connections
 from fuseboard.errors import CannotStart, NotEnrolled
 from fuseboard.events.event import Event, Foreign
 from fuseboard.events.types import (
@@ -30,12 +31,14 @@ from fuseboard.events.types import (
 from fuseboard.events.wire import decode, encode
 from fuseboard.failover.claims import awaited, busy
 from fuseboard.settings import Settings
-from fuseboard.stores.records import Change
+from fuseboard.stores.records import Change, dues
 from fuseboard.testing.memory import MemoryStore
+from fuseboard.testing.panel import row_of
 from fuseboard.testing.policies import policy
 
 if TYPE_CHECKING:
-    from fuseboard.stores.records import Entry, Record
+    from fuseboard.breaker.row import Row
+    from fuseboard.stores.records import Entry
 
 START = 1_700_000_000_000
 KEY = "shop/login"
@@ -81,19 +84,19 @@ def test_a_critical_alert_is_answered_with_breaker_opened(house: House) -> None:
     assert (reply.type, reply.subject, reply.time) == ("dev.fuseboard.breaker.opened", KEY, START)
     assert isinstance(reply.data, BreakerMoved)
     assert (reply.data.state, reply.data.previous, reply.data.epoch) == ("OPEN", "CLOSED", 1)
-    assert house.store.read(KEY).breaker.state is State.OPEN
+    assert house.store.read(KEY).state.state is State.OPEN
 
 
 def test_only_the_subject_moves(house: House) -> None:
     """A signal moves the breaker that it names, and no other."""
     house.handle(fires())
-    assert house.store.read("shop/cart").breaker.epoch == 0
+    assert house.store.read("shop/cart").state.epoch == 0
 
 
 def test_what_moves_nothing_has_no_reply(house: House) -> None:
     """A signal that is only counted is answered with nothing."""
     assert house.handle(FailureDetected((Failure(key="a", cause="BackOff"),))) is None
-    assert house.store.read(KEY).breaker.weight == 1
+    assert house.store.read(KEY).state.weight == 1
 
 
 def test_a_duplicate_gets_the_same_reply(house: House) -> None:
@@ -190,12 +193,12 @@ def test_it_is_fine_while_its_store_answers(house: House) -> None:
 def test_it_needs_a_store() -> None:
     """Without a store's URL it does not start, and says which setting is missing."""
     with pytest.raises(CannotStart, match="FUSEBOARD_REDIS_URL"):
-        breaker.new(Settings())
+        breaker.new(Connections(Settings()))
 
 
 def test_it_connects_to_a_store(redis_url: str) -> None:
     """With a URL it is connected, and works as it does over memory."""
-    function = breaker.new(Settings(redis_url=redis_url))
+    function = breaker.new(Connections(Settings(redis_url=redis_url)))
     function.check()
     function.store.apply([policy()])
     now = time.time_ns() // 1_000_000
@@ -222,7 +225,7 @@ def test_a_failure_is_attributed_to_a_dependency_that_is_open() -> None:
     assert house.handle(fires(), "2") is None
     entry = house.journal()[-1]
     assert (entry.weighed[0].verdict, entry.weighed[0].attributed) == ("attributed", "db")
-    assert house.store.read(KEY).breaker.state is State.CLOSED
+    assert house.store.read(KEY).state.state is State.CLOSED
 
 
 def test_a_failure_is_its_own_once_the_dependencys_standby_serves() -> None:
@@ -230,9 +233,9 @@ def test_a_failure_is_its_own_once_the_dependencys_standby_serves() -> None:
     house = depending()
     house.handle(fires(), subject="shop/db")
 
-    def placed(record: Record) -> Change:
-        found = Placement(epoch=record.breaker.epoch, step=1, verified_at=record.now)
-        return Change(record.breaker, found)
+    def placed(record: Row) -> Change:
+        found = Placement(epoch=record.state.epoch, step=1, verified_at=record.now)
+        return Change(record.state, found)
 
     house.store.change("shop/db", placed)
     assert house.handle(fires(), "2") is not None
@@ -243,9 +246,9 @@ def test_a_dependency_without_a_standby_stays_the_excuse() -> None:
     house = depending()
     house.handle(fires(), subject="shop/db")
 
-    def paid(record: Record) -> Change:
-        found = Placement(epoch=record.breaker.epoch, result=Result.INEXPRESSIBLE, verified_at=record.now)
-        return Change(record.breaker, found)
+    def paid(record: Row) -> Change:
+        found = Placement(epoch=record.state.epoch, result=Result.INEXPRESSIBLE, verified_at=record.now)
+        return Change(record.state, found)
 
     house.store.change("shop/db", paid)
     assert house.handle(fires(), "2") is None
@@ -295,7 +298,7 @@ def test_a_request_that_came_too_late_is_on_the_record_as_that(house: House) -> 
     late = Event(id="2", source="/o", subject=KEY, data=asks(Action.RESET), time=START - 1)
     assert house.function.handle(late) is None
     house.function.handle(late)
-    assert house.store.read(KEY).breaker.state is State.OPEN
+    assert house.store.read(KEY).state.state is State.OPEN
     entries = house.journal()
     assert [(entry.event, entry.result, entry.previous) for entry in entries[1:]] == [("/o 2", "stale", "")]
     assert entries[1].signal.operator == "anna"
@@ -318,7 +321,7 @@ def test_a_hold_lets_evidence_and_timers_move_nothing(house: House) -> None:
     assert house.handle(fires(), "2") is None
     house.now += 3_600_000
     assert house.handle(TimerElapsed(due_at=house.now), "3") is None
-    assert house.store.read(KEY).breaker.state is State.CLOSED
+    assert house.store.read(KEY).state.state is State.CLOSED
     assert [entry.weighed[0].verdict for entry in house.journal() if entry.weighed] == ["counted"]
 
     reply = house.handle(asks(Action.RELEASE), "4")
@@ -332,7 +335,7 @@ def test_a_hold_that_is_over_goes_on_by_the_clock(house: House) -> None:
     house.handle(asks(Action.HOLD, 10), "1")
     house.now += 1
     house.handle(fires(), "2")
-    assert house.store.read(KEY).dues["timer"] == START + 600_000
+    assert dues(house.store.read(KEY))["timer"] == START + 600_000
     house.now = START + 600_000
     assert house.handle(TimerElapsed(due_at=house.now), "3") is not None
 
@@ -347,12 +350,12 @@ def test_a_debt_does_not_wait_for_a_clock_that_was_set_back(house: House) -> Non
         retry_at=START + 2_000,
         claim=Claim("somebody", epoch=1, step=2, until=START + 15_000),
     )
-    house.store.change(KEY, lambda record: Change(record.breaker, owed))
+    house.store.change(KEY, lambda record: Change(record.state, owed))
     house.now -= 3_600_000
     house.handle(TimerElapsed(due_at=0), "2")
     record = house.store.read(KEY)
     assert record.placement.retry_at == house.now + 2_000
-    assert not awaited(record.placement, record.breaker, record.now)
-    later = record.breaker.held_until
-    assert awaited(record.placement, record.breaker, later)
-    assert not busy(record.placement, record.breaker, later)
+    assert not awaited(record)
+    later = record.state.held_until
+    assert awaited(row_of(state=record.state, placement=record.placement, now=later))
+    assert not busy(row_of(state=record.state, placement=record.placement, now=later))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from functions.deadletter import FILE, DeadLetter, new
+from fuseboard.delivery.connections import Connections
 from fuseboard.errors import CannotStart, StoreUnavailable
 from fuseboard.events.event import Event
 from fuseboard.events.types import Failure, FailureDetected
@@ -82,9 +83,9 @@ def test_a_body_that_is_no_json_is_kept_too(tmp_path: Path) -> None:
 
 def test_it_works_without_redis(tmp_path: Path) -> None:
     """It needs no store: a store that is down is the commonest reason to be here."""
-    assert new(Settings(state_dir=tmp_path)).path.parent == tmp_path
+    assert new(Connections(Settings(state_dir=tmp_path))).path.parent == tmp_path
     with pytest.raises(CannotStart, match="FUSEBOARD_STATE_DIR"):
-        new(Settings())
+        new(Connections(Settings()))
 
 
 def _headers() -> dict[str, str]:

@@ -12,9 +12,10 @@ from msgspec.structs import replace
 
 from functions import failover
 from functions.failover import LEASE_MS, Failover
-from fuseboard.breaker.placement import Claim, Placement, Result, Shares, debt_due, verified
+from fuseboard.breaker.placement import Claim, Placement, Result, Shares
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.cluster.rehearsal import Rehearsal
+from fuseboard.delivery.connections import Connections
 from fuseboard.errors import Busy, CannotStart, ClusterUnavailable, NotEnrolled, Unavailable
 from fuseboard.events.event import Event as CloudEvent
 from fuseboard.events.types import (
@@ -41,6 +42,7 @@ from fuseboard.testing.api_server import (
     waits_for,
 )
 from fuseboard.testing.memory import MemoryStore
+from fuseboard.testing.panel import row_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -48,11 +50,11 @@ if TYPE_CHECKING:
 
     from kmock import Request
 
+    from fuseboard.breaker.row import Row
     from fuseboard.cluster import Cluster, Manifest
     from fuseboard.cluster.client import Kubernetes
     from fuseboard.policy.spec import Policy
     from fuseboard.stores import Store
-    from fuseboard.stores.records import Record
     from fuseboard.testing.api_server import Fault
 
 Answer = TypeVar("Answer")
@@ -86,31 +88,31 @@ class World:
 
     @property
     def breaker(self) -> BreakerState:
-        return self.store.read(KEY).breaker
+        return self.store.read(KEY).state
 
     def ask(self, state: State, held_until: int = 0) -> CloudEvent:
         """Move the breaker, and return the event that tells of it."""
 
-        def decide(record: Record) -> Change:
-            epoch = record.breaker.epoch + 1
-            moved = replace(record.breaker, state=state, epoch=epoch, since=record.now, held_until=held_until)
+        def decide(record: Row) -> Change:
+            epoch = record.state.epoch + 1
+            moved = replace(record.state, state=state, epoch=epoch, since=record.now, held_until=held_until)
             return Change(moved, record.placement)
 
-        epoch = self.store.change(KEY, decide).breaker.epoch
+        epoch = self.store.change(KEY, decide).state.epoch
         return told(f"epoch-{epoch}")
 
     def on_trial(self, share: int) -> None:
         """Let a trial ask for one of its shares."""
 
-        def decide(record: Record) -> Change:
-            return Change(replace(record.breaker, trial=share, trial_since=record.now), record.placement)
+        def decide(record: Row) -> Change:
+            return Change(replace(record.state, trial=share, trial_since=record.now), record.placement)
 
         self.store.change(KEY, decide)
 
     def due(self) -> CloudEvent:
         """Wait until the debt is due, and return the event that the clock sends."""
         record = self.store.read(KEY)
-        due = debt_due(record.placement, record.breaker)
+        due = record.debt_due
         assert due is not None
         self.now = max(self.now, due)
         return CloudEvent(id=f"due-{self.now}", source="/clock", subject=KEY, data=StepDue(due_at=due))
@@ -195,11 +197,11 @@ class TestMustAct:
         assert (reply.shares, server.selector()) == ({"target": 50, "standby": 50}, COMMON)
         world.now += 30_000
         world.on_trial(1)
-        assert debt_due(world.placement, world.breaker) == world.now
+        assert row_of(state=world.breaker, placement=world.placement).debt_due == world.now
         reply = done(function.handle(world.due()))
         assert (reply.epoch, reply.step, reply.shares) == (2, 2, {"target": 100, "standby": 0})
         assert (server.selector(), world.placement.trial) == (PRIMARY, 1)
-        assert debt_due(world.placement, world.breaker) is None
+        assert row_of(state=world.breaker, placement=world.placement).debt_due is None
 
     def test_a_trial_of_half_needs_no_standby(self, tmp_path: Path, server: FakeApiServer) -> None:
         """The standby has lost its last pod while it served: the target, which is well again, is given its share."""
@@ -222,7 +224,7 @@ class TestMustAct:
         function.handle(world.ask(State.OPEN))
         reply = done(function.handle(world.ask(State.HALF_OPEN)))
         assert (reply.result, reply.shares) == ("inexpressible", {"target": 0, "standby": 100})
-        assert verified(world.breaker, world.placement)
+        assert row_of(state=world.breaker, placement=world.placement).verified_since
         assert world.placement.inexpressible
 
     def test_shares_in_place_are_only_sealed(self, world: World, server: FakeApiServer, function: Failover) -> None:
@@ -696,7 +698,7 @@ class TestTwoAtOnce:
         thread = Thread(target=lambda: late.append(slow.handle(event)))
         thread.start()
         assert reached.wait(10)
-        world.store.change(KEY, lambda _: Change(before.breaker, before.placement))
+        world.store.change(KEY, lambda _: Change(before.state, before.placement))
         release.set()
         thread.join(20)
         assert "memory was lost" in done(late[0], FailoverRefused).reason
@@ -747,7 +749,7 @@ class TestKilled:
         fences = [fence_of(patch) for patch in server.applied]
         assert fences == sorted(set(fences))
         assert sum("spec" in patch for patch in server.applied) == 1
-        assert debt_due(world.placement, world.breaker) is None
+        assert row_of(state=world.breaker, placement=world.placement).debt_due is None
         assert server.mark()["prior"] == PRIMARY
 
     @pytest.mark.parametrize("at", range(2))
@@ -818,7 +820,7 @@ class TestStart:
     def test_without_a_store(self) -> None:
         """Nothing is begun without the place where it is claimed."""
         with pytest.raises(CannotStart, match="FUSEBOARD_REDIS_URL"):
-            failover.new(Settings())
+            failover.new(Connections(Settings()))
 
     def test_check_asks_store_and_cluster(self, world: World, function: Failover, tmp_path: Path) -> None:
         """Ready means: both answer."""
@@ -898,10 +900,10 @@ class DyingStore(MemoryStore):
     def __init__(self, store: Store, at: int, *, after: bool, error: BaseException | None = None) -> None:
         self._store, self._left, self._after, self._error = store, at, after, error or Killed()
 
-    def read(self, key: str) -> Record:
+    def read(self, key: str) -> Row:
         return self._store.read(key)
 
-    def change(self, key: str, decide: Callable[[Record], Change]) -> Change:
+    def change(self, key: str, decide: Callable[[Row], Change]) -> Change:
         self._left -= 1
         if self._left <= -1 and not self._after:
             raise self._error
@@ -914,7 +916,7 @@ class DyingStore(MemoryStore):
 def claim_for(world: World, epoch: int) -> None:
     """Let somebody else be at work."""
     claim = Claim("somebody", epoch, 1, world.now + LEASE_MS)
-    world.store.change(KEY, lambda record: Change(record.breaker, replace(record.placement, claim=claim)))
+    world.store.change(KEY, lambda record: Change(record.state, replace(record.placement, claim=claim)))
 
 
 def mark_of(epoch: int, step: int) -> str:

@@ -18,7 +18,7 @@ from fuseboard.crd.writer import MAX_CONFLICTS
 from fuseboard.errors import ClusterUnavailable, NotEnrolled, Refused
 from fuseboard.events.event import Event
 from fuseboard.events.types import BreakerOpened, FailoverCompleted, type_of
-from fuseboard.stores.records import Change, Record
+from fuseboard.stores.records import Change
 from fuseboard.testing.memory import MemoryStore
 from fuseboard.testing.policies import policy
 from fuseboard.testing.policies import policy as named
@@ -26,6 +26,8 @@ from fuseboard.testing.shelf import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from fuseboard.breaker.row import Row
 
 KEY = "shop/login"
 PATH = path_of(KEY)
@@ -48,15 +50,15 @@ class Board:
     def move(self, state: State = State.OPEN, shares: Shares | None = None, key: str = KEY) -> Event:
         """Move a breaker, and perhaps its traffic; return what is told of it."""
 
-        def decide(record: Record) -> Change:
-            epoch = record.breaker.epoch + 1
-            breaker = replace(record.breaker, state=state, epoch=epoch, since=record.now, reason="a test")
+        def decide(record: Row) -> Change:
+            epoch = record.state.epoch + 1
+            breaker = replace(record.state, state=state, epoch=epoch, since=record.now, reason="a test")
             placement = record.placement
             if shares is not None:
                 placement = Placement(epoch=epoch, step=1, shares=shares, verified_at=record.now)
             return Change(breaker, placement)
 
-        breaker = self.store.change(key, decide).breaker
+        breaker = self.store.change(key, decide).state
         data = BreakerOpened(
             state=breaker.state, previous="CLOSED", epoch=breaker.epoch, mode="Enforce", since=self.now, reason="a test"
         )
@@ -185,7 +187,7 @@ def test_a_resource_that_is_being_deleted_goes_with_the_return(board: Board) -> 
 
 
 def test_what_changes_in_between_is_read_again(board: Board) -> None:
-    """Record and resource: what is written is of the moment, and on the version that was read."""
+    """Row and resource: what is written is of the moment, and on the version that was read."""
     changes = [1, 2]
 
     def meddle(what: str) -> None:

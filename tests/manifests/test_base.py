@@ -14,8 +14,8 @@ import functions
 from eventsources.apiserver import KEPT as WATCHED
 from functions.failover import ROUTES
 from fuseboard.cli.commands.serve import _GUNICORN
-from fuseboard.cli.commands.up import names
 from fuseboard.cluster.names import list_path, plural
+from fuseboard.delivery.modules import names
 from fuseboard.delivery.triggers import TriggerSpec, read_triggers
 from fuseboard.policy.files import load
 from fuseboard.settings import from_environment
@@ -31,9 +31,14 @@ ACCOUNTS: Final = of_kind(BASE, "ServiceAccount")
 ENROLLED: Final = folder(KNATIVE / "enrolled")
 TRIGGERS: Final = read_triggers(KNATIVE / "base")
 
-WATCHERS: Final = {
-    name for name in names(eventsources) if "sink" in signature(import_module(f"eventsources.{name}").new).parameters
-}
+
+def _is_watcher(name: str) -> bool:
+    """Say whether the source's ``new`` makes a watcher."""
+    module = import_module(f"eventsources.{name}")
+    return hasattr(vars(module)[signature(module.new).return_annotation], "run")
+
+
+WATCHERS: Final = set(filter(_is_watcher, names(eventsources)))
 RECEIVERS: Final = set(names(eventsources)) - WATCHERS
 FUNCTION_DEADLINE_S: Final = 8
 HANDED_ON: Final = {"secrets", "pods/exec", "pods/attach", "pods/portforward", "serviceaccounts/token", "nodes/proxy"}

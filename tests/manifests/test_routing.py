@@ -10,7 +10,7 @@ import pytest
 
 import eventsources
 import functions
-from fuseboard.cli.commands.up import names
+from fuseboard.delivery.modules import names
 from fuseboard.delivery.triggers import manifests, read_triggers
 from fuseboard.events.event import Event, Foreign
 from fuseboard.events.types import ANY, KINDS

@@ -18,9 +18,10 @@ from fuseboard.stores.redis import RedisStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from fuseboard.breaker.row import Row
     from fuseboard.cluster import Manifest
     from fuseboard.cluster.rehearsal import Rehearsal
-    from fuseboard.stores.records import Change, Decide, Record
+    from fuseboard.stores.records import Change, Decide
     from tests.proofs.twin import Twin
 
 Answer = TypeVar("Answer")
@@ -99,12 +100,12 @@ class Process:
 
     # -- a store, as far as the functions need one -------------------------------------------------------------------
 
-    def read(self, key: str) -> Record:
+    def read(self, key: str) -> Row:
         record = self.store.read(key)
         return replace(record, now=record.now + self._twin.passed)
 
     def change(self, key: str, decide: Decide) -> Change:
-        def at_our_time(record: Record) -> Change:
+        def at_our_time(record: Row) -> Change:
             change = decide(replace(record, now=record.now + self._twin.passed))
             self._decided = key, decide, record.now, self._twin.passed, change
             return change

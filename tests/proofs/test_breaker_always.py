@@ -122,7 +122,7 @@ def play(panel: Panel, sequence: Sequence[Moment]) -> list[tuple[Event, Decision
 def test_only_legal_edges_one_epoch_each(chosen: Policy, sequence: list[Moment]) -> None:
     """Every transition is an edge of the table, raises the epoch by one, and is announced."""
     for event, transition in play(Panel(chosen), sequence):
-        before, after = transition.before, transition.breaker
+        before, after = transition.before.state, transition.after.state
         edges = {(before.state, after.state)} - {(state, state) for state in State}
         assert edges <= (ASKED if isinstance(event.data, OperatorRequested) else LEGAL) | LEGAL
         assert after.epoch - before.epoch == len(edges)
@@ -144,8 +144,8 @@ def test_duplicates_change_nothing(chosen: Policy, sequence: list[Moment], again
             if index in answers and is_remembered(*answers[index]):
                 event, first = answers[index]
                 repeated = panel.deliver(event)
-                assert repeated.breaker == repeated.before
-                fresh = first.breaker.epoch > panel.breaker.epoch - 4
+                assert repeated.after == repeated.before
+                fresh = first.after.state.epoch > panel.breaker.epoch - 4
                 assert not fresh or repeated.announcement(event) == first.announcement(event)
     assert panel.breaker == clean.breaker
 
@@ -168,7 +168,7 @@ def play_one(panel: Panel, number: int, each: Moment) -> list[tuple[Event, Decis
 def test_nothing_before_the_watermark_counts(chosen: Policy, sequence: list[Moment]) -> None:
     """Evidence taken in before the watermark is never counted, nor an occurrence at it; and it never turns back."""
     for event, transition in play(Panel(chosen), sequence):
-        before, after = transition.before, transition.breaker
+        before, after = transition.before.state, transition.after.state
         assert event.time is not None
         if event.time < before.watermark:
             assert not {each.verdict for each in transition.weighed} & {Outcome.COUNTED, Outcome.RENEWED}
@@ -187,7 +187,7 @@ def test_it_opens_on_enough_weight_from_enough_sources(chosen: Policy, sequence:
     """
     trip, target = chosen.spec.trip, chosen.spec.target
     for _, transition in play(Panel(chosen), sequence):
-        before, after, reply = transition.before, transition.breaker, transition.reply
+        before, after, reply = transition.before.state, transition.after.state, transition.reply
         if reply is None or before.state is not State.CLOSED:
             continue
         pods, load = after.capacity.get(Role.TARGET), after.load
@@ -218,7 +218,7 @@ def test_a_cool_down_is_never_cut_short(chosen: Policy, sequence: list[Moment]) 
     """OPEN lasts at least its cool-down, which is between the first one and maxCoolDown and at most doubles."""
     limits = chosen.spec.recover
     for _, transition in play(Panel(chosen), sequence):
-        before, after = transition.before, transition.breaker
+        before, after = transition.before.state, transition.after.state
         if not transition.moved:
             continue
         if before.state is State.OPEN:
@@ -246,17 +246,17 @@ def test_the_clock_has_no_hot_loop(chosen: Policy, sequence: list[Moment]) -> No
     panel = Panel(chosen)
     for number, each in enumerate(sequence):
         play_one(panel, number, each)
-        due = next_due(panel.breaker, panel.placement, panel.policy)
+        due = next_due(panel.row)
         assert due is None or due > panel.breaker.clock
     for _ in range(40):
-        due = next_due(panel.breaker, panel.placement, panel.policy)
+        due = next_due(panel.row)
         if due is None:
             break
         panel.now = max(due, panel.breaker.clock)
         transition = panel.tick()
         if panel.state is State.HALF_OPEN and transition.moved:
             panel.verify()
-        later = next_due(panel.breaker, panel.placement, panel.policy)
+        later = next_due(panel.row)
         assert transition.moved or later is None or later > due
 
 
@@ -266,7 +266,7 @@ def test_a_breaker_that_is_left_alone_closes(chosen: Policy, sequence: list[Mome
     panel = Panel(chosen)
     play(panel, sequence)
     for _ in range(100):
-        due = next_due(panel.breaker, panel.placement, panel.policy)
+        due = next_due(panel.row)
         if due is None:
             break
         panel.now = due

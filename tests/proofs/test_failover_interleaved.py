@@ -13,19 +13,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from functions.failover import LEASE_MS, Failover
-from fuseboard.breaker.placement import Placement, Shares, debt_due, wanted
+from fuseboard.breaker.placement import Placement, Shares
 from fuseboard.breaker.state import State
 from fuseboard.cluster.rehearsal import Rehearsal
 from fuseboard.errors import FuseboardError
 from fuseboard.stores.records import Change
+from fuseboard.testing.panel import row_of
 from tests.functions.test_failover import KEY, Killed, World, fence_of, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from fuseboard.breaker.row import Row
     from fuseboard.breaker.state import BreakerState
     from fuseboard.cluster import Manifest
-    from fuseboard.stores.records import Record
 
 STATES = [State.OPEN, State.LIMITED, State.HALF_OPEN, State.CLOSED]
 
@@ -93,11 +94,11 @@ class Executor:
         self._turn()
         self._cluster.patch(path, body)
 
-    def read(self, key: str) -> Record:
+    def read(self, key: str) -> Row:
         self._turn()
         return self._world.store.read(key)
 
-    def change(self, key: str, decide: Callable[[Record], Change]) -> Change:
+    def change(self, key: str, decide: Callable[[Row], Change]) -> Change:
         self._turn()
         return self._world.store.change(key, decide)
 
@@ -124,7 +125,7 @@ def finish(world: World, cluster: Recorded, executors: list[Executor]) -> None:
             executor.proceed()
     for _ in range(10):
         record = world.store.read(KEY)
-        if debt_due(record.placement, record.breaker) is None:
+        if record.debt_due is None:
             return
         world.due()
         world.now += LEASE_MS
@@ -157,8 +158,12 @@ def test_one_effect_per_fence_and_every_debt_is_paid(schedule: list[tuple[str, i
     finish(world, cluster, executors)
     fences = [fence_of(patch) for patch in cluster.applied]
     assert fences == sorted(set(fences))
-    assert debt_due(world.placement, world.breaker) is None
-    assert served(cluster) == wanted(world.breaker, world.store.read(KEY).policy) == world.placement.shares
+    assert row_of(state=world.breaker, placement=world.placement).debt_due is None
+    assert (
+        served(cluster)
+        == row_of(policy=world.store.read(KEY).policy, state=world.breaker).wanted
+        == world.placement.shares
+    )
     assert not any(entry.kind == "memory" for entry in world.store.journal([KEY], 1_000))
 
 
@@ -181,5 +186,5 @@ def test_whatever_the_store_forgets(schedule: list[tuple[str, int]]) -> None:
     finish(world, cluster, executors)
     fences = [fence_of(patch) for patch in cluster.applied]
     assert fences == sorted(set(fences))
-    assert debt_due(world.placement, world.breaker) is None
-    assert served(cluster) == wanted(world.breaker, world.store.read(KEY).policy)
+    assert row_of(state=world.breaker, placement=world.placement).debt_due is None
+    assert served(cluster) == row_of(policy=world.store.read(KEY).policy, state=world.breaker).wanted

@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from functions.breaker import Breaker as BreakerFunction
 from functions.failover import LEASE_MS, Failover
-from fuseboard.breaker.placement import Fence, Placement, Result, Shares, debt_due, owed
+from fuseboard.breaker.placement import Fence, Placement, Result, Shares
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.breaker.step import MAX_REMEMBERED
 from fuseboard.cluster.rehearsal import Rehearsal
@@ -36,18 +36,19 @@ from fuseboard.policy.spec import Policy
 from fuseboard.stores.keys import due_keys, keys_of, members_of
 from fuseboard.stores.records import DEBT, TIMER, Change
 from fuseboard.stores.redis import RedisStore
+from fuseboard.testing.panel import row_of
 from fuseboard.testing.policies import movable
 from fuseboard.testing.strategies import SPECS, signals
 from tests.proofs.faults import DIES_AFTER, DIES_BEFORE, UNANSWERED, Killed, Plan, Process
-from tests.proofs.twin import Row, Twin
+from tests.proofs.twin import Twin, TwinRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from fuseboard.breaker.row import Row
     from fuseboard.cluster import Cluster, Manifest
     from fuseboard.events.types import BreakerMoved, Data
     from fuseboard.stores import Store
-    from fuseboard.stores.records import Record
 
 SHARDS: Final = 8
 LENGTH: Final = 50
@@ -151,7 +152,7 @@ class Table(RuleBasedStateMachine):
         self.answers: dict[str, Answer] = {}
         self.lived = 0
         """How much time has passed or was taken back, in all."""
-        self.memory: tuple[dict[str, bytes | None], Row, Policy] | None = None
+        self.memory: tuple[dict[str, bytes | None], TwinRow, Policy] | None = None
         self.apply(movable("login", self.namespace), 0)
 
     def process(self) -> Process:
@@ -159,7 +160,7 @@ class Table(RuleBasedStateMachine):
         return Process(self.url, self.cluster, self.twin)
 
     @property
-    def row(self) -> Row:
+    def row(self) -> TwinRow:
         """The breaker, as it must be."""
         return self.twin.rows[self.key]
 
@@ -225,10 +226,10 @@ class Table(RuleBasedStateMachine):
     def a_dependency_moves(self, state: State, placed: bool) -> None:  # noqa: FBT001  - drawn
         """The breaker that ours may depend on is in another state."""
 
-        def decide(record: Record) -> Change:
-            epoch = record.breaker.epoch + 1
+        def decide(record: Row) -> Change:
+            epoch = record.state.epoch + 1
             placement = Placement(epoch=epoch, verified_at=self.twin.now) if placed else record.placement
-            return Change(replace(record.breaker, state=state, epoch=epoch, since=self.twin.now), placement)
+            return Change(replace(record.state, state=state, epoch=epoch, since=self.twin.now), placement)
 
         self.others.change(f"{self.namespace}/db", decide)
 
@@ -386,12 +387,12 @@ class Table(RuleBasedStateMachine):
         """Let the clock do its work until nothing is owed."""
         self.cluster.ready, self.cluster.refuses = None, False
         for _ in range(ROUNDS):
-            due = debt_due(self.row.placement, self.row.breaker)
+            due = row_of(state=self.row.breaker, placement=self.row.placement).debt_due
             if due is None:
                 break
             self.twin.passed += max(0, due - self.twin.now) + 1
             self.pay(0, {})
-        assert not owed(self.row.placement, self.row.breaker), "I19: a debt is never paid"
+        assert not row_of(state=self.row.breaker, placement=self.row.placement).owed, "I19: a debt is never paid"
         served, before = self.cluster.served(f"/api/v1/namespaces/{self.namespace}/services/login"), self.row.placement
         # What was observed only, what was forgotten, and what was asked for before an edit stays as it is until the
         # breaker asks for something.

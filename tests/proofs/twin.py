@@ -8,17 +8,18 @@ from msgspec.structs import replace
 
 from fuseboard.breaker.evidence import MAX_CONDITIONS, MAX_OCCURRENCES
 from fuseboard.breaker.placement import Fence, Placement
+from fuseboard.breaker.row import Row
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.breaker.step import MAX_REMEMBERED, MAX_REPLIES
 from fuseboard.events.types import OperatorRequested
-from fuseboard.stores.records import Change, Record
+from fuseboard.stores.records import dues_after
 from fuseboard.times import duration_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fuseboard.policy.spec import Policy
-    from fuseboard.stores.records import Decide, Entry
+    from fuseboard.stores.records import Change, Decide, Entry
 
 LEGAL: Final = {
     (State.CLOSED, State.LIMITED),
@@ -33,7 +34,7 @@ ASKED: Final = {(before, after) for before in State for after in (State.CLOSED, 
 """What an operator may ask for."""
 
 
-class Row:
+class TwinRow:
     """One breaker, as it must be."""
 
     def __init__(self) -> None:
@@ -43,9 +44,9 @@ class Row:
         self.journal: list[Entry] = []
         self.edits = 0
 
-    def copy(self) -> Row:
+    def copy(self) -> TwinRow:
         """Return the same, to go back to."""
-        copied = Row()
+        copied = TwinRow()
         copied.breaker, copied.placement, copied.dues = self.breaker, self.placement, self.dues
         copied.journal, copied.edits = list(self.journal), self.edits
         return copied
@@ -61,7 +62,7 @@ class Twin:
         self.passed = 0
         """How much time has passed beyond the server's, in milliseconds."""
         self.policies: dict[str, Policy] = {}
-        self.rows: dict[str, Row] = {}
+        self.rows: dict[str, TwinRow] = {}
         self.intents: dict[tuple[str, int, int], Entry] = {}
         self.quiet_until: dict[str, int] = {}
         """I17: until when nothing may be moved, because memory was lost."""
@@ -75,19 +76,19 @@ class Twin:
         """Do what a script has done; ``wrote`` is what it was given."""
         self.whole = False
         row, policy = self.rows[key], self.policies[key]
-        record = Record(policy, row.breaker, row.placement, now)
+        record = Row(policy, row.breaker, row.placement, now)
         change = decide(replace(record, now=now + passed))
         assert change == wrote, "I7: decided on something that the table was not"
         check_transition(replace(record, now=now + passed), change)
-        after = replace(record, breaker=change.breaker, placement=change.placement)
-        row.breaker, row.placement = change.breaker, change.placement
-        row.dues = after.dues_after(row.dues or {})
+        after = replace(record, state=change.state, placement=change.placement)
+        row.breaker, row.placement = change.state, change.placement
+        row.dues = dues_after(after, row.dues or {})
         row.journal += [replace(entry, breaker=key, now=now) for entry in change.entries]
         for entry in change.entries:
             if entry.kind == "intent":
                 self.intents[key, entry.epoch, entry.step] = entry
             if entry.kind == "memory":
-                self.quiet_until[key] = change.breaker.held_until
+                self.quiet_until[key] = change.state.held_until
         self.whole = True
 
     def edit(self, policy: Policy) -> None:
@@ -95,7 +96,7 @@ class Twin:
         key, known = policy.key, self.policies.get(policy.key)
         self.policies[key] = policy
         if key not in self.rows:
-            self.rows[key] = Row()
+            self.rows[key] = TwinRow()
         elif known != policy:
             self.rows[key].dues = None
             self.rows[key].edits += 1
@@ -106,9 +107,9 @@ class Twin:
         self.quiet_until = {key: until - by for key, until in self.quiet_until.items()}
 
 
-def check_transition(record: Record, change: Change) -> None:
+def check_transition(record: Row, change: Change) -> None:
     """Check what must hold for every single decision."""
-    before, after = record.breaker, change.breaker
+    before, after = record.state, change.state
     fence = Fence(record.placement.epoch, record.placement.step)
     assert Fence(change.placement.epoch, change.placement.step) >= fence, "I8: a late result has changed something"
     if after.held_until > record.now and after.epoch > before.epoch + 1:
@@ -125,9 +126,9 @@ def check_transition(record: Record, change: Change) -> None:
     assert len(after.replies) <= MAX_REPLIES, "I18: replies"
 
 
-def check_edges(record: Record, change: Change) -> None:
+def check_edges(record: Row, change: Change) -> None:
     """I6 and I8: an edge of the table at a time, each with an epoch of its own, and no trial is cut short."""
-    before, after = record.breaker, change.breaker
+    before, after = record.state, change.state
     edges = {(before.state, after.state)} - {(state, state) for state in State}
     asked = any(isinstance(entry.signal, OperatorRequested) for entry in change.entries)
     assert edges <= (LEGAL | ASKED if asked else LEGAL), "I6: no such edge"

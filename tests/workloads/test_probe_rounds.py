@@ -17,8 +17,8 @@ from tests.workloads.test_readiness import policy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fuseboard.breaker.row import Row
     from fuseboard.policy.spec import Policy
-    from fuseboard.stores.records import Record
 
 
 class Counting(MemoryStore):
@@ -28,7 +28,7 @@ class Counting(MemoryStore):
         super().__init__(lambda: round(time.time() * 1000))
         self.reads: list[str] = []
 
-    def read(self, key: str) -> Record:
+    def read(self, key: str) -> Row:
         self.reads.append(key)
         return super().read(key)
 

@@ -280,7 +280,7 @@ def test_a_request_that_comes_too_late_is_told(redis_url: str) -> None:
         decided.result()
     assert found.returncode == 1
     assert "came too late and was not done" in found.stderr
-    assert open_store(redis_url).read("shop/login").breaker.state == "OPEN"
+    assert open_store(redis_url).read("shop/login").state.state == "OPEN"
     assert "too late, not done: anna asked to reset: x" in run(
         "explain", "shop/login", FUSEBOARD_REDIS_URL=redis_url
     ).stdout.replace("\n", " ").replace("            ", "")

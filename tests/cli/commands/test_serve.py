@@ -112,7 +112,7 @@ def test_every_hop_in_a_process_of_its_own(redis_url: str, ingress: Ingress, tmp
         status, tried = _call(breaker, timer)
         assert (status, tried and tried.type) == (200, "dev.fuseboard.breaker.half_opened")
         assert urllib3.request("GET", f"{clock}/healthz").status == 200
-    assert store.read("shop/login").breaker.epoch == 2
+    assert store.read("shop/login").state.epoch == 2
 
 
 def _first_after_resolving(store_url: str, webhook: str, ingress: Ingress) -> Event:

@@ -129,7 +129,7 @@ class Exploration:
         found: Target = self._parts[target]
         if not self._model.awaited(found):
             return []
-        reads = [found.breaker] if self._reads_again else [found.breaker, found.breaker.__class__()]
+        reads = [found.state] if self._reads_again else [found.state, found.state.__class__()]
         begun = [self._model.begin(found, f"w{worker}", read) for read in reads]
         return [(self._number(each[0]), self._number(each[1])) for each in begun if each is not None]
 

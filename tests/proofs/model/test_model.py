@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from functions import failover
-from fuseboard.breaker.placement import Fence, Result, wanted
+from fuseboard.breaker.placement import Fence, Result
 from fuseboard.failover.attempt import Attempt
 from tests.proofs.model.explore import Exploration, Limits
 from tests.proofs.model.world import NOW, Wiring
@@ -16,8 +16,9 @@ from tests.proofs.model.world import NOW, Wiring
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fuseboard.breaker.row import Row
     from fuseboard.events.event import Event
-    from fuseboard.stores.records import Change, Decide, Record
+    from fuseboard.stores.records import Change, Decide
 
 FAST: Final = [(2, Limits(0, 0, 0)), (1, Limits(1, 0, 1)), (1, Limits(0, 1, 0)), (1, Limits(1, 1, 0))]
 LONG: Final = [
@@ -55,17 +56,17 @@ def test_every_state_holds_in_the_long_form(
 # -- seeded bugs -----------------------------------------------------------------------------------------------------
 
 
-def _lease_without_end(record: Record, event: Event, owner: str) -> Change:
+def _lease_without_end(record: Row, event: Event, owner: str) -> Change:
     claim = record.placement.claim
     if claim is not None:
         record = replace(record, placement=replace(record.placement, claim=replace(claim, until=NOW + 1)))
     return failover._begin(record, event, owner)
 
 
-def _paid_when_claimed(record: Record, event: Event, owner: str) -> Change:
+def _paid_when_claimed(record: Row, event: Event, owner: str) -> Change:
     change = failover._begin(record, event, owner)
-    asked = wanted(record.breaker, record.policy)
-    paid = replace(change.placement, epoch=record.breaker.epoch, shares=asked, result=Result.VERIFIED)
+    asked = record.wanted
+    paid = replace(change.placement, epoch=record.state.epoch, shares=asked, result=Result.VERIFIED)
     return replace(change, placement=paid)
 
 

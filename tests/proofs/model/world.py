@@ -16,10 +16,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from functions import failover
-from fuseboard.breaker import placement as placements
-from fuseboard.breaker import step as breakers
-from fuseboard.breaker.placement import Claim, Fence, Placement, Shares, wanted
+from fuseboard.breaker.placement import Claim, Fence, Placement, Shares
+from fuseboard.breaker.row import Row
 from fuseboard.breaker.state import BreakerState, State
+from fuseboard.breaker.step import Decision, next_due, step
 from fuseboard.errors import Busy
 from fuseboard.events.event import Event
 from fuseboard.events.types import Failure, FailureDetected, FailureResolved, StepDue, TimerElapsed
@@ -27,7 +27,7 @@ from fuseboard.failover import claims, plan
 from fuseboard.failover.attempt import Attempt, Begun, Sent
 from fuseboard.failover.plan import Move, Observed, Stay
 from fuseboard.failover.routes import Seen
-from fuseboard.stores.records import Change, Record
+from fuseboard.stores.records import Change, dues
 from fuseboard.testing.policies import movable
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Violated(Exception):
 class Target(Struct, frozen=True, array_like=True):
     """A row of the table, its object in the cluster, and what has been told about it."""
 
-    breaker: BreakerState = BreakerState()
+    state: BreakerState = BreakerState()
     placement: Placement = Placement()
     fence: Fence = Fence()
     shares: Shares = Shares()
@@ -76,9 +76,9 @@ class Target(Struct, frozen=True, array_like=True):
     """The row was lost once."""
 
     @property
-    def record(self) -> Record:
+    def row(self) -> Row:
         """The row as the store has it."""
-        return Record(POLICY, self.breaker, self.placement, NOW)
+        return Row(POLICY, self.state, self.placement, NOW)
 
 
 class Work(Struct, frozen=True, array_like=True):
@@ -102,23 +102,23 @@ class Work(Struct, frozen=True, array_like=True):
     def begun(self) -> Begun:
         """What the real code begins with."""
         breaker = BreakerState(state=self.state, epoch=self.claim.epoch, trial=self.trial)
-        return Begun(Record(POLICY, breaker, self.before, NOW), self.claim, self.unsealed)
+        return Begun(Row(POLICY, breaker, self.before, NOW), self.claim, self.unsealed)
 
 
-class Row:
+class TargetStore:
     """A store that is one row: a change is one atomic step."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
 
-    def read(self, key: str) -> Record:
+    def read(self, key: str) -> Row:
         del key
-        return self.target.record
+        return self.target.row
 
     def change(self, key: str, decide: Decide) -> Change:
         del key
-        change = decide(self.target.record)
-        self.target = replace(self.target, breaker=change.breaker, placement=change.placement)
+        change = decide(self.target.row)
+        self.target = replace(self.target, state=change.state, placement=change.placement)
         return change
 
 
@@ -130,24 +130,24 @@ class Object:
     assumed: ClassVar[dict[str, str]] = {}
     route = POLICY.spec.route
 
-    def __init__(self, row: Row) -> None:
-        self._row = row
+    def __init__(self, store: TargetStore) -> None:
+        self._store = store
 
     def verify(self, seen: Seen, move: Move) -> str:
         del seen
-        found = (self._row.target.fence, self._row.target.shares)
+        found = (self._store.target.fence, self._store.target.shares)
         return "" if found == (move.fence, move.shares) else "somebody else has changed it since"
 
     def revert(self, seen: Seen, fence: Fence) -> Manifest | None:
         del seen
-        return None if self._row.target.fence >= fence else {}
+        return None if self._store.target.fence >= fence else {}
 
 
 class Wiring(Struct, frozen=True):
     """Which functions the model runs; a seeded bug is one of them exchanged."""
 
-    step: Callable[..., Any] = breakers.step
-    begin: Callable[[Record, Event, str], Change] = failover._begin
+    step: Callable[[Row, Event], Decision] = step
+    begin: Callable[[Row, Event, str], Change] = failover._begin
     attempt: type[Attempt] = Attempt
     overtaken: Callable[[Fence, Fence], bool] = Fence.__ge__
     """Of the fence on the object and our own."""
@@ -170,74 +170,75 @@ class Model:
     def deliver(self, target: Target, number: int) -> Iterator[Target]:
         """An event is delivered, for the first time or once more."""
         event, bit = EVENTS[number], 1 << number
-        done = self._wiring.step(target.breaker, target.placement, event, POLICY, NOW)
+        done = self._wiring.step(target.row, event)
+        after = done.after.state
         if done.duplicate:
             expect(target.counted & bit or target.lost, "I4: seen, but without an effect")
-            expect(done.breaker == target.breaker, "I3: a duplicate has changed something")
+            expect(after == target.state, "I3: a duplicate has changed something")
             yield replace(target, told=target.told | bit)
             return
-        legal(target.breaker, done.breaker)
+        legal(target.state, after)
         if self._wiring.marks_first:
-            marked = replace(target.breaker, remembered=done.breaker.remembered)
-            yield replace(target, breaker=marked, told=target.told | bit)
-        yield replace(target, breaker=done.breaker, told=target.told | bit, counted=target.counted | bit)
+            marked = replace(target.state, remembered=after.remembered)
+            yield replace(target, state=marked, told=target.told | bit)
+        yield replace(target, state=after, told=target.told | bit, counted=target.counted | bit)
 
     def wake(self, target: Target) -> Target | None:
         """The clock says that a time has come, if it has."""
-        due = breakers.next_due(target.breaker, target.placement, POLICY)
+        due = next_due(target.row)
         if due is None or due > NOW:
             return None
-        done = self._wiring.step(target.breaker, target.placement, TIMER, POLICY, NOW)
-        legal(target.breaker, done.breaker)
-        return replace(target, breaker=done.breaker)
+        after = self._wiring.step(target.row, TIMER).after.state
+        legal(target.state, after)
+        return replace(target, state=after)
 
     def waits(self, target: Target) -> bool:
         """Say whether time alone will bring anything."""
-        return bool(target.record.dues)
+        return bool(dues(target.row))
 
     def later(self, target: Target) -> Target:
         """Return the target one tick later."""
-        return replace(target, breaker=_aged(target.breaker), placement=_aged(target.placement))
+        return replace(target, state=_aged(target.state), placement=_aged(target.placement))
 
     def lose(self, target: Target) -> Target:
         """The store loses the row, and what was delivered may be delivered again."""
-        return replace(target, breaker=BreakerState(), placement=Placement(), counted=0, lost=True)
+        return replace(target, state=BreakerState(), placement=Placement(), counted=0, lost=True)
 
     # -- a worker ----------------------------------------------------------------------------------------------------
 
     def awaited(self, target: Target) -> bool:
         """Say whether a step is owed and its time has come."""
-        return claims.awaited(target.placement, target.breaker, NOW)
+        return claims.awaited(target.row)
 
     def begin(self, target: Target, owner: str, read: BreakerState | None = None) -> tuple[Target, Work | None] | None:
         """A worker claims the step that is owed; None where it has to wait."""
-        row = Row(target)
+        store = TargetStore(target)
         try:
-            answer = row.change(KEY, lambda record: self._wiring.begin(record, HINT, owner)).answer
+            answer = store.change(KEY, lambda row: self._wiring.begin(row, HINT, owner)).answer
         except Busy:
             return None
         if not isinstance(answer, Begun):
-            return row.target, None
-        claim, known = replace(answer.claim, until=0), target.breaker if read is None else read
-        before = Placement(shares=answer.record.placement.shares, route=answer.record.placement.route)
-        called = wanted(target.breaker, POLICY)
-        return row.target, Work(claim, known.state, known.trial, before, answer.unsealed, called, target.lost)
+            return store.target, None
+        claim, known = replace(answer.claim, until=0), target.state if read is None else read
+        before = Placement(shares=answer.row.placement.shares, route=answer.row.placement.route)
+        called = target.row.wanted
+        return store.target, Work(claim, known.state, known.trial, before, answer.unsealed, called, target.lost)
 
     def advance(self, target: Target, work: Work) -> tuple[Target, Work | None]:
         """A worker has its next effect."""
-        row = Row(target)
-        attempt = self._wiring.attempt(row, Object(row), HINT, work.begun, rehearsed=True)  # type: ignore[arg-type]
+        store = TargetStore(target)
+        attempt = self._wiring.attempt(store, Object(store), HINT, work.begun, rehearsed=True)  # type: ignore[arg-type]
         if work.stage == "claimed":
             return target, self._look(target, work)
         seen = Seen(Observed(work.fence, work.shares), {})
         fence = work.begun.fence
         if work.stage == "overtaken":
             attempt._overtaken(seen)
-            return in_order(target, row.target), None
-        todo = plan.plan(POLICY, work.begun.record.breaker, fence, seen.observed, lambda _: "")
+            return in_order(target, store.target), None
+        todo = plan.plan(work.begun.row, fence, seen.observed, lambda _: "")
         if work.stage == "sent":
             attempt._verify(Sent(seen, todo, {}))
-            return in_order(target, row.target), None
+            return in_order(target, store.target), None
         if target.fence != work.fence and self._wiring.checks_version:
             return target, replace(work, stage="claimed")  # a conflict: it is read again
         shares = work.shares if isinstance(todo, Stay) else todo.shares
@@ -255,7 +256,7 @@ def effect(target: Target, fence: Fence, shares: Shares, work: Work) -> Target:
     expect(fence > target.fence, f"I2: the fence goes back from {tuple_of(target.fence)} to {tuple_of(fence)}")
     expect(shares in (target.shares, work.called), f"I16: moved to {shares}, the breaker asked for {work.called}")
     if work.lost:
-        expect(shares == target.shares or target.breaker.held_until <= NOW, "I17: moved while memory is lost")
+        expect(shares == target.shares or target.state.held_until <= NOW, "I17: moved while memory is lost")
     return replace(target, fence=fence, shares=shares)
 
 
@@ -268,9 +269,12 @@ def in_order(before: Target, after: Target) -> Target:
 
 def settled(target: Target) -> None:
     """I19: when nothing more will happen, the object is what the breaker asks for."""
-    expect(not placements.owed(target.placement, target.breaker), "I19: a debt is never paid")
-    known = target.breaker.epoch >= target.fence.epoch  # else memory was lost, and nothing has been asked for since
-    expect(not known or target.shares == wanted(target.breaker, POLICY), "I19: not what the breaker asks for")
+    expect(not target.row.owed, "I19: a debt is never paid")
+    known = target.state.epoch >= target.fence.epoch  # else memory was lost, and nothing has been asked for since
+    expect(
+        not known or target.shares == target.row.wanted,
+        "I19: not what the breaker asks for",
+    )
     expect(target.lost or target.told == target.counted, "I4: an event was delivered and never had its effect")
 
 
