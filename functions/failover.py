@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from fuseboard.errors import Busy
-from fuseboard.events.types import BREAKER_EVENTS, FAILOVER_EVENTS, StepDue, types
+from fuseboard.events.types import BREAKER_EVENTS, FAILOVER_EVENTS, StepDue, types_of
 from fuseboard.failover import claims, plan
 from fuseboard.failover.attempt import Attempt, Begun
 from fuseboard.failover.results import entry_of, name_of, result_of, told_again
@@ -44,7 +44,7 @@ ROUTES: Final = {RouteKind.SERVICE: ServiceRoute}
 class Failover:
     """Does one step per event, if one is owed."""
 
-    consumes: ClassVar[EventTypes] = BREAKER_EVENTS | types(StepDue)
+    consumes: ClassVar[EventTypes] = BREAKER_EVENTS | types_of(StepDue)
     emits: ClassVar[EventTypes] = FAILOVER_EVENTS
     store: Store
     cluster: Cluster

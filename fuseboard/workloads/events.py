@@ -22,7 +22,7 @@ from fuseboard.errors import InvalidInput
 from fuseboard.events.event import digest
 from fuseboard.events.types import Failure
 from fuseboard.policy.advice import MAX_DELTA
-from fuseboard.signals.targets import Involved
+from fuseboard.signals.targets import InvolvedObject
 from fuseboard.stores.checkpoints import SeenCount
 from fuseboard.text import plain
 from fuseboard.times import parse_timestamp
@@ -68,7 +68,7 @@ class ObservedEvent(Struct, frozen=True):
 
     uid: str
     version: str
-    about: Involved
+    about: InvolvedObject
     about_uid: str
     type: str
     reason: str
@@ -194,7 +194,7 @@ def read(found: Mapping[str, Any]) -> ObservedEvent:
         uid=_short(meta.uid),
         version=meta.resource_version[:32],
         # Not the Event's own namespace: that of an Event about a Node is "default".
-        about=Involved(about.namespace or "", plain(about.kind, 63), plain(about.name, 253)),
+        about=InvolvedObject(about.namespace or "", plain(about.kind, 63), plain(about.name, 253)),
         about_uid=about.uid or "",
         type=event.type or "",
         reason=plain(event.reason, 128) or "Event",

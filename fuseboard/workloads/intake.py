@@ -18,7 +18,7 @@ from fuseboard.errors import InvalidInput
 from fuseboard.events.event import Event, digest
 from fuseboard.events.types import FailureDetected, IngestGapFound
 from fuseboard.policy import advice
-from fuseboard.signals.fold import folded
+from fuseboard.signals.fold import fold_failures
 from fuseboard.signals.targets import TargetIndex
 from fuseboard.stores.records import Entry
 from fuseboard.times import duration_ms
@@ -82,7 +82,7 @@ class Batch:
         """What goes to the broker: gaps, one event of failures per breaker or as few as will carry it, capacities."""
         found = list(self.gaps)
         for breaker in sorted(self.told):
-            found += folded(SOURCE, breaker, FailureDetected, self.told[breaker].values())
+            found += fold_failures(SOURCE, breaker, FailureDetected, self.told[breaker].values())
         return found + self.facts
 
     def entry(self, events: Iterable[Event]) -> Entry:

@@ -18,7 +18,7 @@ from fuseboard.cluster.names import DEPLOYMENT, POD, REPLICA_SET, STATEFUL_SET
 from fuseboard.events.event import Event, digest
 from fuseboard.events.types import CapacityChanged, Phase
 from fuseboard.roles import Role
-from fuseboard.signals.targets import Involved
+from fuseboard.signals.targets import InvolvedObject
 from fuseboard.times import duration_ms
 from fuseboard.workloads import pods
 from fuseboard.workloads import rollout as phases
@@ -205,7 +205,7 @@ class Readiness:
             by_name = (DEPLOYMENT, pod.made_by)
             if pod.made_by and (pod.namespace, *by_name) not in self._known:
                 return None
-            owners = self._owners.owners(Involved(pod.namespace, kind, name), uid)
+            owners = self._owners.owners(InvolvedObject(pod.namespace, kind, name), uid)
             found = next((each for each in owners if each[0] == DEPLOYMENT), ("", "") if owners else by_name)
         key = (pod.namespace, *found)
         return key if key in self._known else None

@@ -17,7 +17,7 @@ from fuseboard.cli.commands.serve import _GUNICORN
 from fuseboard.cluster.names import list_path, plural
 from fuseboard.delivery.modules import names
 from fuseboard.delivery.triggers import TriggerSpec, read_triggers
-from fuseboard.policy.files import load
+from fuseboard.policy.files import load_table
 from fuseboard.settings import from_environment
 from tests.manifests.reading import KNATIVE, ROOT, SERVING, documents, environment, folder, of_kind, pods
 
@@ -385,7 +385,7 @@ def test_the_first_example_is_for_the_namespace_of_the_local_overlay() -> None:
     (kustomization,) = documents(overlay / "kustomization.yaml")
 
     assert "../../../enrolled" in kustomization["resources"]
-    for policy in load(ROOT / "examples" / "01-one-alert" / "breakers.yaml"):
+    for policy in load_table(ROOT / "examples" / "01-one-alert" / "breakers.yaml"):
         assert policy.namespace == namespace["metadata"]["name"] == kustomization["namespace"]
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from fuseboard.errors import InvalidInput
 from fuseboard.policy.advice import MAX_DELTA, out_of_reach
-from fuseboard.signals.targets import Involved
+from fuseboard.signals.targets import InvolvedObject
 from fuseboard.stores.checkpoints import SeenCount
 from fuseboard.testing.policies import policy
 from fuseboard.workloads.events import Ledger, ObservedEvent, read
@@ -34,7 +34,7 @@ def moment(text: str) -> int:
 
 def report(count: int = 1, *, uid: str = "u", version: str = "7", created: int = 1_000_000_000) -> ObservedEvent:
     """Return what an Event about a pod says."""
-    about = Involved("shop", "Pod", "login-1")
+    about = InvolvedObject("shop", "Pod", "login-1")
     return ObservedEvent(uid, version, about, "", "Warning", "BackOff", count, written_at=created, created_at=created)
 
 
@@ -165,7 +165,7 @@ class TestWhatItIsAbout:
         """An Event about a Node lies in the namespace default, and is about nothing there: K21."""
         found = read(shape("core_of_a_node"))
 
-        assert found.about == Involved("", "Node", "node-a")
+        assert found.about == InvolvedObject("", "Node", "node-a")
 
     @pytest.mark.parametrize(
         ("path", "container"),

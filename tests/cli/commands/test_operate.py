@@ -17,7 +17,7 @@ from functions.breaker import Breaker
 from fuseboard.cli import cli
 from fuseboard.events.event import Event
 from fuseboard.events.types import Failure, FailureDetected
-from fuseboard.policy.files import load
+from fuseboard.policy.files import load_table
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
 from tests.cli.running import FUSEBOARD, POLICY, Up, alert, notification, policy
@@ -271,7 +271,7 @@ def _decide(redis_url: str, *before: Event) -> None:
 
 def test_a_request_that_comes_too_late_is_told(redis_url: str) -> None:
     """The breaker opened while the reset was on its way: it stays open, and whoever asked is told so."""
-    open_store(redis_url).apply(load(EXAMPLE / "breakers.yaml"))
+    open_store(redis_url).apply(load_table(EXAMPLE / "breakers.yaml"))
     failure = Failure(key="1", cause="Down", condition="Down", severity="critical")
     opens = Event(id="1", source="/t", subject="shop/login", data=FailureDetected((failure,)))
     with ThreadPoolExecutor(1) as relay:
@@ -288,7 +288,7 @@ def test_a_request_that_comes_too_late_is_told(redis_url: str) -> None:
 
 def test_a_placement_that_is_owed_is_told(redis_url: str) -> None:
     """The breaker opened and nobody moved the traffic yet: the line says so, and the exit code that it is not done."""
-    open_store(redis_url).apply(load(EXAMPLE / "breakers.yaml"))
+    open_store(redis_url).apply(load_table(EXAMPLE / "breakers.yaml"))
     with ThreadPoolExecutor(1) as relay:
         decided = relay.submit(_decide, redis_url)
         found = run("trip", "shop/login", "--reason", "x", "--as", "anna", FUSEBOARD_REDIS_URL=redis_url)
@@ -299,7 +299,7 @@ def test_a_placement_that_is_owed_is_told(redis_url: str) -> None:
 
 def test_nobody_decides_is_told(redis_url: str) -> None:
     """Without a relay the request waits in the outbox; the exit code says that it is not done yet."""
-    open_store(redis_url).apply(load(EXAMPLE / "breakers.yaml"))
+    open_store(redis_url).apply(load_table(EXAMPLE / "breakers.yaml"))
     found = run("trip", "shop/login", "--reason", "x", "--as", "anna", FUSEBOARD_REDIS_URL=redis_url)
     assert found.returncode == 3
     assert "not decided within 5 s" in found.stdout
