@@ -33,7 +33,7 @@ _HAVE_OWNERS: Final = frozenset({POD, REPLICA_SET})
 _NAME: Final = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
 
 
-class Resolver:
+class OwnerResolver:
     """Reads owners; used by one thread."""
 
     def __init__(self, read: Callable[[str], Mapping[str, Any]], clock: Callable[[], float] = time.monotonic) -> None:

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from fuseboard.events.types import Failure
     from fuseboard.policy.spec import Policy
-    from fuseboard.workloads.owners import Resolver
+    from fuseboard.workloads.owners import OwnerResolver
     from fuseboard.workloads.pods import Pod
-    from fuseboard.workloads.rollout import WorkloadStatus
+    from fuseboard.workloads.status import WorkloadStatus
 
     Key = tuple[str, str, str]
     """Namespace, kind and name of a workload."""
@@ -96,7 +96,7 @@ class _Known:
 class Readiness:
     """Knows the workloads of the breaker table and their pods, and no others; used by one thread."""
 
-    def __init__(self, owners: Resolver) -> None:
+    def __init__(self, owners: OwnerResolver) -> None:
         """``owners`` says whose a ReplicaSet is."""
         self._owners = owners
         self._known: dict[Key, _Known] = {}
@@ -174,13 +174,13 @@ class Readiness:
         if was != key:
             self._known[was].pods.pop(pod.uid, None)
         self._stale |= {was, key}
-        pod = pods.after(before, pod)
+        pod = pods.carry_over(before, pod)
         self._pods[pod.uid] = pod, key
         known = self._known[key]
         known.pods[pod.uid] = pod
         for breaker in (breaker for breaker, role in known.roles if role is Role.TARGET):
             window = duration_ms(self._policies[breaker].spec.trip.window)
-            for failure in pods.deaths(before, pod, now - window):
+            for failure in pods.container_failures(before, pod, now - window):
                 yield breaker, failure
 
     def forget(self, uid: str) -> None:

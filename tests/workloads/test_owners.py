@@ -8,7 +8,7 @@ import pytest
 
 from fuseboard.errors import ClusterUnavailable, Refused
 from fuseboard.signals.targets import InvolvedObject
-from fuseboard.workloads.owners import NOBODY, Resolver
+from fuseboard.workloads.owners import NOBODY, OwnerResolver
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,9 +41,9 @@ class Reader:
         return dict(found)
 
     @property
-    def resolver(self) -> Resolver:
+    def resolver(self) -> OwnerResolver:
         """Return a resolver that reads here."""
-        return Resolver(self, lambda: self.now)
+        return OwnerResolver(self, lambda: self.now)
 
 
 def test_the_chain_is_read_once() -> None:
