@@ -193,7 +193,7 @@ class ApiServer:
     def _read_object(self, path: str) -> Mapping[str, object]:
         if self._cluster is None:
             return {}
-        return self._cluster.within(OWNER_WITHIN_S).get(path, {})
+        return self._cluster.within(OWNER_WITHIN_S).get(path)
 
     # -- where it goes -----------------------------------------------------------------------------------------------
 

@@ -19,8 +19,7 @@ from fuseboard.events.types import BREAKER_EVENTS, FAILOVER_EVENTS, StepDue, typ
 from fuseboard.failover import claims, plan
 from fuseboard.failover.attempt import Attempt, Begun
 from fuseboard.failover.results import entry_of, name_of, result_of, told_again
-from fuseboard.failover.routes.service import ServiceRoute
-from fuseboard.policy.enums import RouteKind
+from fuseboard.failover.routes import DRIVERS
 from fuseboard.stores.records import Change
 
 if TYPE_CHECKING:
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 CLUSTER_DEADLINE_S: Final = 7.0
 """Of the 8 s that a step may take; the rest is the store's."""
 LEASE_MS: Final = 15_000
-
-ROUTES: Final = {RouteKind.SERVICE: ServiceRoute}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,7 @@ class Failover:
             return cast("Event | None", begun)
         route = cast("Route", plan.route_of(begun.row))
         cluster = self.cluster.within(deadline - time.monotonic())
-        driver = ROUTES[route.kind].of(cluster, begun.row.policy, route)
+        driver = DRIVERS[route.kind].of(cluster, begun.row.policy, route)
         return Attempt(self.store, driver, event, begun, rehearsed=cluster.rehearses).run()
 
     def check(self) -> None:

@@ -90,8 +90,8 @@ class Interrupted:
     def within(self, _: float) -> Interrupted:
         return self  # what happens in between may take longer than a step
 
-    def get(self, path: str, assumed: Manifest) -> Manifest:
-        found: Manifest = self._cluster.get(path, assumed)
+    def get(self, path: str) -> Manifest:
+        found: Manifest = self._cluster.get(path)
         return found
 
     def list(self, path: str, label_selector: Mapping[str, str]) -> list[Manifest] | None:
