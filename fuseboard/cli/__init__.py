@@ -9,11 +9,14 @@ import click
 from fuseboard import __version__
 from fuseboard.cli.commands.check import check
 from fuseboard.cli.commands.explain import explain
-from fuseboard.cli.commands.operate import hold, release, reset, trip
+from fuseboard.cli.commands.hold import hold
+from fuseboard.cli.commands.release import release
+from fuseboard.cli.commands.reset import reset
 from fuseboard.cli.commands.schema import schema
 from fuseboard.cli.commands.send import send
 from fuseboard.cli.commands.serve import serve
 from fuseboard.cli.commands.status import status
+from fuseboard.cli.commands.trip import trip
 from fuseboard.cli.commands.up import up
 from fuseboard.errors import FuseboardError
 

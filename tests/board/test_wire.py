@@ -24,14 +24,15 @@ from fuseboard.events.types import (
     LoadChanged,
     OperatorRequested,
     Phase,
-    Role,
     TimerElapsed,
 )
+from fuseboard.roles import Role
 from fuseboard.stores.records import Change
-from tests.functions.test_breaker import House, fires, policy
+from fuseboard.testing.policies import policy
+from tests.functions.test_breaker import House, fires
 
 if TYPE_CHECKING:
-    from fuseboard.stores.records import Record
+    from fuseboard.breaker.row import Row
 
 GOLDEN: Final = Path(__file__).with_name("wire.json")
 ROUTE: Final[dict[str, Any]] = {"standby": {"name": "spare", "minReady": 2}, "route": {"name": "login"}}
@@ -69,10 +70,10 @@ def house() -> House:
     return found
 
 
-def _place(record: Record) -> Change:
+def _place(row: Row) -> Change:
     shares = Shares(target=0, standby=100)
-    placement = Placement(record.breaker.epoch, 1, 0, shares, Result.VERIFIED, "moved", record.now, rehearsed=True)
-    return Change(record.breaker, placement)
+    placement = Placement(row.state.epoch, 1, 0, shares, Result.VERIFIED, "moved", row.now, rehearsed=True)
+    return Change(row.state, placement)
 
 
 def answers() -> dict[str, Any]:
