@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from fuseboard.events.types import (
-    KINDS,
+    DATA_TYPES,
     CapacityChanged,
     Failure,
     FailureDetected,
@@ -70,7 +70,7 @@ def part_json(part: Part) -> dict[str, Any]:
 
 def signal_of(entry: Entry) -> Data | None:
     """Return the signal that an entry is about; None if there is none, or if this version cannot read it."""
-    kind = KINDS.get(entry.type)
+    kind = DATA_TYPES.get(entry.type)
     if kind is None or entry.signal is None:
         return None
     with suppress(msgspec.ValidationError):
