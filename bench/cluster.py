@@ -29,7 +29,7 @@ from functions.breaker import Breaker
 from fuseboard.events.event import Event
 from fuseboard.events.types import Failure, FailureDetected
 from fuseboard.events.wire import encode
-from fuseboard.policy.validation import parse
+from fuseboard.policy.validation import parse_document
 from fuseboard.stores.checkpoints import open_checkpoints
 from fuseboard.stores.redis import open_store
 from tests.cluster import manifests
@@ -156,7 +156,7 @@ def _patient(space: str) -> Policy:
     """Return the policy of a namespace's breaker; traffic does not return while others are measured."""
     document = policy(space)
     document["spec"]["recover"]["coolDown"] = "1h"
-    return parse(document, "bench")
+    return parse_document(document, "bench")
 
 
 # -- from an Event to the patch --------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def document(name: str) -> dict[str, Any]:
 
 def policies(names: Iterable[str]) -> list[Policy]:
     """Return breakers by their names."""
-    return [validation.parse(document(name), "bench") for name in names]
+    return [validation.parse_document(document(name), "bench") for name in names]
 
 
 def policy_file(names: Iterable[str]) -> str:

@@ -24,9 +24,9 @@ from fuseboard.events.event import JSON, Event
 from fuseboard.events.json import decode_json
 from fuseboard.events.types import FailureDetected, FailureResolved
 from fuseboard.signals import load
-from fuseboard.signals.alerts import FIRING, Alert, annotation_of, began, failure_of, shown
-from fuseboard.signals.fold import folded
-from fuseboard.signals.targets import TargetIndex, involved
+from fuseboard.signals.alerts import FIRING, Alert, alert_annotation, alert_failure, by_start, display_text
+from fuseboard.signals.fold import fold_failures
+from fuseboard.signals.targets import TargetIndex, involved_object
 from fuseboard.stores.records import Entry
 from fuseboard.times import to_datetime
 
@@ -158,7 +158,7 @@ class Alertmanager:
     def receive(self, notification: Notification) -> None:
         """Take a notification in; when this returns, its signals are on disk."""
         if notification.content_type.partition(";")[0].strip().lower() != JSON:
-            message = f"the content type is {shown(notification.content_type)!r}: send {JSON}"
+            message = f"the content type is {display_text(notification.content_type)!r}: send {JSON}"
             raise WrongContentType(message)
         cluster = _cluster(notification.query)
         payload = decode_json(notification.body)
@@ -192,12 +192,12 @@ def translate(
     alerts, quarantined = _read(sent)
     told, loads, strangers = _Told(), _Loads(annotations or {}), []
     for alert in alerts:
-        about = involved(alert.labels)
-        breakers = table.counting(about, alert.labels) if about is not None else ()
+        about = involved_object(alert.labels)
+        breakers = table.matching(about, alert.labels) if about is not None else ()
         if about is None or not breakers:
             strangers.append(alert.labels)
             continue
-        failure = failure_of(alert, about, now)
+        failure = alert_failure(alert, about, now)
         for breaker in breakers:
             told.add(breaker, failure, fires=alert.status == FIRING)
             loads.add(breaker, alert, failure)
@@ -231,14 +231,14 @@ class _Told:
         known = (self._firing if fires else self._resolved).setdefault(breaker, {})
         twin = known.get(failure.condition)
         choose = min if fires else max
-        known[failure.condition] = failure if twin is None else choose(twin, failure, key=began)
+        known[failure.condition] = failure if twin is None else choose(twin, failure, key=by_start)
 
     def events(self, source: str) -> Iterator[Event]:
         for breaker in sorted(self._firing.keys() | self._resolved.keys()):
             fires, ended = self._firing.get(breaker, {}), self._resolved.get(breaker, {})
-            yield from folded(source, breaker, FailureDetected, fires.values())
+            yield from fold_failures(source, breaker, FailureDetected, fires.values())
             over = (failure for condition, failure in ended.items() if condition not in fires)
-            yield from folded(source, breaker, FailureResolved, over)
+            yield from fold_failures(source, breaker, FailureResolved, over)
 
 
 class _Loads:
@@ -253,19 +253,20 @@ class _Loads:
 
     def add(self, breaker: str, alert: Alert, failure: Failure) -> None:
         name = self._annotations.get(breaker)
-        text = annotation_of(alert, name) if name and alert.status == FIRING else None
+        text = alert_annotation(alert, name) if name and alert.status == FIRING else None
         if text is None:
             return
-        found = load.number(text)
+        found = load.parse_number(text)
         if found is None:
-            reason = f"annotation {shown(name or '')} is no number of 0 or more: write {{{{ $value }}}}, not humanized"
+            shown = display_text(name or "")
+            reason = f"annotation {shown} is no number of 0 or more: write {{{{ $value }}}}, not humanized"
             self.unreadable.append(NoLoad(breaker, reason, _sample(alert.labels)))
             return
         self._found[breaker] = max(self._found.get(breaker, (found, failure.key)), (found, failure.key))
 
     def events(self, source: str) -> Iterator[Event]:
         for breaker, (found, key) in sorted(self._found.items()):
-            yield load.changed(breaker, found, key, source)
+            yield load.load_event(breaker, found, key, source)
 
 
 def _alerts(payload: object) -> list[object]:
@@ -273,7 +274,7 @@ def _alerts(payload: object) -> list[object]:
         raise InvalidInput(f"the body is not a JSON object: {_SEND_OWN}")
     if payload.get("version") != VERSION:
         version = payload.get("version", "missing")
-        sent = shown(repr(version)) if isinstance(version, str | int | float | None) else "no text"
+        sent = display_text(repr(version)) if isinstance(version, str | int | float | None) else "no text"
         raise InvalidInput(f"version is {sent}, only {VERSION!r} is understood: {_SEND_OWN}")
     alerts = payload.get("alerts")
     if not isinstance(alerts, list):
@@ -317,11 +318,13 @@ def _cluster(query: Mapping[str, str]) -> str:
     if cluster is None:
         return ""
     if not _CLUSTER.fullmatch(cluster):
-        message = f"cluster is {shown(cluster)!r}: expected lower case letters, digits and '-', as in ?cluster=eu-1"
+        message = (
+            f"cluster is {display_text(cluster)!r}: expected lower case letters, digits and '-', as in ?cluster=eu-1"
+        )
         raise InvalidInput(message)
     return cluster
 
 
 def _sample(labels: Mapping[str, object]) -> dict[str, str]:
     found = ((name, labels.get(name)) for name in SHOWN_LABELS)
-    return {name: shown(value) for name, value in found if isinstance(value, str)}
+    return {name: display_text(value) for name, value in found if isinstance(value, str)}

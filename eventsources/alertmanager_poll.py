@@ -19,7 +19,7 @@ from msgspec import Struct
 from fuseboard import logs, metrics
 from fuseboard.errors import FuseboardError, Unavailable
 from fuseboard.events.types import FailureDetected, FailureResolved
-from fuseboard.signals.fold import folded
+from fuseboard.signals.fold import fold_failures
 from fuseboard.signals.http import OK, HttpClient
 from fuseboard.signals.known_alerts import AlertReconciler, KnownAlert, MemberAnswer, PollPace
 from fuseboard.stores.records import Entry
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from fuseboard.delivery.connections import Connections
     from fuseboard.events.event import Event
-    from fuseboard.signals.known_alerts import Told
+    from fuseboard.signals.known_alerts import ConditionChanges
     from fuseboard.stores import Outbox, Store
 
 NAME: Final = "alerts"
@@ -109,14 +109,14 @@ class Alerts:
 
     def _look(self) -> None:
         holders = self._store.holding()
-        if not holders and not self._held.looks_out:
+        if not holders and not self._held.awaits_return:
             self._away, self._answered_at = {}, time.monotonic()
             return
         answers = dict(self._answers())
         metrics.source_silent(NAME, time.monotonic() - self._answered_at)
         if not answers:
             return
-        told = self._held.judge(holders, answers, time.monotonic(), round(self._clock() * 1000))
+        told = self._held.reconcile(holders, answers, time.monotonic(), round(self._clock() * 1000))
         events = tuple(_events(told))
         if events:
             self._outbox.append(events, _entry(told, events))
@@ -173,15 +173,15 @@ def _decoded(
         raise Unavailable(f"{asker.url}{path} is no answer of Alertmanager's API 2: {error}") from error
 
 
-def _events(told: Told) -> Iterator[Event]:
+def _events(told: ConditionChanges) -> Iterator[Event]:
     # As in the webhook: what fires before what is resolved.
     for breaker, failures in sorted(told.detected.items()):
-        yield from folded(SOURCE, breaker, FailureDetected, failures)
+        yield from fold_failures(SOURCE, breaker, FailureDetected, failures)
     for breaker, failures in sorted(told.resolved.items()):
-        yield from folded(SOURCE, breaker, FailureResolved, failures)
+        yield from fold_failures(SOURCE, breaker, FailureResolved, failures)
 
 
-def _entry(told: Told, events: Sequence[Event]) -> Entry:
+def _entry(told: ConditionChanges, events: Sequence[Event]) -> Entry:
     seen, gone = (sum(map(len, each.values())) for each in (told.detected, told.resolved))
     detail = {"events": [f"{event.subject} {event.id}" for event in events[:_SHOWN_EVENTS]]}
     reason = f"asked Alertmanager: {seen} conditions still hold, {gone} are gone without a word"

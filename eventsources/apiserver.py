@@ -22,11 +22,11 @@ from fuseboard import logs, metrics
 from fuseboard.cluster.names import DEPLOYMENT, EVENT, POD, STATEFUL_SET, list_path
 from fuseboard.cluster.reflector import Heard, Watch, WatchPace
 from fuseboard.errors import FuseboardError, InvalidInput, RecordCorrupt, Unavailable
-from fuseboard.workloads import pods
-from fuseboard.workloads import rollout as phases
-from fuseboard.workloads.events import Ledger
-from fuseboard.workloads.intake import Batch, Intake, WatchedKind
-from fuseboard.workloads.owners import Resolver
+from fuseboard.workloads import pods, status
+from fuseboard.workloads.batch import Batch, WatchedKind
+from fuseboard.workloads.intake import Intake
+from fuseboard.workloads.ledger import Ledger
+from fuseboard.workloads.owners import OwnerResolver
 from fuseboard.workloads.probe import Prober
 from fuseboard.workloads.probe_rounds import ProbeRounds
 
@@ -71,7 +71,7 @@ class ApiServer:
         self._outbox = outbox
         self._checkpoints = checkpoints
         self._cluster = cluster
-        self._intake = Intake(Resolver(self._read_object), clock)
+        self._intake = Intake(OwnerResolver(self._read_object), clock)
         self._heard: queue.Queue[tuple[WatchedKind, Heard]] = queue.Queue(WAITING)
         self._rounds = ProbeRounds(store, self._intake.capacity, prober or Prober())
         self._watches: dict[tuple[str, str], tuple[WatchedKind, Watch, Thread]] = {}
@@ -193,7 +193,7 @@ class ApiServer:
     def _read_object(self, path: str) -> Mapping[str, object]:
         if self._cluster is None:
             return {}
-        return self._cluster.within(OWNER_WITHIN_S).get(path, {})
+        return self._cluster.within(OWNER_WITHIN_S).get(path)
 
     # -- where it goes -----------------------------------------------------------------------------------------------
 
@@ -242,16 +242,16 @@ def _died(thread: Thread) -> bool:
 
 def _pod(found: Manifest) -> pods.Pod | None:
     try:
-        return pods.read(found)
+        return pods.read_pod(found)
     except InvalidInput as error:
         logs.logger().warning("apiserver.unreadable", error=str(error))
         return None
 
 
-def _status(kind: str) -> Callable[[Manifest], phases.WorkloadStatus | None]:
-    def read(found: Manifest) -> phases.WorkloadStatus | None:
+def _status(kind: str) -> Callable[[Manifest], status.WorkloadStatus | None]:
+    def read(found: Manifest) -> status.WorkloadStatus | None:
         try:
-            return phases.read(kind, found)
+            return status.read_workload(kind, found)
         except InvalidInput as error:
             logs.logger().warning("apiserver.unreadable", error=str(error))
             return None

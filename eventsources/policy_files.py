@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs
 from fuseboard.errors import InvalidPolicy, Unavailable
-from fuseboard.policy.files import parse, read
+from fuseboard.policy.files import parse_table, read_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,13 +59,13 @@ class Policies:
     def _look(self) -> None:
         if self.path is None:
             return
-        texts = read(self.path)
+        texts = read_files(self.path)
         if texts != self._texts:
             self._texts, self._due = texts, True
         # Only a table that is gone is put back. One that differs may be another replica's, whose files are newer.
         if not self._due and self.store.table():
             return
-        policies = parse(texts, self.path)
+        policies = parse_table(texts, self.path)
         left = self.store.apply(policies)
         self._due, self._complaint = False, ""
         logs.logger().info("policies.applied", breakers=len(policies))

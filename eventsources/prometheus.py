@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fuseboard.events.event import Event
     from fuseboard.policy.spec import Policy
     from fuseboard.signals.http import HttpResponse
-    from fuseboard.signals.load import Slots
+    from fuseboard.signals.load import QuerySlots
     from fuseboard.stores import Outbox, Store
 
 LOOK_EVERY_S: Final = 0.5
@@ -59,7 +59,7 @@ class _Query:
     """One breaker's query."""
 
     policy: Policy
-    slots: Slots
+    slots: QuerySlots
     due: int
     told: float | None = None
     failed: int = 0
@@ -157,9 +157,9 @@ class Prometheus:
         before, now = self._queries, self._now()
         self._queries = {}
         for key, policy in policies.items():
-            slots = load.slots_of(policy)
+            slots = load.query_slots(policy)
             if slots is not None:
-                query = _Query(policy, slots, slots.first(now))
+                query = _Query(policy, slots, slots.first_query(now))
                 known = before.get(key)
                 if known is not None and (known.text, known.slots) == (query.text, slots):
                     known.policy, query = policy, known
@@ -175,7 +175,7 @@ class Prometheus:
         now = self._now()
         for query in self._queries.values():
             if query.due <= now and query.asked is None:
-                moment = query.slots.moment(now)
+                moment = query.slots.query_time(now)
                 query.due = query.slots.begin(now + query.wait())
                 query.asked = moment, pool.submit(_get, asker, query.text, moment)
 
@@ -207,14 +207,14 @@ class Prometheus:
         if answer.status != OK and answer.status not in QUERY_FAULTS:
             raise Unavailable(f"Prometheus {answer.hint}")
         self._heard()
-        if self._now() - moment > load.OLD_MS:
+        if self._now() - moment > load.MAX_SKEW_MS:
             raise Unavailable("the answer waited for its turn until it was too old: are the queries slow?")
-        found = load.reading(answer.body, moment)
+        found = load.parse_answer(answer.body, moment)
         query.failed = 0
-        news = query.slots.told_anyway(moment) or load.is_news(found, query.told, query.policy.spec)
+        news = query.slots.is_refresh(moment) or load.is_worth_sending(found, query.told, query.policy.spec)
         metrics.count(NAME, "told" if news else "nothing_new")
         if news:
-            batch.told[key] = query, found, load.changed(key, found, str(moment))
+            batch.told[key] = query, found, load.load_event(key, found, str(moment))
 
     def _heard(self) -> None:
         self._answered_at = time.monotonic()

@@ -15,12 +15,11 @@ import msgspec
 from msgspec.structs import replace
 
 from fuseboard.errors import Busy
-from fuseboard.events.types import BREAKER_EVENTS, FAILOVER_EVENTS, StepDue, types
+from fuseboard.events.types import BREAKER_EVENTS, FAILOVER_EVENTS, StepDue, types_of
 from fuseboard.failover import claims, plan
 from fuseboard.failover.attempt import Attempt, Begun
 from fuseboard.failover.results import entry_of, name_of, result_of, told_again
-from fuseboard.failover.routes.service import ServiceRoute
-from fuseboard.policy.enums import RouteKind
+from fuseboard.failover.routes import DRIVERS
 from fuseboard.stores.records import Change
 
 if TYPE_CHECKING:
@@ -37,14 +36,12 @@ CLUSTER_DEADLINE_S: Final = 7.0
 """Of the 8 s that a step may take; the rest is the store's."""
 LEASE_MS: Final = 15_000
 
-ROUTES: Final = {RouteKind.SERVICE: ServiceRoute}
-
 
 @dataclass(frozen=True, slots=True)
 class Failover:
     """Does one step per event, if one is owed."""
 
-    consumes: ClassVar[EventTypes] = BREAKER_EVENTS | types(StepDue)
+    consumes: ClassVar[EventTypes] = BREAKER_EVENTS | types_of(StepDue)
     emits: ClassVar[EventTypes] = FAILOVER_EVENTS
     store: Store
     cluster: Cluster
@@ -60,7 +57,7 @@ class Failover:
             return cast("Event | None", begun)
         route = cast("Route", plan.route_of(begun.row))
         cluster = self.cluster.within(deadline - time.monotonic())
-        driver = ROUTES[route.kind].of(cluster, begun.row.policy, route)
+        driver = DRIVERS[route.kind].of(cluster, begun.row.policy, route)
         return Attempt(self.store, driver, event, begun, rehearsed=cluster.rehearses).run()
 
     def check(self) -> None:

@@ -92,6 +92,6 @@ def _uid(cluster: Cluster, policy: Policy) -> str:
     target = policy.spec.target
     path = object_path(target.kind, policy.namespace, target.name)
     try:
-        return str(cluster.get(path, {})["metadata"]["uid"])
+        return str(cluster.get(path)["metadata"]["uid"])
     except NotFound:
         return ""

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from msgspec import Struct, structs
 
-from fuseboard.policy.files import load
+from fuseboard.policy.files import load_table
 from fuseboard.policy.spec import Criticality, Recover, Signals, Spec, Trip, Workload
 from tests.cli.running import FUSEBOARD, Up
 from tests.paths import EXAMPLE, ROOT
@@ -68,7 +68,7 @@ def test_a_function_alone_is_what_it_says(tmp_path: Path) -> None:
 
 def test_the_example_is_a_breaker_table() -> None:
     """The file of `make up` loads."""
-    (policy,) = load(EXAMPLE / "breakers.yaml")
+    (policy,) = load_table(EXAMPLE / "breakers.yaml")
 
     assert policy.key == "shop/login"
 

@@ -1,1 +1,1 @@
-"""What people see of the breaker table."""
+"""The breaker table as views, for the API, the command line and the page."""

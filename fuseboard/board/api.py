@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from flask import Blueprint, Response, request
 
-from fuseboard.board.view import told, views, whole_view
+from fuseboard.board.story import journal_json
+from fuseboard.board.table import all_breakers, breaker_detail
 from fuseboard.errors import InvalidInput, NotEnrolled
 from fuseboard.events.json import encode_data
 
@@ -21,16 +22,19 @@ MAX_LIMIT: Final = 1_000
 
 
 def blueprint(store: Store, ingested: Callable[[int], list[Entry]]) -> Blueprint:
-    """Return ``/api``: it only reads."""
+    """Return the routes below ``/api``; all are read-only.
+
+    ``ingested`` returns the newest journal entries of the ingress, of all breakers, newest first.
+    """
     api = Blueprint("api", __name__, url_prefix="/api")
 
     @api.get("/breakers")
     def breakers() -> Response:
-        return _json(views(store))
+        return _json(all_breakers(store))
 
     @api.get("/breakers/<namespace>/<name>")
     def breaker(namespace: str, name: str) -> Response:
-        return _json(whole_view(store, f"{namespace}/{name}"))
+        return _json(breaker_detail(store, f"{namespace}/{name}"))
 
     @api.get("/journal")
     def journal() -> Response:
@@ -41,7 +45,7 @@ def blueprint(store: Store, ingested: Callable[[int], list[Entry]]) -> Blueprint
         entries = store.journal([key] if key else list(table), limit)
         if key is None:
             entries = sorted(entries + ingested(limit), key=lambda entry: entry.now, reverse=True)[:limit]
-        return _json([told(entry) for entry in entries])
+        return _json([journal_json(entry) for entry in entries])
 
     @api.errorhandler(NotEnrolled)
     def unknown(error: NotEnrolled) -> Response:

@@ -1,197 +1,212 @@
-"""One breaker as people want it: as JSON, for the API and for the command line."""
+"""Breakers as the API, the command line and the page show them.
+
+The API encodes these structs and the command line decodes them, perhaps in another version of Fuseboard: every field
+has a default, unknown fields are ignored, and enumerations are plain text. Times are RFC 3339, or None if unknown.
+"""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
-
 import msgspec
+from msgspec import Raw, Struct, field
 
-from fuseboard.breaker.evidence import Condition
-from fuseboard.breaker.outlook import outlook
-from fuseboard.breaker.state import Dependency, State
-from fuseboard.errors import NotEnrolled, RecordCorrupt
-from fuseboard.stores.records import dues
-from fuseboard.times import duration_ms, rfc3339
+from fuseboard.breaker.placement import Shares
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from fuseboard.breaker.evidence import Occurrence
-    from fuseboard.breaker.outlook import Outlook
-    from fuseboard.breaker.row import Row
-    from fuseboard.breaker.state import BreakerState
-    from fuseboard.policy.spec import Policy
-    from fuseboard.stores import Store
-    from fuseboard.stores.records import Entry
-
-HOLD: Final = "Hold"
-"""The mode that is shown while an operator lets nothing move a breaker."""
+HOLD = "Hold"
+"""The mode shown while an operator holds a breaker."""
 
 
-def views(store: Store) -> list[dict[str, Any]]:
-    """Return all breakers, in order of their names."""
-    records = {key: store.read(key) for key in sorted(store.table())}
-    return [_view(record, _stand(record, records)) for record in records.values()]
+class _View(Struct, frozen=True, rename="camel"):
+    """A part of the API's JSON, in camelCase."""
 
 
-def whole_view(store: Store, key: str) -> dict[str, Any]:
-    """Return one breaker, with what weighs, what was critical before, and what comes next.
+class OverrideView(_View, frozen=True):
+    """An operator's request in force over the policy."""
 
-    Raises:
-        NotEnrolled, RecordCorrupt, StoreUnavailable: as ``Store.read``.
-
-    """
-    record = store.read(key)
-    dependencies = _stand(record, _read(store, record))
-    seen = outlook(record, dependencies)
-    return {
-        **_view(record, dependencies),
-        "weight": seen.row.state.weight,
-        "causes": seen.row.state.causes,
-        "now": rfc3339(record.now),
-        "outlook": _outlook(seen),
-        "weighing": _weighing(seen.row),
-        "past": _past(seen.row),
-    }
+    action: str = ""
+    """``trip`` (ForcedOpen) or ``hold``."""
+    operator: str = ""
+    reason: str = ""
+    since: str | None = None
+    until: str | None = None
+    """None: until another request ends the override."""
 
 
-def told(entry: Entry) -> dict[str, Any]:
-    """Return an entry of the journal."""
-    content: dict[str, Any] = msgspec.to_builtins(entry)
-    return {"at": rfc3339(entry.now), **content}
+class TrialView(_View, frozen=True):
+    """The running trial of the target."""
+
+    share: int = 0
+    """Percent of the traffic that the target gets."""
+    number: int = 1
+    """The position of the share among the policy's trial shares, from 1."""
+    of: int = 1
+    """The number of the policy's trial shares."""
+    since: str | None = None
 
 
-def _view(record: Row, dependencies: tuple[Dependency, ...]) -> dict[str, Any]:
-    breaker, placement, policy = record.state, record.placement, record.policy
-    return {
-        "namespace": policy.namespace,
-        "name": policy.metadata.name,
-        "state": breaker.state,
-        "epoch": breaker.epoch,
-        "mode": HOLD if breaker.is_held else record.mode,
-        "acts": policy.spec.mode.acts,
-        "override": _override(breaker),
-        "latched": breaker.latched,
-        "since": rfc3339(breaker.since),
-        "reason": breaker.reason,
-        "weight": breaker.weight,
-        "causes": breaker.causes,
-        "trial": _trial(record),
-        "capacity": _capacity(record),
-        "load": breaker.load and {"value": breaker.load.value, "seen": rfc3339(breaker.load.seen)},
-        "dependsOn": [
-            {"name": each.name, "state": each.state, "verifiedAt": rfc3339(each.verified)} for each in dependencies
-        ],
-        "attributed": [
-            {"cause": each.cause, "to": each.attributed} for each in breaker.conditions.values() if each.attributed
-        ],
-        "placement": {
-            "epoch": placement.epoch,
-            "step": placement.step,
-            "shares": placement.shares,
-            "result": placement.result,
-            "reason": placement.reason,
-            "rehearsed": placement.rehearsed,
-            "verifiedAt": rfc3339(record.verified_since),
-            "owed": record.owed,
-        },
-        "due": {kind: rfc3339(moment) for kind, moment in dues(record).items()},
-        "policy": policy.spec,
-    }
+class ReadyPodsView(_View, frozen=True):
+    """The pods of a target or a standby."""
+
+    ready: str = ""
+    """Ready and desired pods, such as ``2/3``."""
+    min_ready: int = 0
+    phase: str = "steady"
+    """Why pods may be unready on purpose: ``rollout``, ``disruption``, ``fresh``; else ``steady``."""
+    probe: str = ""
+    """``ok``, or why the policy's probe fails; empty without a probe."""
+    seen: str | None = None
+    short_since: str | None = None
+    """The beginning of a lack of ready pods."""
 
 
-def _override(breaker: BreakerState) -> dict[str, Any] | None:
-    if breaker.override is None:
-        return None
-    set_by = breaker.override
-    times = {"since": rfc3339(set_by.since), "until": rfc3339(set_by.until)}
-    return {"action": set_by.action, "operator": set_by.operator, "reason": set_by.reason, **times}
+class LoadView(_View, frozen=True):
+    """The load of the target, in the unit of its capacity."""
+
+    value: float = 0
+    seen: str | None = None
 
 
-def _trial(record: Row) -> dict[str, Any] | None:
-    breaker = record.state
-    if breaker.state is not State.HALF_OPEN:
-        return None
-    shares = record.policy.spec.recover.shares
-    since = rfc3339(breaker.trial_since or breaker.since)
-    return {"share": record.wanted.target, "number": breaker.trial + 1, "of": len(shares), "since": since}
+class DependencyView(_View, frozen=True):
+    """Another breaker, named in the policy's ``dependsOn``."""
+
+    name: str = ""
+    state: str = ""
+    verified_at: str | None = None
+    """The time from which its standby serves; None while its placement is not in place."""
 
 
-def _capacity(record: Row) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for role, known in record.state.capacity.items():
-        workload = getattr(record.policy.spec, role)
-        found[role] = {
-            "ready": f"{known.ready}/{known.desired}",
-            "minReady": workload.min_ready if workload is not None else 0,
-            "phase": known.phase,
-            "probe": known.probe,
-            "seen": rfc3339(known.seen),
-            "shortSince": rfc3339(known.short_since),
-        }
-    return found
+class AttributedView(_View, frozen=True):
+    """A condition that is attributed to a dependency, and weighs 0."""
+
+    cause: str = ""
+    to: str = ""
 
 
-def _outlook(seen: Outlook) -> dict[str, Any]:
-    ahead = seen.ahead
-    return {
-        "blocked": [{"text": each.text, "until": rfc3339(each.until)} for each in seen.blocked],
-        "ahead": ahead and {"at": rfc3339(ahead.at), "state": ahead.state, "text": ahead.text},
-        "evidence": seen.evidence,
-    }
+class PlacementView(_View, frozen=True):
+    """The shares of the traffic, by the last step."""
+
+    epoch: int = 0
+    step: int = 0
+    shares: Shares = Shares()
+    result: str = "verified"
+    reason: str = ""
+    rehearsed: bool = False
+    verified_at: str | None = None
+    owed: bool = False
+    """The breaker asks for other shares, or the last step failed."""
 
 
-def _weighing(record: Row) -> list[dict[str, Any]]:
-    """Return what weighs now by cause, the heaviest first; what is put down to a dependency weighs nothing."""
-    rows: dict[tuple[str, bool], list[Occurrence | Condition]] = {}
-    for each in (*record.state.weighing, *(each for each in record.state.conditions.values() if each.attributed)):
-        rows.setdefault((each.cause, isinstance(each, Condition)), []).append(each)
-    found = [_weighs(cause, each, record.policy) for (cause, _), each in rows.items()]
-    return sorted(found, key=lambda row: -row["weight"])
+class BlockedView(_View, frozen=True):
+    """A reason for which the breaker stays in its state."""
+
+    text: str = ""
+    until: str | None = None
+    """When the reason ends by itself; None if time does not end the reason."""
 
 
-def _weighs(cause: str, found: list[Occurrence | Condition], policy: Policy) -> dict[str, Any]:
-    first, seen = found[0], max(each.seen for each in found)
-    is_condition = isinstance(first, Condition)
-    lasts = policy.spec.signals.lease_ms if is_condition else duration_ms(policy.spec.trip.window)
-    attributed = first.attributed if isinstance(first, Condition) else ""
-    since = min(each.since if isinstance(each, Condition) else each.seen for each in found)
-    return {
-        "cause": cause,
-        "kind": "condition" if is_condition else "occurrence",
-        "count": len(found),
-        "weight": 0 if attributed else sum(each.weight for each in found),
-        "critical": any(each.critical for each in found),
-        "limitsOnly": all(each.limits_only for each in found),
-        "attributed": attributed,
-        "since": rfc3339(since),
-        "seen": rfc3339(seen),
-        "until": rfc3339(seen + lasts),
-    }
+class AheadView(_View, frozen=True):
+    """The next transition, if no signal comes before."""
+
+    at: str | None = None
+    state: str = ""
+    text: str = ""
 
 
-def _past(record: Row) -> list[dict[str, Any]]:
-    rules = record.policy.spec.criticality
-    scores = {
-        reason: round(each.faded(record.now, duration_ms(rules.half_life)), 2)
-        for reason, each in record.state.past.items()
-    }
-    ordered = sorted(scores.items(), key=lambda each: -each[1])
-    return [{"reason": reason, "score": score, "pastAt": rules.past_at} for reason, score in ordered]
+class OutlookView(_View, frozen=True):
+    """Why the breaker stays in its state, and the next transition."""
+
+    blocked: tuple[BlockedView, ...] = ()
+    ahead: AheadView | None = None
+    evidence: str = ""
+    """The effect of further failures; empty if there is none."""
 
 
-def _stand(record: Row, others: Mapping[str, Row]) -> tuple[Dependency, ...]:
-    """Return the breakers that one depends on, as they stand; what is not in the table is left out."""
-    keys = ((name, f"{record.policy.namespace}/{name}") for name in record.policy.spec.depends_on)
-    known = ((name, others[key]) for name, key in keys if key in others)
-    return tuple(Dependency(name, each.state.state, each.verified_since) for name, each in known)
+class WeighingView(_View, frozen=True):
+    """The occurrences, or the conditions, of a cause, added up."""
+
+    cause: str = ""
+    kind: str = "occurrence"
+    """``occurrence`` or ``condition``."""
+    count: int = 1
+    weight: int = 0
+    critical: bool = False
+    limits_only: bool = False
+    attributed: str = ""
+    """The dependency that the conditions are attributed to."""
+    since: str | None = None
+    seen: str | None = None
+    until: str | None = None
+    """The end of the window, or of the lease."""
 
 
-def _read(store: Store, record: Row) -> dict[str, Row]:
-    found = {}
-    for name in record.policy.spec.depends_on:
-        key = f"{record.policy.namespace}/{name}"
-        with suppress(NotEnrolled, RecordCorrupt):
-            found[key] = store.read(key)
-    return found
+class PriorView(_View, frozen=True):
+    """How often a reason was critical lately."""
+
+    reason: str = ""
+    score: float = 0
+    """The number of times, halved every ``criticality.halfLife``."""
+    past_at: int = 0
+    """The score from which the next failure with this reason is critical."""
+
+
+class TargetExcerpt(_View, frozen=True):
+    """The load limit of the policy's target."""
+
+    capacity: float | None = None
+
+
+class PolicyExcerpt(_View, frozen=True):
+    """The parts of a policy's spec that the commands show."""
+
+    mode: str = ""
+    target: TargetExcerpt = TargetExcerpt()
+
+
+class BreakerView(_View, frozen=True):
+    """A row of ``GET /api/breakers``."""
+
+    namespace: str = ""
+    name: str = ""
+    state: str = ""
+    epoch: int = 0
+    mode: str = ""
+    """The mode in force: ``Hold`` and ``ForcedOpen`` of an operator before the policy's."""
+    acts: bool = False
+    """The policy's mode moves traffic."""
+    override: OverrideView | None = None
+    latched: bool = False
+    since: str | None = None
+    reason: str = ""
+    weight: int = 0
+    causes: tuple[str, ...] = ()
+    trial: TrialView | None = None
+    capacity: dict[str, ReadyPodsView] = {}
+    """By role: ``target``, ``standby``."""
+    load: LoadView | None = None
+    depends_on: tuple[DependencyView, ...] = ()
+    attributed: tuple[AttributedView, ...] = ()
+    placement: PlacementView = PlacementView()
+    due: dict[str, str | None] = {}
+    """The times at which the clock wakes the breaker (``timer``) and its failover (``debt``)."""
+    spec: Raw = field(name="policy", default=Raw(b"{}"))
+    """The policy's spec as JSON, unparsed: a newer server may know fields and values that this version refuses."""
+
+    @property
+    def key(self) -> str:
+        """Return ``namespace/name``."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def policy(self) -> PolicyExcerpt:
+        """Return the parts of the spec that the commands show."""
+        return msgspec.json.decode(self.spec, type=PolicyExcerpt)
+
+
+class BreakerDetail(BreakerView, frozen=True):
+    """The answer of ``GET /api/breakers/NAMESPACE/NAME``: the row, its evidence and its outlook."""
+
+    now: str | None = None
+    """The store's time, at which ``weight`` and everything below were computed."""
+    outlook: OutlookView = OutlookView()
+    weighing: tuple[WeighingView, ...] = ()
+    """The evidence, heaviest first."""
+    past: tuple[PriorView, ...] = ()

@@ -167,7 +167,7 @@ def _by_itself(failure: Failure, reason: str, kind: FailureClass, severity: str,
 
 @lru_cache(maxsize=1024)
 def _rules(rules: tuple[Rule, ...]) -> tuple[tuple[Rule, Callable[[Mapping[str, str]], bool]], ...]:
-    return tuple((rule, matchers.every(rule.match)) for rule in rules)
+    return tuple((rule, matchers.compile_matchers(rule.match)) for rule in rules)
 
 
 def _facts(failure: Failure, reason: str, kind: FailureClass, severity: str) -> dict[str, str]:

@@ -1,52 +1,110 @@
-"""How the commands talk to a running ``fuseboard up``."""
+"""The HTTP client of the commands: the breakers of a running ``fuseboard up``."""
 
 from __future__ import annotations
 
-import json
 from http import HTTPStatus
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
+import msgspec
 import urllib3
 
-from fuseboard.errors import FuseboardError, InvalidInput, NotEnrolled
+from fuseboard.board.view import BreakerDetail, BreakerView
+from fuseboard.errors import FuseboardError, InvalidInput, NotEnrolled, RecordCorrupt
+from fuseboard.events.wire import STRUCTURED, encode
+from fuseboard.stores.records import Entry
+
+if TYPE_CHECKING:
+    from fuseboard.events.event import Event
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
+TIMEOUT_S: Final = 10.0
 
-url_option: Final = click.option("--url", default=DEFAULT_URL, show_default=True, help="Where Fuseboard listens.")
+url_option: Final = click.option("--url", default=DEFAULT_URL, show_default=True, help="Address of Fuseboard.")
+
+_SHOWN: Final = 200
+"""Characters of an answer that is not JSON."""
+
+Answer = TypeVar("Answer")
 
 
-def request(method: str, url: str, body: bytes | None = None, content_type: str = "") -> bytes:
-    """Send a request, and return the body of the answer.
+class ByHttp:
+    """Reads breakers from a running Fuseboard, and sends events to it. See ``Access`` for the methods."""
+
+    def __init__(self, url: str) -> None:
+        """``url`` is the address of Fuseboard, such as ``http://127.0.0.1:8080``."""
+        self._url = url
+
+    def breakers(self) -> list[BreakerView]:
+        """See ``Access.breakers``."""
+        return get(f"{self._url}/api/breakers", list[BreakerView])
+
+    def breaker(self, key: str) -> BreakerDetail:
+        """See ``Access.breaker``."""
+        return get(f"{self._url}/api/breakers/{key}", BreakerDetail)
+
+    def journal(self, key: str, limit: int) -> list[Entry]:
+        """See ``Access.journal``."""
+        return get(f"{self._url}/api/journal?breaker={key}&limit={limit}", list[Entry])
+
+    def send(self, event: Event) -> None:
+        """See ``Access.send``."""
+        post(f"{self._url}/events", encode(event, structured=True).body, STRUCTURED)
+
+
+def get(url: str, kind: type[Answer]) -> Answer:
+    """Return the answer of the API, decoded.
 
     Raises:
-        NotEnrolled: there is no such thing there.
-        InvalidInput: it was refused; the message is the answer's own.
-        FuseboardError: nobody answers there, or not now.
+        RecordCorrupt: the answer has another shape than expected.
+        NotEnrolled, InvalidInput, FuseboardError: as ``post``.
 
     """
-    headers = {"content-type": content_type} if content_type else {}
+    body = _request("GET", url)
     try:
-        answer = urllib3.request(method, url, body=body, headers=headers, timeout=10.0, retries=False)
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise RecordCorrupt(
+            f"the answer of {url} cannot be read ({error}): is this `fuseboard` older than the running one, or is "
+            "the address another program's?"
+        ) from error
+
+
+def post(url: str, body: bytes, content_type: str) -> None:
+    """Send a body.
+
+    Raises:
+        NotEnrolled: the breaker does not exist.
+        InvalidInput: the request was refused; the message is the server's.
+        FuseboardError: there is no answer, or a server error.
+
+    """
+    _request("POST", url, body, {"content-type": content_type})
+
+
+def _request(method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:
+    try:
+        response = urllib3.request(method, url, body=body, headers=headers, timeout=TIMEOUT_S, retries=False)
     except urllib3.exceptions.HTTPError as error:
         raise FuseboardError(
-            f"nobody answers at {url}: is `fuseboard up` running? Give its address with --url"
+            f"no answer from {url}: is `fuseboard up` running there? Give another address with --url"
         ) from error
-    if answer.status < 300:  # noqa: PLR2004  - HTTP's own classes
-        return answer.data
-    if answer.status == HTTPStatus.NOT_FOUND:
-        raise NotEnrolled(_detail(answer.data))
-    kind = InvalidInput if answer.status < 500 else FuseboardError  # noqa: PLR2004  - HTTP's own classes
-    raise kind(f"{url} answers {answer.status}: {_detail(answer.data)}")
+    if response.status < HTTPStatus.MULTIPLE_CHOICES:
+        return response.data
+    if response.status == HTTPStatus.NOT_FOUND:
+        raise NotEnrolled(_detail(response.data))
+    kind = InvalidInput if response.status < HTTPStatus.INTERNAL_SERVER_ERROR else FuseboardError
+    raise kind(f"{url} answers {response.status}: {_detail(response.data)}")
 
 
-def get(url: str) -> Any:  # noqa: ANN401  - JSON
-    """Return what the API says."""
-    return json.loads(request("GET", url))
+class _Problem(msgspec.Struct, frozen=True):
+    """The part of an ``application/problem+json`` that is shown."""
+
+    detail: str
 
 
 def _detail(body: bytes) -> str:
     try:
-        return str(json.loads(body)["detail"])
-    except (ValueError, KeyError, TypeError):
-        return body.decode(errors="replace")[:200]
+        return msgspec.json.decode(body, type=_Problem).detail
+    except msgspec.MsgspecError:
+        return body.decode(errors="replace")[:_SHOWN]

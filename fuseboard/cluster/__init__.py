@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +24,13 @@ class Cluster(Protocol):
     def within(self, seconds: float) -> Cluster:
         """Return the same cluster for calls that all end within so many seconds from now."""
 
-    def get(self, path: str, assumed: Manifest) -> Manifest:
-        """Return an object; ``assumed`` is what a rehearsal takes for granted."""
+    def get(self, path: str) -> Manifest:
+        """Return an object.
+
+        Raises:
+            NotFound: there is no such object.
+
+        """
 
     def list(self, path: str, label_selector: Mapping[str, str]) -> list[Manifest] | None:
         """Return the objects that have these labels; None when it is not known."""
@@ -40,6 +45,14 @@ class Cluster(Protocol):
 
     def check(self) -> None:
         """Do nothing if the cluster answers."""
+
+
+@runtime_checkable
+class Rehearsing(Protocol):
+    """A cluster that is a rehearsal: an object exists there once somebody has assumed, created or applied it."""
+
+    def assume(self, path: str, found: Manifest) -> None:
+        """Take an object for granted, unless it has been patched, created or applied already."""
 
 
 class Writable(Cluster, Protocol):

@@ -78,7 +78,7 @@ class Kubernetes:
         deadline = time.monotonic() + seconds
         return Kubernetes(self._client, call_timeout_s=self._call_timeout_s, deadline=deadline)
 
-    def get(self, path: str, assumed: Manifest) -> Manifest:  # noqa: ARG002  - taken for granted by a rehearsal only
+    def get(self, path: str) -> Manifest:
         """See ``Cluster.get``."""
         return self._call("GET", path)
 

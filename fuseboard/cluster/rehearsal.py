@@ -8,7 +8,7 @@ from copy import deepcopy
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fuseboard.errors import CannotStart, ClusterUnavailable, Conflict
+from fuseboard.errors import CannotStart, ClusterUnavailable, Conflict, NotFound
 from fuseboard.logs import logger
 
 if TYPE_CHECKING:
@@ -34,10 +34,14 @@ class Rehearsal:
         """See ``Cluster.within``."""
         return self
 
-    def get(self, path: str, assumed: Manifest) -> Manifest:
+    def assume(self, path: str, found: Manifest) -> None:
+        """See ``Rehearsing.assume``."""
+        with self._lock:
+            self._assumed[path] = merged(found, {"metadata": {"resourceVersion": "0"}})
+
+    def get(self, path: str) -> Manifest:
         """See ``Cluster.get``."""
         with self._lock:
-            self._assumed[path] = merged(assumed, {"metadata": {"resourceVersion": "0"}})
             return deepcopy(self._current(path))
 
     def list(self, path: str, label_selector: Mapping[str, str]) -> list[Manifest] | None:  # noqa: ARG002  - not known
@@ -78,7 +82,10 @@ class Rehearsal:
         """See ``Cluster.check``."""
 
     def _current(self, path: str) -> Manifest:
-        return self._patched.get(path) or self._assumed[path]
+        found = self._patched.get(path) or self._assumed.get(path)
+        if found is None:
+            raise NotFound(f"{path}: the rehearsal knows no such object, because nothing has assumed or created it")
+        return found
 
     def _keep(self, objects: dict[str, Manifest]) -> None:
         if self._file is not None:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from fuseboard.crd.resource import condition, said
 from fuseboard.policy import validation
 from fuseboard.policy.spec import Policy
-from fuseboard.policy.validation import already, claims
+from fuseboard.policy.validation import claims, clash_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -148,7 +148,7 @@ class _Rows:
     def taken(self, policy: Policy) -> str:
         """Say which claim of a policy is another breaker's."""
         owners = ((claim, self._owners.get(claim, policy.key)) for claim in claims(policy))
-        return next((already(claim, owner) for claim, owner in owners if owner != policy.key), "")
+        return next((clash_message(claim, owner) for claim, owner in owners if owner != policy.key), "")
 
     def way_back(self, policy: Policy) -> tuple[str, ...]:
         """Return the breakers over which the dependencies of a policy would lead back to it."""
@@ -187,7 +187,7 @@ def _refusal(resource: Resource, rows: _Rows) -> Acceptance | None:
     if taken:
         return Acceptance(TAKEN, taken)
     way = rows.way_back(resource.policy)
-    return Acceptance(CIRCULAR, validation.told(way)) if way else None
+    return Acceptance(CIRCULAR, validation.cycle_message(way)) if way else None
 
 
 def told(resource: Resource, verdict: Acceptance, now: int) -> Manifest | None:

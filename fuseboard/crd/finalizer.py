@@ -116,7 +116,7 @@ class FinalizerKeeper:
 
 def _release(cluster: Cluster, resource: Resource) -> None:
     try:
-        found = resources.read(cluster.get(resource.path, {}))
+        found = resources.read(cluster.get(resource.path))
         patch = resources.held(found, hold=False)
         if patch is not None and found.uid == resource.uid:
             cluster.patch(resource.path, patch)
@@ -128,7 +128,7 @@ def _release(cluster: Cluster, resource: Resource) -> None:
 def _ends(cluster: Cluster, namespace: str) -> bool:
     """Say whether a namespace is on its way out: nothing in it is worth waiting for."""
     try:
-        found = cluster.get(namespace_path(namespace), {})
+        found = cluster.get(namespace_path(namespace))
     except NotFound:
         return True
     except Refused:

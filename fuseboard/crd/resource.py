@@ -99,7 +99,7 @@ def _policy(found: Mapping[str, Any], meta: CircuitBreakerMeta) -> tuple[Policy 
         "spec": found.get("spec"),
     }
     try:
-        return validation.parse(document, KIND), ""
+        return validation.parse_document(document, KIND), ""
     except InvalidPolicy as error:
         return None, str(error)
 

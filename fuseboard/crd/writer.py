@@ -40,7 +40,7 @@ class StatusWriter:
         for _ in range(MAX_CONFLICTS):
             record = self.store.read(key)
             try:
-                found = resources.read(self.cluster.get(resources.path_of(key), {}))
+                found = resources.read(self.cluster.get(resources.path_of(key)))
                 if self._is_marked(record, found):
                     return self._say(record, found)
             except Conflict:

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     EventTypes = frozenset[str]
     """Types that a function consumes or emits."""
 
-_TYPE_PREFIX: Final = "dev.fuseboard."
-_SCHEMA_PREFIX: Final = "https://fuseboard.dev/schemas/"
+TYPE_PREFIX: Final = "dev.fuseboard."
+SCHEMA_PREFIX: Final = "https://fuseboard.dev/schemas/"
 _CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 Key = Annotated[str, Meta(min_length=1, max_length=128, description="What makes this failure this one.")]
-Millis = Annotated[int, Meta(ge=0, le=253_402_300_799_999, description="Milliseconds since 1970, to the year 9999.")]
+Timestamp = Annotated[int, Meta(ge=0, le=253_402_300_799_999, description="Milliseconds since 1970, to the year 9999.")]
 Cause = Annotated[str, Meta(min_length=1, max_length=320, description="Alert name or reason, and the object.")]
 Reason = Annotated[str, Meta(max_length=128, description="Alert name, Kubernetes reason or container exit reason.")]
 ANY: Final[EventTypes] = frozenset({"*"})
@@ -52,9 +52,9 @@ class Failure(Data, frozen=True):
     cause: Cause
     condition: Annotated[str, Meta(max_length=128)] = ""
     severity: Annotated[str, Meta(max_length=64)] = ""
-    started_at: Millis = 0
+    started_at: Timestamp = 0
     """When it began, in milliseconds since 1970; 0 when it is not known. Evidence of too long ago does not count."""
-    emitted_at: Millis = 0
+    emitted_at: Timestamp = 0
     """The emitter's own stamp, where ``started_at`` is somebody else's."""
     reason: Reason = ""
     """What went wrong, by the name that the table of failures knows it by."""
@@ -86,8 +86,8 @@ class IngestGapFound(Data, frozen=True):
     """Signals about a namespace may have been lost: for a while nobody looked, and what was missed is no more."""
 
     namespace: Annotated[str, Meta(max_length=63)]
-    since: Millis = field(name="from")
-    until: Millis = field(name="to")
+    since: Timestamp = field(name="from")
+    until: Timestamp = field(name="to")
     reason: Annotated[str, Meta(max_length=1024)]
 
 
@@ -136,14 +136,14 @@ class OperatorRequested(Data, frozen=True):
     action: Action
     operator: Annotated[str, Meta(min_length=1, max_length=128)]
     reason: Annotated[str, Meta(min_length=1, max_length=512)]
-    duration_ms: Millis = 0
+    duration_ms: Timestamp = 0
     """How long it lasts from when it was taken in; 0 until another request ends it."""
 
 
 class TimerElapsed(Data, frozen=True):
     """A time that a breaker waited for has come: a cool-down, a lease, a trial."""
 
-    due_at: Millis
+    due_at: Timestamp
 
 
 class BreakerMoved(Data, frozen=True):
@@ -178,7 +178,7 @@ class BreakerClosed(BreakerMoved, frozen=True):
 class StepDue(Data, frozen=True):
     """A breaker's placement is still owed."""
 
-    due_at: Millis
+    due_at: Timestamp
 
 
 class FailoverDone(Data, frozen=True):
@@ -212,10 +212,10 @@ class FailoverReverted(FailoverDone, frozen=True):
 def type_of(kind: type[Data]) -> str:
     """Return the CloudEvents type of a class: ``BreakerHalfOpened`` is ``dev.fuseboard.breaker.half_opened``."""
     noun, *participle = _CAPITAL.split(kind.__name__)
-    return f"{_TYPE_PREFIX}{noun.lower()}.{'_'.join(participle).lower()}"
+    return f"{TYPE_PREFIX}{noun.lower()}.{'_'.join(participle).lower()}"
 
 
-KINDS: Final[Mapping[str, type[Data]]] = {
+DATA_TYPES: Final[Mapping[str, type[Data]]] = {
     type_of(kind): kind
     for kind in (
         FailureDetected,
@@ -238,11 +238,13 @@ KINDS: Final[Mapping[str, type[Data]]] = {
 }
 
 
-def types(*kinds: type[Data]) -> EventTypes:
+def types_of(*kinds: type[Data]) -> EventTypes:
     """Return the types of some classes of data."""
     return frozenset(type_of(kind) for kind in kinds)
 
 
-SIGNALS: Final = types(FailureDetected, FailureResolved, CapacityChanged, LoadChanged, OperatorRequested, TimerElapsed)
-BREAKER_EVENTS: Final = types(BreakerLimited, BreakerOpened, BreakerHalfOpened, BreakerClosed)
-FAILOVER_EVENTS: Final = types(FailoverCompleted, FailoverRefused, FailoverFailed, FailoverReverted)
+SIGNALS: Final = types_of(
+    FailureDetected, FailureResolved, CapacityChanged, LoadChanged, OperatorRequested, TimerElapsed
+)
+BREAKER_EVENTS: Final = types_of(BreakerLimited, BreakerOpened, BreakerHalfOpened, BreakerClosed)
+FAILOVER_EVENTS: Final = types_of(FailoverCompleted, FailoverRefused, FailoverFailed, FailoverReverted)

@@ -17,7 +17,7 @@ from cloudevents.core.v1.event import CloudEvent
 from fuseboard.errors import InvalidInput, WrongContentType
 from fuseboard.events.event import JSON, Event, Foreign
 from fuseboard.events.json import MAX_DEPTH, decode_json, encode_data
-from fuseboard.events.types import _SCHEMA_PREFIX, _TYPE_PREFIX, ANY, KINDS, Data
+from fuseboard.events.types import ANY, DATA_TYPES, SCHEMA_PREFIX, TYPE_PREFIX, Data
 from fuseboard.times import to_datetime, to_timestamp
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _check_length(attribute: str, value: str) -> None:
 
 def _extensions(wire: BaseCloudEvent) -> dict[str, str]:
     own = {"id", "source", "type", "specversion", "subject", "time", "datacontenttype", "partitionkey"}
-    if wire.get_type() in KINDS:
+    if wire.get_type() in DATA_TYPES:
         own.add("dataschema")  # it follows from the type
     found = {name: value for name, value in wire.get_attributes().items() if name not in own}
     return {name: _attribute(name, value) for name, value in found.items()}
@@ -195,7 +195,7 @@ def _attribute(name: str, value: object) -> str:
 
 
 def _data(name: str, wire: BaseCloudEvent) -> Data:
-    kind, content = KINDS[name], wire.get_data()
+    kind, content = DATA_TYPES[name], wire.get_data()
     if isinstance(content, bytes):
         raise WrongContentType(f"the data of {name} are JSON: send the content type {JSON}")
     try:
@@ -215,8 +215,8 @@ def _attributes(event: Event) -> dict[str, Any]:
         "datacontenttype": event.data.media if isinstance(event.data, Foreign) else JSON,
         **event.extensions,
     }
-    if name in KINDS:
-        attributes["dataschema"] = f"{_SCHEMA_PREFIX}{name.removeprefix(_TYPE_PREFIX)}.json"
+    if name in DATA_TYPES:
+        attributes["dataschema"] = f"{SCHEMA_PREFIX}{name.removeprefix(TYPE_PREFIX)}.json"
     if event.subject:
         attributes["subject"] = attributes["partitionkey"] = event.subject
     return attributes

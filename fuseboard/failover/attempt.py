@@ -23,14 +23,15 @@ from fuseboard.events.event import Event
 from fuseboard.failover import claims, plan
 from fuseboard.failover.plan import Move, Stay
 from fuseboard.failover.results import _reply, entry_of, name_of, result_of
-from fuseboard.failover.routes import Seen
+from fuseboard.failover.routes.driver import Seen
 from fuseboard.stores.records import Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fuseboard.cluster import Manifest
-    from fuseboard.failover.routes import RouteDriver
+    from fuseboard.errors import Problem
+    from fuseboard.failover.routes.driver import RouteDriver
     from fuseboard.stores import Store
 
 MAX_CONFLICTS: Final = 5
@@ -130,17 +131,17 @@ class Attempt:
 
     def _judge(self, sent: Sent, move: Move) -> Event | None:
         moved, problem = sent.seen.observed.shares != move.shares, self.route.verify(sent.seen, move)
-        if not problem:
+        if problem is None:
             reason = f"moved to {move.shares}" if moved else f"in place already: {move.shares}"
             return self._settle(Result.VERIFIED, reason, move.shares, sent.patch)
         if not moved:
-            return self._settle(Result.REFUSED, problem, move.shares, sent.patch)
-        undoing = self._next_step(problem)
+            return self._settle(Result.REFUSED, str(problem), move.shares, sent.patch)
+        undoing = self._next_step(str(problem))
         if undoing is None:
             return None
         return undoing.released(lambda: undoing.undo(sent, problem), move.shares)
 
-    def undo(self, sent: Sent, problem: str) -> Event | None:
+    def undo(self, sent: Sent, problem: Problem) -> Event | None:
         """Put back what the step before has moved, as far as it is still ours."""
         shares = sent.seen.observed.shares or Shares()
         for _ in range(MAX_CONFLICTS):
@@ -161,7 +162,7 @@ class Attempt:
 
         def decide(row: Row) -> Change:
             placement = self._outcome(row, result, reason, shares)
-            detail = {"assumed": self.route.assumed} if self.route.assumed else {}
+            detail = {"assumed": dict(self.route.assumed)} if self.route.assumed else {}
             return result_of(row, self.event, placement, patch=patch, detail=detail)
 
         return self._told(decide)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from fuseboard.breaker.placement import Fence, Result, Shares
+from fuseboard.errors import Problem
+from fuseboard.roles import Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,10 +63,10 @@ def route_of(row: Row) -> Route | None:
     return policy.spec.route if policy.spec.standby is not None else None
 
 
-def plan(row: Row, fence: Fence, observed: Observed, expresses: Callable[[Shares], str]) -> Move | Stay:
+def plan(row: Row, fence: Fence, observed: Observed, expresses: Callable[[Shares], Problem | None]) -> Move | Stay:
     """Return the next step towards what the breaker asks for.
 
-    ``expresses`` says why the route cannot have certain shares; it is empty where it can.
+    ``expresses`` checks that the route can have certain shares.
     """
     asked, policy = row.wanted, row.policy
     if observed.shares is None:
@@ -72,12 +74,12 @@ def plan(row: Row, fence: Fence, observed: Observed, expresses: Callable[[Shares
     if observed.shares == asked:
         return Move(asked, fence)
     impossible = expresses(asked)
-    if impossible:
-        return Stay(Result.INEXPRESSIBLE, impossible)
+    if impossible is not None:
+        return Stay(Result.INEXPRESSIBLE, str(impossible))
     # A standby that gives some away may have however few pods: that is a help to it.
     lack = _lack_of_target(policy, observed) if gains_target(observed.shares, asked) else _lack(policy, observed)
-    if lack:
-        return Stay(Result.REFUSED, lack)
+    if lack is not None:
+        return Stay(Result.REFUSED, str(lack))
     return Move(asked, fence)
 
 
@@ -86,22 +88,22 @@ def gains_target(before: Shares | None, asked: Shares) -> bool:
     return not asked.standby or (before is not None and asked.target > before.target)
 
 
-def _lack_of_target(policy: Policy, observed: Observed) -> str:
-    return f"the {_name(policy, 'target')} has no ready pod" if observed.ready_target == 0 else ""
+def _lack_of_target(policy: Policy, observed: Observed) -> Problem | None:
+    return Problem(f"the {_name(policy, Role.TARGET)} has no ready pod") if observed.ready_target == 0 else None
 
 
-def _lack(policy: Policy, observed: Observed) -> str:
-    """Say why the standby cannot take traffic: it must have its least capacity before it is given any."""
+def _lack(policy: Policy, observed: Observed) -> Problem | None:
+    """Check that the standby can take traffic: it must have its least capacity before it is given any."""
     ready, standby = observed.ready_standby, policy.spec.standby
     least = max(1, standby.min_ready if standby is not None else 1)
     if ready is None or ready >= least:
-        return ""
+        return None
     if not ready:
-        return f"the {_name(policy, 'standby')} has no ready pod"
-    return f"the {_name(policy, 'standby')} has {ready} ready pods, its minReady is {least}"
+        return Problem(f"the {_name(policy, Role.STANDBY)} has no ready pod")
+    return Problem(f"the {_name(policy, Role.STANDBY)} has {ready} ready pods, its minReady is {least}")
 
 
-def _name(policy: Policy, role: str) -> str:
-    workload = getattr(policy.spec, role)
+def _name(policy: Policy, role: Role) -> str:
+    workload = policy.spec.workload(role)
     # The policy may have been edited since the traffic was moved.
     return f"{role} {workload.kind}/{workload.name}" if workload is not None else role

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
     from fuseboard.policy.spec import Policy, Rule, Spec
 
-GROUP_WAIT: Final = "30s"
+MIN_HEALTHY_FOR: Final = "30s"
 """Alertmanager's default: how long a new group of alerts waits before anybody is told.
 
 It is ``DefaultRouteOpts`` in its ``dispatch/route.go``.
 """
 
-SHORT_COOL_DOWN: Final = "100s"
+MIN_COOL_DOWN: Final = "100s"
 """Below that a trial begins before most workloads have started again (fault 48)."""
 
-OF_A_FAILURE: Final = ("reason", "class", "severity", "kind", "name", "container")
+FAILURE_LABELS: Final = ("reason", "class", "severity", "kind", "name", "container")
 _KNOWN: Final[Mapping[str, tuple[str, ...]]] = {"class": tuple(FailureClass)}
 
 MAX_DELTA: Final = 25
@@ -38,7 +38,7 @@ class Advice(NamedTuple):
     text: str
 
 
-def on(policy: Policy) -> Iterator[Advice]:
+def advise(policy: Policy) -> Iterator[Advice]:
     """Yield what is hardly meant in a policy that is valid."""
     yield from _on_thresholds(policy)
     yield from _on_times(policy.spec)
@@ -69,12 +69,12 @@ def _on_thresholds(policy: Policy) -> Iterator[Advice]:
 
 
 def _on_times(spec: Spec) -> Iterator[Advice]:
-    if duration_ms(spec.recover.healthy_for) < duration_ms(GROUP_WAIT):
+    if duration_ms(spec.recover.healthy_for) < duration_ms(MIN_HEALTHY_FOR):
         yield Advice(
             "short-healthy-for",
             f"recover.healthyFor is {spec.recover.healthy_for}, but Alertmanager tells of a new alert after its "
-            f"group_wait, {GROUP_WAIT} unless set: a trial would end well before anybody hears that it does not; "
-            f"write {GROUP_WAIT} or more",
+            f"group_wait, {MIN_HEALTHY_FOR} unless set: a trial would end well before anybody hears that it does not; "
+            f"write {MIN_HEALTHY_FOR} or more",
         )
     shares, longest = len(spec.recover.shares), duration_ms(spec.recover.max_trial)
     if shares * duration_ms(spec.recover.healthy_for) >= longest:
@@ -83,11 +83,11 @@ def _on_times(spec: Spec) -> Iterator[Advice]:
             f"recover.maxTrial is {spec.recover.max_trial}, but {shares} trialShares of healthyFor "
             f"{spec.recover.healthy_for} each take as long: no trial would end well; write a longer maxTrial",
         )
-    if duration_ms(spec.recover.cool_down) < duration_ms(SHORT_COOL_DOWN):
+    if duration_ms(spec.recover.cool_down) < duration_ms(MIN_COOL_DOWN):
         yield Advice(
             "short-cool-down",
-            f"recover.coolDown is {spec.recover.cool_down}: in less than {SHORT_COOL_DOWN} few workloads are well "
-            f"again, and the traffic may go to and fro; write {SHORT_COOL_DOWN} or more",
+            f"recover.coolDown is {spec.recover.cool_down}: in less than {MIN_COOL_DOWN} few workloads are well "
+            f"again, and the traffic may go to and fro; write {MIN_COOL_DOWN} or more",
         )
 
 
@@ -110,7 +110,7 @@ def _on_capacity(spec: Spec) -> Iterator[Advice]:
 
 
 def _on_matchers(spec: Spec) -> Iterator[Advice]:
-    label = matchers.never(spec.signals.match, {})
+    label = matchers.contradiction(spec.signals.match, {})
     if label:
         yield Advice("matches-nothing", f"signals.match matches no alert: no value of {label} satisfies all of it")
 
@@ -119,13 +119,13 @@ def _on_rules(rules: Sequence[Rule]) -> Iterator[Advice]:
     """Yield what is hardly meant in the rule table, of which the first that matches decides."""
     for number, rule in enumerate(rules):
         where = f"criticality.rules[{number}]"
-        unknown = [found for found in map(matchers.label, rule.match) if found not in OF_A_FAILURE]
+        unknown = [found for found in map(matchers.label_of, rule.match) if found not in FAILURE_LABELS]
         if unknown:
             yield Advice(
                 "unknown-label",
-                f"{where} asks for {unknown[0]}, which no failure has: ask for {', '.join(OF_A_FAILURE)}",
+                f"{where} asks for {unknown[0]}, which no failure has: ask for {', '.join(FAILURE_LABELS)}",
             )
-        label = matchers.never(rule.match, _KNOWN)
+        label = matchers.contradiction(rule.match, _KNOWN)
         if label:
             yield Advice("matches-nothing", f"{where} matches no failure: no value of {label} satisfies all of it")
         earlier = _decided_by(rule, rules[:number])
@@ -139,8 +139,8 @@ def _on_rules(rules: Sequence[Rule]) -> Iterator[Advice]:
 
 def _decided_by(rule: Rule, earlier: Sequence[Rule]) -> int | None:
     """Return the number of an earlier rule that asks for no more than this one does."""
-    mine = matchers.needed(rule.match, _KNOWN)
-    return next((at for at, each in enumerate(earlier) if matchers.needed(each.match, _KNOWN) <= mine), None)
+    mine = matchers.restrictions(rule.match, _KNOWN)
+    return next((at for at, each in enumerate(earlier) if matchers.restrictions(each.match, _KNOWN) <= mine), None)
 
 
 def out_of_reach(policy: Policy) -> str:

@@ -58,14 +58,14 @@ def _loader(text: str) -> type[yaml.SafeLoader]:
     return _Careful if _NESTED.search(text) or max(depths, default=0) > _DEEP else _UniqueKeys
 
 
-class Found(NamedTuple):
+class Document(NamedTuple):
     """A document of a file: what it says, or why it says nothing."""
 
     content: object = None
     problem: str = ""
 
 
-def documents(text: str) -> Iterator[Found | None]:
+def documents(text: str) -> Iterator[Document | None]:
     """Yield each ``CircuitBreaker`` document of a text, and nothing for each that is of another kind.
 
     What is wrong with one does not hide another. A text that has none need not be YAML at all: a template, for example.
@@ -78,20 +78,20 @@ def documents(text: str) -> Iterator[Found | None]:
         while loader.check_node():
             yield _document(loader, loader.get_node())
     except (yaml.YAMLError, RecursionError) as error:
-        yield Found(problem=f"the file is not YAML from here on: {' '.join(str(error).split())}")
+        yield Document(problem=f"the file is not YAML from here on: {' '.join(str(error).split())}")
     except UnicodeEncodeError:  # libyaml is given UTF-8
-        yield Found(problem="the file is no text in UTF-8: save it as UTF-8")
+        yield Document(problem="the file is no text in UTF-8: save it as UTF-8")
 
 
-def _document(loader: yaml.SafeLoader, node: yaml.Node | None) -> Found | None:
+def _document(loader: yaml.SafeLoader, node: yaml.Node | None) -> Document | None:
     if not isinstance(node, yaml.MappingNode) or not _is_ours(node):
         return None
     try:
-        return Found(loader.construct_document(node))
+        return Document(loader.construct_document(node))
     except InvalidPolicy as error:
-        return Found(_heading(node), f"{error}: keep one of them")
+        return Document(_heading(node), f"{error}: keep one of them")
     except (yaml.YAMLError, RecursionError) as error:
-        return Found(_heading(node), f"the document is not YAML: {' '.join(str(error).split())}")
+        return Document(_heading(node), f"the document is not YAML: {' '.join(str(error).split())}")
 
 
 def _is_ours(node: yaml.MappingNode) -> bool:
@@ -109,17 +109,17 @@ def _scalars(node: yaml.MappingNode) -> dict[str, str]:
     return {key.value: value.value for key, value in node.value if isinstance(value, yaml.ScalarNode)}
 
 
-def load(path: Path) -> tuple[Policy, ...]:
+def load_table(path: Path) -> tuple[Policy, ...]:
     """Read a breaker table.
 
     Raises:
         InvalidPolicy: a file cannot be read, or one of its documents cannot be used.
 
     """
-    return parse(read(path), path)
+    return parse_table(read_files(path), path)
 
 
-def read(path: Path) -> dict[Path, str]:
+def read_files(path: Path) -> dict[Path, str]:
     """Return the text of a file, or of each file of a folder whose name ends as YAML's do.
 
     Raises:
@@ -137,8 +137,8 @@ def read(path: Path) -> dict[Path, str]:
         raise InvalidPolicy(message) from error
 
 
-def parse(texts: Mapping[Path, str], path: Path) -> tuple[Policy, ...]:
-    """Turn what ``read`` found at a path into a breaker table.
+def parse_table(texts: Mapping[Path, str], path: Path) -> tuple[Policy, ...]:
+    """Turn what ``read_files`` found at a path into a breaker table.
 
     Raises:
         InvalidPolicy: one of their documents cannot be used, or there is none.
@@ -164,4 +164,6 @@ def _policies(path: Path, text: str) -> list[Policy]:
     except InvalidPolicy as error:
         message = f"{path}: {error}: keep one of them"
         raise InvalidPolicy(message) from error
-    return [validation.parse(document, f"{path}, document {index}") for index, document in enumerate(documents, 1)]
+    return [
+        validation.parse_document(document, f"{path}, document {index}") for index, document in enumerate(documents, 1)
+    ]

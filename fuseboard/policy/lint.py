@@ -14,7 +14,7 @@ from fuseboard.policy import files as policyfile
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
 
-    from fuseboard.policy.files import Found
+    from fuseboard.policy.files import Document
     from fuseboard.policy.spec import Policy
 
 
@@ -55,11 +55,11 @@ class LintReport(Struct, frozen=True):
         return sum(1 for each in self.findings if each.severity is severity)
 
 
-class _Placed(NamedTuple):
+class _PlacedDocument(NamedTuple):
     """A document and where it is."""
 
     file: str
-    found: Found
+    found: Document
     number: int
 
     @property
@@ -79,26 +79,26 @@ class _Placed(NamedTuple):
         return Finding(self.file, self.key, Severity.WARNING, found.code, found.text)
 
 
-class _Row(NamedTuple):
+class _PlacedPolicy(NamedTuple):
     """A document that is a policy, though not always one that is valid."""
 
-    placed: _Placed
+    placed: _PlacedDocument
     policy: Policy
 
 
 def check(texts: Mapping[str, str]) -> LintReport:
     """Return all that is to be said about the breakers of some files."""
-    skipped, documents, findings, rows = 0, list[_Placed](), list[Finding](), list[_Row]()
+    skipped, documents, findings, rows = 0, list[_PlacedDocument](), list[Finding](), list[_PlacedPolicy]()
     for file, text in texts.items():
         for number, found in enumerate(policyfile.documents(text), 1):
             if found is None:
                 skipped += 1
             else:
-                documents.append(_Placed(file, found, number))
+                documents.append(_PlacedDocument(file, found, number))
     for placed in documents:
         policy = _read(placed, findings)
         if policy is not None:
-            rows.append(_Row(placed, policy))
+            rows.append(_PlacedPolicy(placed, policy))
             findings += _of_policy(placed, policy)
     findings += _of_table(rows)
     findings += _of_dependencies(rows, {placed.key for placed in documents})
@@ -107,26 +107,26 @@ def check(texts: Mapping[str, str]) -> LintReport:
     return LintReport(tuple(found_in_order), checked=len(documents), skipped=skipped)
 
 
-def _read(placed: _Placed, findings: list[Finding]) -> Policy | None:
+def _read(placed: _PlacedDocument, findings: list[Finding]) -> Policy | None:
     """Return the policy of a document, or add why it is none."""
     if placed.found.problem:
         findings.append(placed.error("unreadable", placed.found.problem))
         return None
     try:
-        return validation.read(placed.found.content)
+        return validation.decode_document(placed.found.content)
     except InvalidPolicy as error:
         findings.append(placed.error("invalid", str(error)))
         return None
 
 
-def _of_policy(placed: _Placed, policy: Policy) -> Iterator[Finding]:
+def _of_policy(placed: _PlacedDocument, policy: Policy) -> Iterator[Finding]:
     problems = list(validation.problems(policy))
     yield from (placed.error("invalid", problem) for problem in problems)
     if not problems:
-        yield from map(placed.warning, advice.on(policy))
+        yield from map(placed.warning, advice.advise(policy))
 
 
-def _of_table(rows: Sequence[_Row]) -> Iterator[Finding]:
+def _of_table(rows: Sequence[_PlacedPolicy]) -> Iterator[Finding]:
     policies = [row.policy for row in rows]
     placed = {row.policy.key: row.placed for row in reversed(rows)}
     where = {id(row.policy): row.placed for row in rows}
@@ -135,10 +135,10 @@ def _of_table(rows: Sequence[_Row]) -> Iterator[Finding]:
         yield mine.error("taken", problem if mine.file == other.file else f"{problem} (the other is in {other.file})")
     for cycle in validation.cycles(policies):
         if len(cycle) > 1:  # one that depends on itself has been told so
-            yield placed[cycle[0]].error("cycle", validation.told(cycle))
+            yield placed[cycle[0]].error("cycle", validation.cycle_message(cycle))
 
 
-def _of_dependencies(rows: Sequence[_Row], there: Container[str]) -> Iterator[Finding]:
+def _of_dependencies(rows: Sequence[_PlacedPolicy], there: Container[str]) -> Iterator[Finding]:
     for row in rows:
         for name in row.policy.spec.depends_on:
             if f"{row.policy.namespace}/{name}" not in there:

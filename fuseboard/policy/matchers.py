@@ -33,7 +33,7 @@ class _Parts(NamedTuple):
     value: str
 
 
-def every(matchers: Sequence[str]) -> Callable[[Mapping[str, str]], bool]:
+def compile_matchers(matchers: Sequence[str]) -> Callable[[Mapping[str, str]], bool]:
     """Return a test whether labels satisfy all of the matchers.
 
     Raises:
@@ -44,7 +44,7 @@ def every(matchers: Sequence[str]) -> Callable[[Mapping[str, str]], bool]:
     return lambda labels: all(test(labels.get(name, "")) for name, test in tests)
 
 
-def never(matchers: Sequence[str], known: Mapping[str, Collection[str]]) -> str:
+def contradiction(matchers: Sequence[str], known: Mapping[str, Collection[str]]) -> str:
     """Return a label of which no value satisfies all of the matchers, as far as that can be told; else nothing.
 
     ``known`` has all values of some labels; of others the matchers themselves name those that can be.
@@ -58,12 +58,12 @@ def never(matchers: Sequence[str], known: Mapping[str, Collection[str]]) -> str:
     return ""
 
 
-def needed(matchers: Sequence[str], known: Mapping[str, Collection[str]]) -> frozenset[tuple[str, str, str]]:
+def restrictions(matchers: Sequence[str], known: Mapping[str, Collection[str]]) -> frozenset[tuple[str, str, str]]:
     """Return the matchers that do not hold for all values: label, operator and value of each."""
     return frozenset(each for matcher in matchers if not _holds(each := _parts(matcher), matcher, known))
 
 
-def label(matcher: str) -> str:
+def label_of(matcher: str) -> str:
     """Return the label that a matcher asks for."""
     return _parts(matcher).label
 

@@ -42,7 +42,7 @@ class _Found(NamedTuple):
     expected: Type | None
 
 
-def explain(error: ValidationError, document: object, kind: type) -> str:
+def validation_message(error: ValidationError, document: object, kind: type) -> str:
     """Say which field of the document has which value, and what was expected."""
     told, _, place = str(error).partition(" - at `")
     place = place.rpartition("$")[2].rstrip("`")
@@ -53,10 +53,10 @@ def explain(error: ValidationError, document: object, kind: type) -> str:
             return f"{field} is not a field of a {kind_name(document)}: remove it, or check its spelling"
         return f"{field} is missing"
     found = _find(_Found("", document, type_info(kind)), place)
-    return f"{found.path.lstrip('.') or 'the document'} is {shown(found.value)}: expected {_words(found.expected)}"
+    return f"{found.path.lstrip('.') or 'the document'} is {brief_repr(found.value)}: expected {_words(found.expected)}"
 
 
-def shown(value: object) -> str:
+def brief_repr(value: object) -> str:
     """Return a value as a message shows it: not longer than a line, however large it is."""
     return _brief.repr(value)
 

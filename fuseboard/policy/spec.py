@@ -277,9 +277,10 @@ class Spec(_Document, frozen=True):
     on_delete: OnDelete = OnDelete.REVERT
 
     @property
-    def roles(self) -> tuple[Role, ...]:
-        """The roles that have a workload."""
-        return (Role.TARGET,) if self.standby is None else (Role.TARGET, Role.STANDBY)
+    def workloads(self) -> dict[Role, Workload]:
+        """The workloads by role; without a standby, the target alone."""
+        target = {Role.TARGET: self.target}
+        return target if self.standby is None else {**target, Role.STANDBY: self.standby}
 
     def workload(self, role: Role) -> Workload | None:
         """Return the workload of a role; None where the policy names no standby."""

@@ -12,7 +12,7 @@ import msgspec
 
 from fuseboard.errors import InvalidPolicy
 from fuseboard.policy import matchers
-from fuseboard.policy.messages import explain, shown
+from fuseboard.policy.messages import brief_repr, validation_message
 from fuseboard.policy.spec import API_VERSION, KIND, Policy
 from fuseboard.times import duration_ms
 
@@ -37,7 +37,7 @@ class Clash(NamedTuple):
     problem: str
 
 
-def parse(document: object, where: str) -> Policy:
+def parse_document(document: object, where: str) -> Policy:
     """Turn one document into a policy; ``where`` begins every message.
 
     Raises:
@@ -46,7 +46,7 @@ def parse(document: object, where: str) -> Policy:
     """
     where = _named(document, where)
     try:
-        policy = read(document)
+        policy = decode_document(document)
     except InvalidPolicy as error:
         raise InvalidPolicy(f"{where}: {error}") from error
     for problem in problems(policy):
@@ -54,7 +54,7 @@ def parse(document: object, where: str) -> Policy:
     return policy
 
 
-def read(document: object) -> Policy:
+def decode_document(document: object) -> Policy:
     """Turn one document into a policy whose fields have the right types; ``problems`` may have more to say about it.
 
     Raises:
@@ -65,7 +65,7 @@ def read(document: object) -> Policy:
     try:
         return msgspec.convert(document, Policy)
     except msgspec.ValidationError as error:
-        raise InvalidPolicy(explain(error, document, Policy)) from error
+        raise InvalidPolicy(validation_message(error, document, Policy)) from error
     except RecursionError as error:
         raise InvalidPolicy("is nested too deep") from error
 
@@ -73,7 +73,7 @@ def read(document: object) -> Policy:
 def problems(policy: Policy) -> Iterator[str]:
     """Yield all that is wrong with a policy by itself, each with the field's path, its value and what was expected."""
     for path, value, expected in _problems(policy):
-        yield f"{path} is {shown(value)}: expected {expected}"
+        yield f"{path} is {brief_repr(value)}: expected {expected}"
 
 
 def check_table(policies: Sequence[Policy]) -> tuple[Policy, ...]:
@@ -84,7 +84,7 @@ def check_table(policies: Sequence[Policy]) -> tuple[Policy, ...]:
 
     """
     for found in cycles(policies):
-        raise InvalidPolicy(f"{found[0]}: {told(found)}")
+        raise InvalidPolicy(f"{found[0]}: {cycle_message(found)}")
     for policy, _, problem in conflicts(policies):
         raise InvalidPolicy(f"{policy.key}: {problem}")
     return tuple(policies)
@@ -101,7 +101,7 @@ def conflicts(policies: Iterable[Policy]) -> Iterator[Clash]:
             if what == "breaker":
                 yield Clash(policy, owner, "two documents have this name: remove one, or give it another")
                 break
-            yield Clash(policy, owner, already((what, which), owner.key))
+            yield Clash(policy, owner, clash_message((what, which), owner.key))
 
 
 def claims(policy: Policy) -> tuple[tuple[str, str], ...]:
@@ -111,7 +111,7 @@ def claims(policy: Policy) -> tuple[tuple[str, str], ...]:
     return (claim,) if route is None else (claim, ("route", f"{policy.namespace}/{route.kind}/{route.name}"))
 
 
-def already(claim: tuple[str, str], owner: str) -> str:
+def clash_message(claim: tuple[str, str], owner: str) -> str:
     """Say that what a breaker claims is another one's."""
     what, which = claim
     return (
@@ -137,7 +137,7 @@ def cycles(policies: Iterable[Policy]) -> Iterator[tuple[str, ...]]:
         depends[found[-1]].remove(found[0])
 
 
-def told(found: tuple[str, ...]) -> str:
+def cycle_message(found: tuple[str, ...]) -> str:
     """Say what is wrong with breakers that ``cycles`` has found."""
     way = " → ".join((*found, found[0]))
     return f"spec.dependsOn leads back to itself ({way}): remove one of these dependencies"
@@ -156,7 +156,7 @@ def _check_kind(document: object) -> None:
     """Refuse what is another kind of document, before its fields are looked at."""
     for field, expected in (("apiVersion", API_VERSION), ("kind", KIND)):
         if isinstance(document, dict) and document.get(field, expected) != expected:
-            raise InvalidPolicy(f"{field} is {shown(document[field])}: expected {expected}")
+            raise InvalidPolicy(f"{field} is {brief_repr(document[field])}: expected {expected}")
 
 
 def _problems(policy: Policy) -> Iterator[tuple[str, object, str]]:
@@ -256,4 +256,4 @@ def _named(document: object, where: str) -> str:
     """Add the breaker's own name to the place where it was found."""
     metadata = document.get("metadata") if isinstance(document, dict) else None
     name = metadata.get("name") if isinstance(metadata, dict) else None
-    return f"{where} ({shown(name).strip(chr(39))})" if isinstance(name, str) and name else where
+    return f"{where} ({brief_repr(name).strip(chr(39))})" if isinstance(name, str) and name else where

@@ -13,7 +13,7 @@ from fuseboard import metrics
 from fuseboard.delivery.loops import Supervised
 from fuseboard.delivery.source import Notification
 from fuseboard.errors import FuseboardError, TooLarge
-from fuseboard.events.types import ANY, KINDS
+from fuseboard.events.types import ANY, DATA_TYPES
 from fuseboard.events.wire import MAX_EVENT_BYTES, decode, encode
 from fuseboard.serving.contract import Poison, add_error_pages, done, failed
 from fuseboard.serving.probes import add_probes
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def function_app(function: Function, name: str) -> Flask:
     """Return an app that hands CloudEvents to a function."""
-    known = KINDS if function.consumes != ANY else ()
+    known = DATA_TYPES if function.consumes != ANY else ()
     poison = Poison()
 
     def handle() -> Response:
@@ -71,7 +71,7 @@ def ingress_app(outbox: Outbox, check: Callable[[], None]) -> Flask:
     """Return an app that takes any CloudEvent, as a broker's ingress does; it is on disk when it answers."""
 
     def take_in() -> Response:
-        event = decode(_attributes(), _body(MAX_EVENT_BYTES), KINDS)
+        event = decode(_attributes(), _body(MAX_EVENT_BYTES), DATA_TYPES)
         _refuse_undeliverable(event)
         entry = Entry(kind="ingest", event=f"{event.source} {event.id}", type=event.type, reason="POST /events")
         outbox.append([event], entry)

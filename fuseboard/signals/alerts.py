@@ -19,7 +19,7 @@ from fuseboard.times import to_timestamp
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fuseboard.signals.targets import Involved
+    from fuseboard.signals.targets import InvolvedObject
 
 REPLICA_LABELS: Final = frozenset({"prometheus_replica", "__replica__", "thanos_ruler_replica", "rule_replica"})
 """Labels that name the Prometheus (or the ruler) of an HA pair that noticed, and not what it noticed.
@@ -37,7 +37,7 @@ _OLDEST_MS: Final = 946_684_800_000
 _DAY_MS: Final = 24 * 3_600_000
 _SORTED: Final = msgspec.json.Encoder(order="deterministic")
 
-Moment = Annotated[datetime, Meta(tz=True)]
+AlertTime = Annotated[datetime, Meta(tz=True)]
 
 
 class Alert(Struct, frozen=True, rename="camel"):
@@ -45,33 +45,33 @@ class Alert(Struct, frozen=True, rename="camel"):
 
     labels: dict[str, str]
     status: Literal["firing", "resolved"]
-    starts_at: Moment
+    starts_at: AlertTime
     ends_at: Any = None
     """Read for a resolved alert only, and only to tell one resolve from another."""
     annotations: Any = None
     """Looked into only for what a policy names, and put on no record: they may hold secrets."""
 
 
-def condition_of(labels: Mapping[str, str]) -> str:
+def condition_key(labels: Mapping[str, str]) -> str:
     """Return the key of the condition that alerts with these labels are: twins of an HA pair are one."""
     if not REPLICA_LABELS.isdisjoint(labels):
         labels = {name: value for name, value in labels.items() if name not in REPLICA_LABELS}
     return digest(_SORTED.encode(labels).decode())
 
 
-def failure_of(alert: Alert, about: Involved, now: int) -> Failure:
+def alert_failure(alert: Alert, about: InvolvedObject, now: int) -> Failure:
     """Return what an alert says of the object that it is about; ``now`` is only held against ``startsAt``."""
-    labels, condition = alert.labels, condition_of(alert.labels)
-    began = to_timestamp(alert.starts_at)
+    labels, condition = alert.labels, condition_key(alert.labels)
+    by_start = to_timestamp(alert.starts_at)
     ended = f":{_end(alert.ends_at)}" if alert.status == RESOLVED else ""
-    name, reason = shown(labels.get("alertname", "")), shown(labels.get("reason", ""))
+    name, reason = display_text(labels.get("alertname", "")), display_text(labels.get("reason", ""))
     # No summary: annotations may hold secrets, and all else is in the cause already.
     return Failure(
-        key=f"{condition}:{began}:{alert.status}{ended}",
+        key=f"{condition}:{by_start}:{alert.status}{ended}",
         cause=f"{name or 'alert without a name'} {about.kind}/{about.name}",
         condition=condition,
-        severity=shown(labels.get("severity", "")).lower()[:_SEVERITY_LENGTH],
-        started_at=began if _OLDEST_MS <= began <= now + _DAY_MS else 0,
+        severity=display_text(labels.get("severity", "")).lower()[:_SEVERITY_LENGTH],
+        started_at=by_start if _OLDEST_MS <= by_start <= now + _DAY_MS else 0,
         # The first word of the cause says it already: 5,000 alerts on 20 breakers are then 20 events, and not 40.
         reason=name if " " in name else "",
         # kube-state-metrics' own, as in KubePodCrashLooping and KubeContainerWaiting: why the container waits.
@@ -79,24 +79,24 @@ def failure_of(alert: Alert, about: Involved, now: int) -> Failure:
     )
 
 
-def annotation_of(alert: Alert, name: str) -> str | None:
+def alert_annotation(alert: Alert, name: str) -> str | None:
     """Return an annotation as text; None where there is none."""
     value = alert.annotations.get(name) if isinstance(alert.annotations, dict) else None
     return value if isinstance(value, str | None) else ""
 
 
-def began(failure: Failure) -> tuple[int, str]:
+def by_start(failure: Failure) -> tuple[int, str]:
     """Sort failures by when they began."""
     return failure.started_at, failure.key
 
 
-def shown(text: str) -> str:
+def display_text(text: str) -> str:
     """Return text that others wrote fit to be shown: short, without control or formatting characters."""
     return plain(text, _SHOWN_LENGTH)
 
 
 def _end(ends_at: object) -> int:
     try:
-        return to_timestamp(msgspec.convert(ends_at, Moment))
+        return to_timestamp(msgspec.convert(ends_at, AlertTime))
     except msgspec.ValidationError:
         return 0  # a resolve is a resolve, whenever it was

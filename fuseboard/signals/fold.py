@@ -16,7 +16,7 @@ MAX_DATA_BYTES: Final = 60 * 1024
 """Of an event's data: with its attributes it stays under the 64 KiB that every CloudEvents intermediary forwards."""
 
 
-def folded(
+def fold_failures(
     source: str, breaker: str, kind: type[FailureDetected | FailureResolved], failures: Iterable[Failure]
 ) -> Iterator[Event]:
     """Yield the events that tell a breaker of some failures; without any, none."""

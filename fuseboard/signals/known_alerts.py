@@ -24,8 +24,8 @@ from msgspec import Struct
 
 from fuseboard.breaker.state import State
 from fuseboard.events.types import Failure
-from fuseboard.signals.alerts import FIRING, RESOLVED, Alert, Moment, began, condition_of, failure_of
-from fuseboard.signals.targets import TargetIndex, involved
+from fuseboard.signals.alerts import FIRING, RESOLVED, Alert, AlertTime, alert_failure, by_start, condition_key
+from fuseboard.signals.targets import TargetIndex, involved_object
 from fuseboard.times import duration_ms
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ RESOLVE_TIMEOUT_S: Final = 300.0
 """Alertmanager's default ``resolve_timeout``: an alert that nobody has posted for so long is over."""
 GROUP_INTERVAL_S: Final = 300.0
 """Alertmanager's default ``group_interval`` (docs, configuration, <route>)."""
-LOOKED_OUT_FOR_S: Final = 3_600.0
+WATCH_ENDED_FOR_S: Final = 3_600.0
 MEMBERS: Final = 64
 ACTIVE: Final = "active"
 
@@ -54,7 +54,7 @@ class PollPace(Struct, frozen=True):
     absent_for: float = GROUP_INTERVAL_S
 
 
-class KnownStatus(Struct, frozen=True):
+class AlertStatus(Struct, frozen=True):
     """Whether Alertmanager notifies of an alert: ``active``, ``suppressed`` or ``unprocessed``."""
 
     state: str
@@ -64,8 +64,8 @@ class KnownAlert(Struct, frozen=True, rename="camel"):
     """An alert that Alertmanager knows."""
 
     labels: dict[str, str]
-    starts_at: Moment
-    status: KnownStatus
+    starts_at: AlertTime
+    status: AlertStatus
 
 
 class MemberAnswer(Struct, frozen=True):
@@ -88,7 +88,7 @@ class _Ended:
 
 
 @dataclass(slots=True)
-class Told:
+class ConditionChanges:
     """What is to be told, by breaker."""
 
     detected: dict[str, list[Failure]] = field(default_factory=dict)
@@ -117,17 +117,19 @@ class AlertReconciler:
         self._ended: dict[_Slot, _Ended] = {}
 
     @property
-    def looks_out(self) -> bool:
+    def awaits_return(self) -> bool:
         """Whether something was taken to be gone that could still prove not to be."""
         return bool(self._ended)
 
-    def judge(self, holders: Sequence[Row], answers: Mapping[str, MemberAnswer], moment: float, now: int) -> Told:
+    def reconcile(
+        self, holders: Sequence[Row], answers: Mapping[str, MemberAnswer], moment: float, now: int
+    ) -> ConditionChanges:
         """Return what the answers of all members that answered say; ``moment`` is monotonic, in seconds."""
         up = [self._has_been_up(url, answer, moment) for url, answer in answers.items()]  # each of them is noted
         found = _by_condition(answers)
         policies = [each.policy for each in self._ended.values()] + [each.policy for each in holders]
         table = TargetIndex({each.key: each for each in policies}.values())
-        told, held = Told(), set[_Slot]()
+        told, held = ConditionChanges(), set[_Slot]()
         for holder, name, condition in _conditions(holders):
             slot = holder.policy.key, name
             held.add(slot)
@@ -139,7 +141,7 @@ class AlertReconciler:
                 told.gone(slot, condition)
                 self._ended[slot] = _Ended(holder.policy, moment)
         self._known = {slot: absence for slot, absence in self._known.items() if slot in held}
-        for slot in self._look_out(found, held, moment):
+        for slot in self._returned(found, held, moment):
             told.again(slot, _firing(slot[0], found[slot[1]], table, now))
         return told
 
@@ -160,11 +162,11 @@ class AlertReconciler:
             return moment - absence.since >= self._pace.absent_for
         return False
 
-    def _look_out(self, found: Mapping[str, list[KnownAlert]], held: set[_Slot], moment: float) -> list[_Slot]:
+    def _returned(self, found: Mapping[str, list[KnownAlert]], held: set[_Slot], moment: float) -> list[_Slot]:
         """Return what was taken to be gone and is there again, though its breaker has not been told."""
         back = [slot for slot in self._ended if slot[1] in found]
         over = {slot for slot in back if slot in held}
-        over |= {slot for slot, each in self._ended.items() if moment - each.at > LOOKED_OUT_FOR_S}
+        over |= {slot for slot, each in self._ended.items() if moment - each.at > WATCH_ENDED_FOR_S}
         self._ended = {slot: each for slot, each in self._ended.items() if slot not in over}
         return [slot for slot in back if slot in self._ended]
 
@@ -179,7 +181,7 @@ def _by_condition(answers: Mapping[str, MemberAnswer]) -> dict[str, list[KnownAl
     found: dict[str, list[KnownAlert]] = {}
     for answer in answers.values():
         for alert in answer.alerts:
-            found.setdefault(condition_of(alert.labels), []).append(alert)
+            found.setdefault(condition_key(alert.labels), []).append(alert)
     return found
 
 
@@ -194,7 +196,7 @@ def _firing(breaker: str, alerts: Sequence[KnownAlert], table: TargetIndex, now:
     """Return what the webhook would tell a breaker of these twins; None where it would tell nothing."""
     failures = []
     for each in alerts:
-        about = involved(each.labels) if each.status.state == ACTIVE else None
-        if about is not None and breaker in table.counting(about, each.labels):
-            failures.append(failure_of(Alert(each.labels, FIRING, each.starts_at), about, now))
-    return min(failures, key=began, default=None)
+        about = involved_object(each.labels) if each.status.state == ACTIVE else None
+        if about is not None and breaker in table.matching(about, each.labels):
+            failures.append(alert_failure(Alert(each.labels, FIRING, each.starts_at), about, now))
+    return min(failures, key=by_start, default=None)

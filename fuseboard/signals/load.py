@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 SOURCE: Final = "/prometheus"
 
-CHANGED_BY: Final = 0.1
+MIN_CHANGE: Final = 0.1
 """Of the load that was told last: what changed by less is not told..."""
-NOTICED_FROM: Final = 0.01
+MIN_CHANGE_OF_CAPACITY: Final = 0.01
 """... nor what changed by less than this of the target's capacity: near nothing, everything is more than a tenth."""
 
-TOLD_ANYWAY: Final = 10
+REFRESH_EVERY: Final = 10
 """Every tenth answer is told whatever it says: what was lost is not lost for long."""
 
 FIRST_WITHIN_MS: Final = 15_000
 """A query that is new is asked within so long, and not only in its next slot."""
 
-OLD_MS: Final = 60_000
+MAX_SKEW_MS: Final = 60_000
 """An answer for a moment that far from the one asked for is somebody's cache."""
 
 _NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?", re.ASCII)
@@ -66,7 +66,7 @@ class _Element(Struct, frozen=True):
 _decode: Final = msgspec.json.Decoder(_QueryAnswer).decode
 
 
-class Slots(Struct, frozen=True):
+class QuerySlots(Struct, frozen=True):
     """When one breaker's query is asked."""
 
     every: int
@@ -81,29 +81,29 @@ class Slots(Struct, frozen=True):
         """Return when the slot that it is began."""
         return (now - self.offset) // self.every * self.every + self.offset
 
-    def moment(self, now: int) -> int:
+    def query_time(self, now: int) -> int:
         """Return the moment to ask for: the begin of the slot, unless that is too long ago to be the load of now."""
         begin = self.begin(now)
         return begin if now - begin < FIRST_WITHIN_MS else now
 
-    def first(self, now: int) -> int:
+    def first_query(self, now: int) -> int:
         """Return when a new query is asked first; many at once are spread."""
         return now + self.seed % min(self.every, FIRST_WITHIN_MS)
 
-    def told_anyway(self, moment: int) -> bool:
+    def is_refresh(self, moment: int) -> bool:
         """Say whether what is known of a moment is told even if it is nothing new."""
-        return (moment // self.every + self.seed // self.every) % TOLD_ANYWAY == 0
+        return (moment // self.every + self.seed // self.every) % REFRESH_EVERY == 0
 
 
-def slots_of(policy: Policy) -> Slots | None:
+def query_slots(policy: Policy) -> QuerySlots | None:
     """Return when to ask for a breaker's load; None where nobody wants to."""
     load = policy.spec.signals.load
     if load is None or not load.query:
         return None
-    return Slots(duration_ms(load.every), int(digest(policy.key)[:12], 16))
+    return QuerySlots(duration_ms(load.every), int(digest(policy.key)[:12], 16))
 
 
-def reading(body: bytes, moment: int) -> float:
+def parse_answer(body: bytes, moment: int) -> float:
     """Return the load that Prometheus' answer holds for a moment.
 
     Raises:
@@ -121,12 +121,12 @@ def reading(body: bytes, moment: int) -> float:
         # Some of what was asked for may be missing, and then the sum is too small.
         raise InvalidInput(f"with warnings: {warnings[0][:_SHOWN]}: mend the query, or what it asks")
     stamp, text = _sample(answer.data)
-    if abs(stamp * 1000 - moment) > OLD_MS:
+    if abs(stamp * 1000 - moment) > MAX_SKEW_MS:
         raise InvalidInput("of another time: is there a cache in between?")
     return _load(text)
 
 
-def number(text: str) -> float | None:
+def parse_number(text: str) -> float | None:
     """Return a number that somebody wrote, as ``{{ $value }}`` writes it; None for anything else (1.2k, NaN, -1)."""
     if len(text) > _NUMBER_LENGTH or not _NUMBER.fullmatch(text):
         return None
@@ -134,18 +134,18 @@ def number(text: str) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def is_news(load: float, told: float | None, spec: Spec) -> bool:
+def is_worth_sending(load: float, told: float | None, spec: Spec) -> bool:
     """Say whether a breaker that was told of another load has to hear of this one."""
     capacity = spec.target.capacity
     if told is None or (capacity is not None and load > capacity):
         return True
     if any((load > each) != (told > each) for each in _capacities(spec)):
         return True
-    least = max(CHANGED_BY * told, NOTICED_FROM * (capacity or 0.0))
+    least = max(MIN_CHANGE * told, MIN_CHANGE_OF_CAPACITY * (capacity or 0.0))
     return load != told and abs(load - told) >= least
 
 
-def changed(breaker: str, load: float, of: str, source: str = SOURCE) -> Event:
+def load_event(breaker: str, load: float, of: str, source: str = SOURCE) -> Event:
     """Return the event that tells a breaker its load; ``of`` says when, or by what, it was known."""
     name = digest(breaker, "load", of, repr(load))
     return Event(id=name, source=source, subject=breaker, data=LoadChanged(load=load))

@@ -62,7 +62,7 @@ _REPLICA_SET: Final = re.compile(rf"(.+)-{_SAFE}{{1,{_HASH_LENGTH}}}")
 _STATEFUL_POD: Final = re.compile(r"(.+)-(?:0|[1-9][0-9]{0,9})")
 
 
-class Involved(Struct, frozen=True):
+class InvolvedObject(Struct, frozen=True):
     """The object that something is about."""
 
     namespace: str
@@ -72,7 +72,7 @@ class Involved(Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _IndexedBreaker:
     """A breaker and the signals that count for it."""
 
     key: str
@@ -83,7 +83,7 @@ class TargetIndex:
     """The breaker table, by what alerts and events name; no look-up depends on its length."""
 
     def __init__(self, policies: Iterable[Policy]) -> None:
-        self._rows: dict[tuple[str, str, str], tuple[_Row, ...]] = {}
+        self._rows: dict[tuple[str, str, str], tuple[_IndexedBreaker, ...]] = {}
         self._cut: dict[tuple[str, str], list[str]] = {}
         for policy in policies:
             self._add(policy)
@@ -91,14 +91,14 @@ class TargetIndex:
 
     def by_labels(self, labels: Mapping[str, str]) -> tuple[str, ...]:
         """Return the keys of the breakers that an alert with these labels counts for."""
-        about = involved(labels)
-        return self.counting(about, labels) if about is not None else ()
+        about = involved_object(labels)
+        return self.matching(about, labels) if about is not None else ()
 
     def by_object(self, namespace: str, kind: str, name: str, owners: Owners = ()) -> tuple[str, ...]:
         """Return the keys of the breakers that an object belongs to; an owner that is known wins over its name."""
         return tuple(row.key for row in self._find(namespace, kind, name, owners))
 
-    def counting(self, about: Involved, labels: Mapping[str, str]) -> tuple[str, ...]:
+    def matching(self, about: InvolvedObject, labels: Mapping[str, str]) -> tuple[str, ...]:
         """Return the keys of the breakers of an object whose ``signals.match`` the labels satisfy."""
         if about.namespace not in self._namespaces:
             return ()
@@ -107,7 +107,7 @@ class TargetIndex:
 
     def _add(self, policy: Policy) -> None:
         spec, namespace = policy.spec, policy.namespace
-        row = _Row(policy.key, matchers.every(spec.signals.match) if spec.signals.match else None)
+        row = _IndexedBreaker(policy.key, matchers.compile_matchers(spec.signals.match) if spec.signals.match else None)
         names = [(spec.target.kind.value, spec.target.name)]
         if spec.route is not None:
             names.append((spec.route.kind.value, spec.route.name))
@@ -116,7 +116,7 @@ class TargetIndex:
         if spec.target.kind is WorkloadKind.DEPLOYMENT and len(spec.target.name) >= _KEPT_LENGTH:
             self._cut.setdefault((namespace, spec.target.name[:_KEPT_LENGTH]), []).append(spec.target.name)
 
-    def _find(self, namespace: str, kind: str, name: str, owners: Owners = ()) -> tuple[_Row, ...]:
+    def _find(self, namespace: str, kind: str, name: str, owners: Owners = ()) -> tuple[_IndexedBreaker, ...]:
         if owners:
             named = [owner for owner in owners if owner[0] in (DEPLOYMENT, STATEFUL_SET)] or owners
             return next(filter(None, (self._find(namespace, *owner) for owner in named)), ())
@@ -130,7 +130,7 @@ class TargetIndex:
             return tuple(row for rows in both for row in rows)
         return self._rows.get((namespace, kind, name), ())
 
-    def _of_pod(self, namespace: str, pod: str) -> tuple[_Row, ...]:
+    def _of_pod(self, namespace: str, pod: str) -> tuple[_IndexedBreaker, ...]:
         if len(pod) > _NAME_LENGTH:
             return ()
         fitting = [fit for fit in _uncut(namespace, pod) if fit in self._rows]
@@ -154,18 +154,18 @@ class TargetIndex:
             yield namespace, DEPLOYMENT, name
 
 
-def involved(labels: Mapping[str, str]) -> Involved | None:
+def involved_object(labels: Mapping[str, str]) -> InvolvedObject | None:
     """Return what an alert with these labels is about; None when they do not say."""
     get = labels.get
     namespace = get("exported_namespace") or get("namespace")
     if not namespace:
         return None
     if workload := _workload(labels):
-        return Involved(namespace, *workload)
+        return InvolvedObject(namespace, *workload)
     if name := get("exported_pod") or _plain(labels, "pod"):
-        return Involved(namespace, POD, name, _owners(labels))
+        return InvolvedObject(namespace, POD, name, _owners(labels))
     if name := get("exported_service") or _plain(labels, "service"):
-        return Involved(namespace, SERVICE, name)
+        return InvolvedObject(namespace, SERVICE, name)
     return None
 
 

@@ -14,7 +14,7 @@ import redis
 from msgspec.structs import replace
 
 from fuseboard.errors import CannotStart, InvalidInput, StoreUnavailable
-from fuseboard.events.types import KINDS
+from fuseboard.events.types import DATA_TYPES
 from fuseboard.events.wire import STRUCTURED, decode, encode
 from fuseboard.stores.connection import connect, errors_translated, refuse_forgetful, stream_id_ms
 from fuseboard.stores.keys import INGEST, OUTBOX, REJECTED
@@ -193,5 +193,5 @@ def _tells_disk(client: redis.Redis) -> bool:
 
 
 def _event(identifier: bytes, fields: dict[bytes, bytes]) -> Event:
-    event = decode({"content-type": STRUCTURED}, fields[b"event"], KINDS)
+    event = decode({"content-type": STRUCTURED}, fields[b"event"], DATA_TYPES)
     return event.at(stream_id_ms(identifier))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fuseboard.errors import InvalidInput, SinkUnavailable, StoreUnavailable
-from fuseboard.events.types import KINDS, FailureDetected, IngestGapFound
+from fuseboard.events.types import DATA_TYPES, FailureDetected, IngestGapFound
 from fuseboard.events.wire import decode, encode
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class MemoryOutbox:
             self.refusals -= not self.gone
             raise StoreUnavailable("redis at 127.0.0.1 does not answer")
         assert msgspec.json.encode(entry)
-        self.events += [decode(message.headers, message.body, KINDS) for message in map(encode, events)]
+        self.events += [decode(message.headers, message.body, DATA_TYPES) for message in map(encode, events)]
         self.entries.append(entry)
 
     def check(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fuseboard.policy.spec import API_VERSION, KIND
-from fuseboard.policy.validation import parse
+from fuseboard.policy.validation import parse_document
 
 if TYPE_CHECKING:
     from fuseboard.policy.spec import Policy
@@ -23,7 +23,7 @@ def document(name: str = "login", namespace: str = "shop", /, **spec: Any) -> di
 
 def policy(name: str = "login", namespace: str = "shop", /, **spec: Any) -> Policy:  # noqa: ANN401  - parts of a spec
     """Return the policy of ``document(…)``, checked as users' documents are."""
-    return parse(document(name, namespace, **spec), "a test")
+    return parse_document(document(name, namespace, **spec), "a test")
 
 
 def movable(name: str = "login", namespace: str = "shop", /, **spec: Any) -> Policy:  # noqa: ANN401  - parts of a spec

@@ -41,7 +41,7 @@ class Shelf:
     def within(self, seconds: float) -> Shelf:  # noqa: ARG002  - nothing here takes time
         return self
 
-    def get(self, path: str, assumed: Manifest) -> Manifest:  # noqa: ARG002  - nothing is assumed here
+    def get(self, path: str) -> Manifest:
         self.before(f"get {path}")
         return deepcopy(self._object(path))
 

@@ -18,7 +18,7 @@ from fuseboard.errors import ClusterUnavailable, Refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fuseboard.signals.targets import Involved, Owners
+    from fuseboard.signals.targets import InvolvedObject, Owners
 
 REMEMBERED: Final = 8_192
 NOT_READ_S: Final = 60.0
@@ -33,7 +33,7 @@ _HAVE_OWNERS: Final = frozenset({POD, REPLICA_SET})
 _NAME: Final = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
 
 
-class Resolver:
+class OwnerResolver:
     """Reads owners; used by one thread."""
 
     def __init__(self, read: Callable[[str], Mapping[str, Any]], clock: Callable[[], float] = time.monotonic) -> None:
@@ -43,7 +43,7 @@ class Resolver:
         self._known: OrderedDict[tuple[str, str], tuple[float, Owners]] = OrderedDict()
         self._asks_again = 0.0
 
-    def owners(self, about: Involved, uid: str = "") -> Owners:
+    def owners(self, about: InvolvedObject, uid: str = "") -> Owners:
         """Return kinds and names of whom an object belongs to; of one by this name with another uid, nothing."""
         # A name is others' text: only what can be one reaches a path.
         if about.kind not in _HAVE_OWNERS or not (_NAME.fullmatch(about.name) and _NAME.fullmatch(about.namespace)):
@@ -62,7 +62,7 @@ class Resolver:
             self._known.popitem(last=False)
         return owners
 
-    def _ask(self, about: Involved, path: str, uid: str) -> tuple[float, Owners]:
+    def _ask(self, about: InvolvedObject, path: str, uid: str) -> tuple[float, Owners]:
         """Read an object's owner, and that one's; return them and until when that holds."""
         try:
             meta = self._read(path).get("metadata") or {}

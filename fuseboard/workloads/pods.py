@@ -106,14 +106,14 @@ class Pod(Struct, frozen=True):
         return next(filter(None, found), "")
 
 
-def after(before: Pod | None, pod: Pod) -> Pod:
+def carry_over(before: Pod | None, pod: Pod) -> Pod:
     """Return a pod with what was known of it before."""
     if before is None or not before.was_ready or pod.was_ready:
         return pod
     return msgspec.structs.replace(pod, was_ready=True)
 
 
-def deaths(before: Pod | None, pod: Pod, since: int) -> Iterator[Failure]:
+def container_failures(before: Pod | None, pod: Pod, since: int) -> Iterator[Failure]:
     """Yield what has ended in an error; of a pod not known ``before``, what did so after ``since``.
 
     A container that is stopped because its pod leaves has not failed, nor has one that exits with 0.
@@ -127,7 +127,7 @@ def deaths(before: Pod | None, pod: Pod, since: int) -> Iterator[Failure]:
             yield _death(pod, each, pod.told_at if before is not None else 0)
 
 
-def read(found: Mapping[str, Any]) -> Pod:
+def read_pod(found: Mapping[str, Any]) -> Pod:
     """Return what a pod says of itself.
 
     Raises:

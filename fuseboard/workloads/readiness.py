@@ -18,7 +18,7 @@ from fuseboard.cluster.names import DEPLOYMENT, POD, REPLICA_SET, STATEFUL_SET
 from fuseboard.events.event import Event, digest
 from fuseboard.events.types import CapacityChanged, Phase
 from fuseboard.roles import Role
-from fuseboard.signals.targets import Involved
+from fuseboard.signals.targets import InvolvedObject
 from fuseboard.times import duration_ms
 from fuseboard.workloads import pods
 from fuseboard.workloads import rollout as phases
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from fuseboard.events.types import Failure
     from fuseboard.policy.spec import Policy
-    from fuseboard.workloads.owners import Resolver
+    from fuseboard.workloads.owners import OwnerResolver
     from fuseboard.workloads.pods import Pod
-    from fuseboard.workloads.rollout import WorkloadStatus
+    from fuseboard.workloads.status import WorkloadStatus
 
     Key = tuple[str, str, str]
     """Namespace, kind and name of a workload."""
@@ -96,7 +96,7 @@ class _Known:
 class Readiness:
     """Knows the workloads of the breaker table and their pods, and no others; used by one thread."""
 
-    def __init__(self, owners: Resolver) -> None:
+    def __init__(self, owners: OwnerResolver) -> None:
         """``owners`` says whose a ReplicaSet is."""
         self._owners = owners
         self._known: dict[Key, _Known] = {}
@@ -174,13 +174,13 @@ class Readiness:
         if was != key:
             self._known[was].pods.pop(pod.uid, None)
         self._stale |= {was, key}
-        pod = pods.after(before, pod)
+        pod = pods.carry_over(before, pod)
         self._pods[pod.uid] = pod, key
         known = self._known[key]
         known.pods[pod.uid] = pod
         for breaker in (breaker for breaker, role in known.roles if role is Role.TARGET):
             window = duration_ms(self._policies[breaker].spec.trip.window)
-            for failure in pods.deaths(before, pod, now - window):
+            for failure in pods.container_failures(before, pod, now - window):
                 yield breaker, failure
 
     def forget(self, uid: str) -> None:
@@ -205,7 +205,7 @@ class Readiness:
             by_name = (DEPLOYMENT, pod.made_by)
             if pod.made_by and (pod.namespace, *by_name) not in self._known:
                 return None
-            owners = self._owners.owners(Involved(pod.namespace, kind, name), uid)
+            owners = self._owners.owners(InvolvedObject(pod.namespace, kind, name), uid)
             found = next((each for each in owners if each[0] == DEPLOYMENT), ("", "") if owners else by_name)
         key = (pod.namespace, *found)
         return key if key in self._known else None

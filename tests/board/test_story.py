@@ -1,13 +1,21 @@
-"""What led a breaker to where it is, out of entries as the journal has them."""
+"""The history of a breaker, from entries as the journal has them."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from fuseboard.board.story import CauseSummary, parts, read
-from fuseboard.errors import RecordCorrupt
+from fuseboard.board.story import CauseSummary, journal_json, part_json, parts, signal_of
+from fuseboard.events.types import CapacityChanged, FailureDetected, OperatorRequested, type_of
+from fuseboard.roles import Role
+from fuseboard.stores.records import Entry
+
+
+def read(entries: list[dict[str, Any]]) -> list[Entry]:
+    """Read entries as the command line does."""
+    return msgspec.convert(entries, list[Entry])
 
 
 def weighed(verdict: str, weight: int = 0, key: str = "k", condition: str = "c", **more: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -15,9 +23,16 @@ def weighed(verdict: str, weight: int = 0, key: str = "k", condition: str = "c",
     failure = {"key": key, "cause": "OOMKilled Pod/a", "condition": condition}
     return {
         "kind": "step",
+        "type": type_of(FailureDetected),
         "signal": {"failures": [failure]},
         "weighed": [{"key": key, "verdict": verdict, "weight": weight, **more}],
     }
+
+
+def pods(role: str, ready: int) -> dict[str, Any]:
+    """Return an entry of a change of the ready pods."""
+    signal = {"role": role, "ready": ready, "desired": 3}
+    return {"kind": "step", "type": type_of(CapacityChanged), "signal": signal}
 
 
 def moved(previous: str, state: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401  - fields of an entry
@@ -27,7 +42,7 @@ def moved(previous: str, state: str, **more: Any) -> dict[str, Any]:  # noqa: AN
 
 def evidence(*newest_first: dict[str, Any]) -> CauseSummary:
     """Return what was weighed for the one cause."""
-    (part,) = parts(read(newest_first), 5)
+    (part,) = parts(read(list(newest_first)), 5)
     (found,) = part.evidence
     return found
 
@@ -81,23 +96,20 @@ def test_only_the_last_transitions_are_told(last: int, epochs: list[int]) -> Non
 
 def test_requests_are_told_and_intents_are_not() -> None:
     """An operator's request is in the chain although it moved nothing."""
-    asked = {"kind": "step", "signal": {"action": "hold", "operator": "anna", "reason": "x"}, "result": "stale"}
+    signal = {"action": "hold", "operator": "anna", "reason": "x"}
+    asked = {"kind": "step", "type": type_of(OperatorRequested), "signal": signal, "result": "stale"}
     (part,) = parts(read([{"kind": "intent"}, asked, {"kind": "policy"}]), 5)
     assert [(line.kind, line.result) for line in part.lines] == [("step", "stale"), ("policy", "")]
-    assert part.lines[0].request is not None
-    assert part.lines[1].request is None
+    assert isinstance(signal_of(part.lines[0]), OperatorRequested)
+    assert signal_of(part.lines[1]) is None
 
 
 def test_of_the_pods_only_the_last_is_told() -> None:
     """Each change of a rollout is on the record; what counts is how many there were in the end, by workload."""
-    told = [
-        {"kind": "step", "signal": {"role": role, "ready": ready}} for role, ready in (("target", 2), ("standby", 1))
-    ]
-    (part,) = parts(read([*told, {"kind": "step", "signal": {"role": "target", "ready": 0}}]), 5)
-    assert [(line.capacity.role, line.capacity.ready) for line in part.lines if line.capacity] == [
-        ("target", 2),
-        ("standby", 1),
-    ]
+    told = [pods("target", 2), pods("standby", 1), pods("target", 0)]
+    (part,) = parts(read(told), 5)
+    shown = [signal_of(line) for line in part.lines]
+    assert shown == [CapacityChanged(Role.TARGET, 2, 3), CapacityChanged(Role.STANDBY, 1, 3)]
 
 
 def test_an_empty_journal_is_an_empty_chain() -> None:
@@ -107,14 +119,47 @@ def test_an_empty_journal_is_an_empty_chain() -> None:
 
 
 def test_another_versions_entries_can_be_read() -> None:
-    """Unknown fields, kinds and verdicts are left alone, and missing fields are empty."""
-    newer = weighed("forgiven", 1, shade="blue") | {"kind": "step", "version": 9, "mood": {"a": 1}}
-    (part,) = parts(read([newer, {"kind": "dream", "signal": None}, {}]), 5)
-    assert part.evidence[0].verdicts == {"forgiven": 1}
-    assert [line.kind for line in part.lines] == ["dream", ""]
+    """Unknown fields, kinds and verdicts are ignored, and missing fields are empty."""
+    newer = weighed("forgiven", 1, shade="blue") | {"version": 9, "mood": {"a": 1}}
+    newer["signal"]["failures"][0]["shade"] = "blue"
+    (part,) = parts(read([newer, {"kind": "dream", "signal": None}, {"kind": "policy"}]), 5)
+    (summary,) = part.evidence
+    assert (summary.cause, summary.verdicts) == ("OOMKilled Pod/a", {"forgiven": 1})
+    assert [line.kind for line in part.lines] == ["dream", "policy"]
 
 
-def test_what_is_no_journal_is_said_so() -> None:
-    """It is one sentence that says what to look at."""
-    with pytest.raises(RecordCorrupt, match="older"):
-        read([{"kind": 5}])
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        {"type": "dev.fuseboard.dream.dreamt"},
+        {"signal": {"failures": []}},
+        {"signal": {"failures": [{"key": "k", "reason": 5}]}},
+        {"signal": "text"},
+    ],
+)
+def test_evidence_of_an_unknown_signal_is_summed_up_by_its_keys(unknown: dict[str, Any]) -> None:
+    """A newer version may write signals that this version cannot read; their weight is shown nevertheless."""
+    found = evidence(weighed("counted", 10) | unknown)
+    assert (found.cause, found.weight) == ("k", 10)
+
+
+def test_history_is_json_of_journal_lines() -> None:
+    """Each transition and each step is a line as the API's journal has it."""
+    (part,) = parts(read([weighed("counted", 10) | moved("CLOSED", "OPEN", epoch=1, now=1_000)]), 5)
+    assert part.moved is not None
+    assert journal_json(part.moved)["at"] == "1970-01-01T00:00:01.000Z"
+    assert part_json(part) == {
+        "moved": journal_json(part.moved),
+        "lines": [],
+        "evidence": (
+            {
+                "cause": "OOMKilled Pod/a",
+                "class": "",
+                "weight": 10,
+                "critical": "",
+                "attributed": "",
+                "verdicts": {"counted": 1},
+            },
+        ),
+    }
+    assert part_json(parts([], 5)[0])["moved"] is None

@@ -1,136 +1,39 @@
-"""A breaker as the API and the command line show it."""
+"""The views, read from the JSON of an older or a newer version."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import msgspec
 
-from fuseboard.board.view import told, views, whole_view
+from fuseboard.board.table import breaker_detail
+from fuseboard.board.view import BreakerDetail, BreakerView
 from fuseboard.events.json import encode_data
-from fuseboard.events.types import (
-    Action,
-    CapacityChanged,
-    Failure,
-    FailureDetected,
-    LoadChanged,
-    OperatorRequested,
-    Phase,
-)
-from fuseboard.roles import Role
-from fuseboard.stores.records import Entry
-from fuseboard.testing.policies import policy
-from tests.functions.test_breaker import KEY, House, fires
+from tests.board.test_wire import POLICIES, house
 
 
-def house(**parts: Any) -> House:  # noqa: ANN401  - parts of a spec
-    """Return a function with two breakers, the first by this policy."""
-    found = House()
-    found.store.apply([policy(**parts), policy("cart")])
-    return found
+def test_what_is_encoded_is_decoded() -> None:
+    """Each view survives the way over HTTP."""
+    store = house().store
+    for policy in POLICIES:
+        sent = breaker_detail(store, policy.key)
+        received = msgspec.json.decode(encode_data(sent), type=BreakerDetail)
+        assert msgspec.structs.replace(received, spec=sent.spec) == sent
+        assert (received.key, received.policy) == (policy.key, sent.policy)
 
 
-def seen(found: House, key: str = KEY) -> Any:  # noqa: ANN401  - JSON
-    """Return one breaker."""
-    return json.loads(encode_data(whole_view(found.store, key)))
+def test_a_newer_servers_answer_can_be_read() -> None:
+    """Unknown fields, states and values, in the policy too, are no error."""
+    raw = json.loads(encode_data(breaker_detail(house().store, "shop/open")))
+    raw |= {"mood": {"a": 1}, "state": "DREAMING"}
+    raw["placement"] |= {"mood": 1, "result": "dreamt"}
+    raw["policy"] |= {"mood": 1, "route": {"kind": "HTTPRoute"}, "mode": "Dream"}
+    found = msgspec.json.decode(encode_data(raw), type=BreakerDetail)
+    assert (found.state, found.placement.result, found.policy.mode) == ("DREAMING", "dreamt", "Dream")
+    assert json.loads(bytes(found.spec)) == raw["policy"]
 
 
-def test_an_operators_mode_is_the_one_in_force() -> None:
-    """A hold is shown as Hold, a forced one as ForcedOpen, with who, why and until when."""
-    found = house()
-    found.handle(OperatorRequested(Action.HOLD, "anna", "load test", 60_000), "1")
-    held = seen(found)
-    assert (held["mode"], held["policy"]["mode"], held["acts"]) == ("Hold", "Observe", False)
-    assert held["override"] == {
-        "action": "hold",
-        "operator": "anna",
-        "reason": "load test",
-        "since": "2023-11-14T22:13:20.000Z",
-        "until": "2023-11-14T22:14:20.000Z",
-    }
-    found.now += 1
-    found.handle(OperatorRequested(Action.TRIP, "anna", "INC-42", 60_000), "2")
-    assert seen(found)["mode"] == "ForcedOpen"
-    found.now += 1
-    found.handle(OperatorRequested(Action.RELEASE, "anna", "done"), "3")
-    assert (seen(found)["mode"], seen(found)["override"]) == ("Observe", None)
-
-
-def test_capacity_and_load_are_shown() -> None:
-    """Ready of desired pods, the least, the phase and the probe; the load."""
-    found = house(standby={"name": "spare", "minReady": 2}, route={"name": "login"})
-    assert (seen(found)["capacity"], seen(found)["load"]) == ({}, None)
-    found.handle(CapacityChanged(Role.TARGET, 2, 3, Phase.ROLLOUT, "ok"), "1")
-    found.handle(CapacityChanged(Role.STANDBY, 1, 1), "2")
-    found.handle(LoadChanged(12.5), "3")
-    shown = seen(found)
-    assert (shown["capacity"]["target"]["ready"], shown["capacity"]["target"]["phase"]) == ("2/3", "rollout")
-    assert (shown["capacity"]["standby"]["ready"], shown["capacity"]["standby"]["minReady"]) == ("1/1", 2)
-    assert shown["load"]["value"] == 12.5
-
-
-def test_a_standby_that_left_the_policy_is_still_shown() -> None:
-    """What is known of it stays until it is forgotten; nothing falls over."""
-    found = house(standby={"name": "spare"}, route={"name": "login"})
-    found.handle(CapacityChanged(Role.STANDBY, 1, 1), "1")
-    found.store.apply([policy(), policy("cart")])
-    assert seen(found)["capacity"]["standby"]["minReady"] == 0
-
-
-def test_a_dependency_that_is_open_is_said() -> None:
-    """What is put down to it is shown with its name, weighing nothing."""
-    found = house(dependsOn=["cart"])
-    found.handle(fires(), "1", subject="shop/cart")
-    found.handle(fires("down"), "2")
-    shown = seen(found)
-    assert shown["dependsOn"] == [{"name": "cart", "state": "OPEN", "verifiedAt": None}]
-    assert shown["attributed"] == [{"cause": "down", "to": "cart"}]
-    assert [(row["weight"], row["attributed"]) for row in shown["weighing"]] == [(0, "cart")]
-    assert views(found.store)[1]["dependsOn"][0]["state"] == "OPEN"
-
-
-def test_a_dependency_that_is_not_in_the_table_is_left_out() -> None:
-    """It is nobody's excuse, and no error."""
-    assert seen(house(dependsOn=["nobody"]))["dependsOn"] == []
-
-
-def test_what_weighs_is_folded_by_cause() -> None:
-    """Occurrences of one cause are one row with their count; the heaviest comes first; past ones are left behind."""
-    found = house(trip={"limitAt": 100, "openAt": 200, "tripOnCritical": False})
-    found.handle(FailureDetected(tuple(Failure(key=key, cause="BackOff Pod/a") for key in "abc")), "1")
-    found.handle(fires(), "2")
-    rows = seen(found)["weighing"]
-    assert [(row["cause"], row["kind"], row["count"], row["weight"]) for row in rows] == [
-        ("down", "condition", 1, 10),
-        ("BackOff Pod/a", "occurrence", 3, 3),
-    ]
-    assert seen(found)["past"] == [{"reason": "down", "score": 1.0, "pastAt": 3}]
-    found.now += 60_001
-    assert [row["cause"] for row in seen(found)["weighing"]] == ["down"]
-    assert seen(found)["weight"] == 10
-
-
-def test_a_trial_says_which_share_it_is_at() -> None:
-    """The share, its number, of how many; nothing in any other state."""
-    found = house(recover={"trialShares": [50, 100], "coolDown": "1s", "maxCoolDown": "1s"})
-    assert seen(found)["trial"] is None
-    found.handle(OperatorRequested(Action.TRIP, "anna", "x"), "1")
-    found.now += 1_001
-    found.handle(LoadChanged(0), "2")
-    trial = seen(found)["trial"]
-    assert (trial["share"], trial["number"], trial["of"]) == (50, 1, 2)
-
-
-def test_an_entry_of_another_version_can_be_read() -> None:
-    """Fields that this version does not know are left alone at every level; those that it misses are empty."""
-    house = House()
-    house.handle(fires())
-    raw = json.loads(encode_data(house.journal()[0]))
-    raw["mood"], raw["version"] = {"a": [1]}, 9
-    raw["weighed"][0]["shade"] = "blue"
-    raw["signal"]["failures"][0]["shade"] = "blue"
-    entry = msgspec.json.decode(encode_data(raw), type=Entry)
-    assert (entry.version, entry.weighed[0].verdict) == (9, "counted")
-    assert told(entry)["signal"]["failures"][0]["shade"] == "blue"
-    assert msgspec.json.decode(b'{"kind": "step"}', type=Entry).weighed == ()
+def test_an_older_servers_answer_can_be_read() -> None:
+    """Missing fields are empty."""
+    found = msgspec.json.decode(b'{"namespace": "shop", "name": "login", "state": "OPEN"}', type=BreakerView)
+    assert (found.key, found.placement.owed, found.policy.mode) == ("shop/login", False, "")

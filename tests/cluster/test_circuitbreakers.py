@@ -15,7 +15,7 @@ from fuseboard.crd import definition as crd
 from fuseboard.errors import InvalidPolicy
 from fuseboard.policy import matchers
 from fuseboard.policy.spec import API_VERSION, KIND
-from fuseboard.policy.validation import parse
+from fuseboard.policy.validation import parse_document
 from fuseboard.testing.from_schema import MATCHERS, like
 from tests.cluster.api import RefusedError, has_condition
 from tests.cluster.kustomize import KNATIVE
@@ -86,7 +86,7 @@ class TestAccepted:
         stored = cluster.api.get(cluster.api.path(short))
 
         assert "created" in said
-        assert parse(stored, "") == parse(short, "")
+        assert parse_document(stored, "") == parse_document(short, "")
         assert stored["spec"]["trip"] == {
             "window": "60s", "limitAt": 3, "openAt": 10, "minimumSources": 1, "readyFor": "15s", "rolloutFor": "60s",
             "tripOnCritical": True,
@@ -105,7 +105,7 @@ class TestAccepted:
 
         stored = cluster.api.create(document)
 
-        assert parse(stored, "") == parse(document, "")
+        assert parse_document(stored, "") == parse_document(document, "")
 
     def test_what_is_null_is_what_is_not_there(self, cluster: Cluster, namespace: str) -> None:
         """An optional field may be written as null; the default, or nothing, is stored."""
@@ -285,10 +285,10 @@ class TestAlways:
             except RefusedError:
                 outcomes.add("refused")
                 return
-            policy = parse(stored, "")  # never raises
+            policy = parse_document(stored, "")  # never raises
             outcomes.add("accepted")
             try:
-                assert parse(document, "") == policy
+                assert parse_document(document, "") == policy
             except InvalidPolicy as error:
                 assert re.search(r" is (None|\d+\.0):", str(error))  # noqa: PT017  - JSON's null and 1.0 are stored as nothing, 1
 
@@ -311,4 +311,4 @@ class TestAlways:
         rules = [{"match": match, "name": str(number)} for number in range(64)]
         spec = {"target": {"name": "login"}, "criticality": {"rules": rules}, "signals": {"match": match}}
 
-        assert parse(cluster.api.create(breaker(namespace, spec), dryRun="All"), "")
+        assert parse_document(cluster.api.create(breaker(namespace, spec), dryRun="All"), "")

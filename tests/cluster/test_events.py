@@ -16,7 +16,7 @@ from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore
 from fuseboard.testing.outbox import MemoryOutbox
 from fuseboard.testing.panel import Panel
 from fuseboard.testing.policies import policy as calm
-from fuseboard.workloads.events import read
+from fuseboard.workloads.events import read_event
 from tests.cli.running import Up
 from tests.cluster.kubelet import SOON, kubelet_says, stamp
 
@@ -131,7 +131,9 @@ def test_the_server_serves_one_object_in_both_shapes(cluster: Cluster, namespace
     for event in (kubelet_says(cluster, pod, 4), recorder_says(cluster, pod)):
         path = f"/namespaces/{namespace}/events/{event['metadata']['name']}"
 
-        assert read(cluster.api.get(f"/api/v1{path}")) == read(cluster.api.get(f"/apis/events.k8s.io/v1{path}"))
+        assert read_event(cluster.api.get(f"/api/v1{path}")) == read_event(
+            cluster.api.get(f"/apis/events.k8s.io/v1{path}")
+        )
 
 
 def test_the_servers_stamps_are_later_than_a_wrong_clocks(cluster: Cluster, namespace: str) -> None:

@@ -15,7 +15,7 @@ from fuseboard.cluster.client import Kubernetes, open_cluster
 from fuseboard.errors import Busy
 from fuseboard.events.event import Event
 from fuseboard.events.types import FailoverCompleted, FailoverReverted, StepDue
-from fuseboard.policy.validation import parse
+from fuseboard.policy.validation import parse_document
 from fuseboard.settings import Settings
 from fuseboard.stores.records import Change
 from fuseboard.testing.memory import MemoryStore
@@ -44,7 +44,7 @@ class Panel:
     def forgetful(self) -> MemoryStore:
         """Return a store that knows the policy, and nothing else."""
         store = MemoryStore(lambda: self.now)
-        store.apply([parse(policy(self.space), "test")])
+        store.apply([parse_document(policy(self.space), "test")])
         return store
 
     def ask(self, state: State) -> Event:
@@ -90,8 +90,8 @@ class Interrupted:
     def within(self, _: float) -> Interrupted:
         return self  # what happens in between may take longer than a step
 
-    def get(self, path: str, assumed: Manifest) -> Manifest:
-        found: Manifest = self._cluster.get(path, assumed)
+    def get(self, path: str) -> Manifest:
+        found: Manifest = self._cluster.get(path)
         return found
 
     def list(self, path: str, label_selector: Mapping[str, str]) -> list[Manifest] | None:

@@ -47,7 +47,7 @@ class TestKubernetes:
 
     def test_the_credential_is_sent(self, server: FakeApiServer, tmp_path: Path) -> None:
         """The token of the kubeconfig goes with every request."""
-        connect(tmp_path, server).get(PATH, {})
+        connect(tmp_path, server).get(PATH)
         assert server.requests[0].headers["Authorization"] == "Bearer secret"
 
     def test_lists_by_labels(self, server: FakeApiServer, tmp_path: Path) -> None:
@@ -109,25 +109,25 @@ class TestKubernetes:
         """Retry-After is told, and not waited for here: the broker and the clock do that."""
         server.respond("get", 429, b"slow down", Retry_After="7")
         with pytest.raises(ClusterUnavailable, match="asked to wait 7 s"):
-            connect(tmp_path, server).get(PATH, {})
+            connect(tmp_path, server).get(PATH)
 
     @pytest.mark.parametrize("body", [b"<html>login</html>", b"[]", b"", b"null"])
     def test_not_an_api_server(self, server: FakeApiServer, tmp_path: Path, body: bytes) -> None:
         """A proxy's page with status 200 is no answer."""
         server.respond("get", 200, body)
         with pytest.raises(ClusterUnavailable, match="not an API server's answer"):
-            connect(tmp_path, server).get(PATH, {})
+            connect(tmp_path, server).get(PATH)
 
     def test_too_slow(self, server: FakeApiServer, tmp_path: Path) -> None:
         """A call that takes longer than its time is given up."""
         server.faults["GET"].append(is_slow(1))
         with pytest.raises(ClusterUnavailable, match="no answer"):
-            connect(tmp_path, server, call_timeout_s=0.2).get(PATH, {})
+            connect(tmp_path, server, call_timeout_s=0.2).get(PATH)
 
     def test_past_the_deadline_nothing_is_sent(self, server: FakeApiServer, tmp_path: Path) -> None:
         """Whoever would have to answer too late does not begin."""
         with pytest.raises(ClusterUnavailable, match="not sent"):
-            connect(tmp_path, server).within(0).get(PATH, {})
+            connect(tmp_path, server).within(0).get(PATH)
         assert server.requests == []
 
     def test_check(self, server: FakeApiServer, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ class TestOpen:
         """A kubeconfig is acted on."""
         cluster = open_cluster(Settings(kubeconfig=str(kubeconfig(tmp_path, server.url))))
         assert isinstance(cluster, Kubernetes)
-        assert cluster.get(PATH, {})["spec"] == {"selector": {"app": "login"}}
+        assert cluster.get(PATH)["spec"] == {"selector": {"app": "login"}}
 
     def test_none(self, tmp_path: Path) -> None:
         """Nothing given, nothing touched, whatever the environment or the home folder has."""
@@ -187,7 +187,7 @@ class TestOpen:
         file = kubeconfig(tmp_path, server.url)
         program = (
             "import sys; from fuseboard.cluster.client import open_cluster; from fuseboard.settings import Settings; "
-            f"open_cluster(Settings(kubeconfig={str(file)!r})).get({PATH!r}, {{}}); "
+            f"open_cluster(Settings(kubeconfig={str(file)!r})).get({PATH!r}); "
             "typed = ('kubernetes.client.api.', 'kubernetes.client.models.'); "
             "print(sum(name.startswith(typed) for name in sys.modules))"
         )
@@ -196,24 +196,36 @@ class TestOpen:
         assert told.stdout.strip() == "0"
 
 
+def rehearsal(file: Path | None = None) -> Rehearsal:
+    """Return a rehearsal that takes the Service for granted."""
+    cluster = Rehearsal(file)
+    cluster.assume(PATH, ASSUMED)
+    return cluster
+
+
 class TestRehearsal:
     """Stands in for a cluster."""
 
     def test_what_is_assumed(self) -> None:
         """An object that was never patched is what the caller takes for granted."""
-        assert Rehearsal().get(PATH, ASSUMED)["spec"] == ASSUMED["spec"]
+        assert rehearsal().get(PATH)["spec"] == ASSUMED["spec"]
+
+    def test_what_nobody_assumed(self) -> None:
+        """An object that is neither assumed nor made does not exist."""
+        with pytest.raises(NotFound, match="services/login"):
+            Rehearsal().get(PATH)
+        with pytest.raises(NotFound, match="services/login"):
+            Rehearsal().patch(PATH, {})
 
     def test_what_was_patched_stays(self) -> None:
         """After a patch it is no longer the assumption that counts."""
-        cluster = Rehearsal()
-        cluster.get(PATH, ASSUMED)
+        cluster = rehearsal()
         cluster.patch(PATH, {"metadata": {"resourceVersion": "0"}, "spec": {"selector": {"app": None, "x": "y"}}})
-        assert cluster.get(PATH, ASSUMED)["spec"] == {"selector": {"x": "y"}}
+        assert cluster.get(PATH)["spec"] == {"selector": {"x": "y"}}
 
     def test_an_older_version_is_a_conflict(self) -> None:
         """As on a real cluster: or the rehearsal would prove nothing."""
-        cluster = Rehearsal()
-        cluster.get(PATH, ASSUMED)
+        cluster = rehearsal()
         cluster.patch(PATH, {"metadata": {"resourceVersion": "0"}})
         with pytest.raises(Conflict):
             cluster.patch(PATH, {"metadata": {"resourceVersion": "0"}})
@@ -222,18 +234,18 @@ class TestRehearsal:
         """Created once; applied on top of what is there."""
         cluster = Rehearsal()
         cluster.create(EVENTS, {"metadata": {"name": "e"}, "reason": "x"})
-        assert cluster.get(f"{EVENTS}/e", {"metadata": {}})["reason"] == "x"
+        assert cluster.get(f"{EVENTS}/e")["reason"] == "x"
         with pytest.raises(Conflict):
             cluster.create(EVENTS, {"metadata": {"name": "e"}})
         for each in ({"status": {"a": 1}}, {"status": {"b": 2}}):
             cluster.apply(PATH, {"metadata": {"name": "login"}, **each}, "somebody")
-        assert cluster.get(PATH, ASSUMED)["status"] == {"a": 1, "b": 2}
+        assert cluster.get(PATH)["status"] == {"a": 1, "b": 2}
 
     def test_what_is_given_out_is_a_copy(self) -> None:
         """A caller that changes what it read has changed nothing."""
-        cluster = Rehearsal()
-        cluster.get(PATH, ASSUMED)["spec"]["selector"]["app"] = "other"
-        assert cluster.get(PATH, ASSUMED)["spec"] == ASSUMED["spec"]
+        cluster = rehearsal()
+        cluster.get(PATH)["spec"]["selector"]["app"] = "other"
+        assert cluster.get(PATH)["spec"] == ASSUMED["spec"]
 
     def test_pods_are_not_known(self) -> None:
         """Not known is not none."""
@@ -242,10 +254,9 @@ class TestRehearsal:
     def test_it_survives_a_restart(self, tmp_path: Path) -> None:
         """The next process goes on with what was patched."""
         file = tmp_path / "made" / "rehearsal.json"
-        first = Rehearsal(file)
-        first.get(PATH, ASSUMED)
+        first = rehearsal(file)
         first.patch(PATH, {"metadata": {"resourceVersion": "0"}, "spec": {"selector": {"app": "standby"}}})
-        assert Rehearsal(file).get(PATH, ASSUMED)["spec"] == {"selector": {"app": "standby"}}
+        assert rehearsal(file).get(PATH)["spec"] == {"selector": {"app": "standby"}}
 
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 1}', '{"a": {"metadata": {}}}', '"x"'])
     def test_a_broken_file(self, tmp_path: Path, text: str) -> None:
@@ -258,11 +269,10 @@ class TestRehearsal:
     def test_a_file_that_cannot_be_written(self, tmp_path: Path) -> None:
         """What cannot be kept was not done."""
         (tmp_path / "file").write_text("")
-        cluster = Rehearsal(tmp_path / "file" / "rehearsal.json")
-        cluster.get(PATH, ASSUMED)
+        cluster = rehearsal(tmp_path / "file" / "rehearsal.json")
         with pytest.raises(ClusterUnavailable, match="cannot be kept"):
             cluster.patch(PATH, {"metadata": {"resourceVersion": "0"}, "spec": {"selector": {"x": "y"}}})
-        assert cluster.get(PATH, ASSUMED)["spec"] == ASSUMED["spec"]
+        assert cluster.get(PATH)["spec"] == ASSUMED["spec"]
 
 
 class TestMerged:

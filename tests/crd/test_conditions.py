@@ -21,7 +21,7 @@ from fuseboard.events.types import Action, BreakerClosed, BreakerHalfOpened, Bre
 from fuseboard.roles import Role
 from fuseboard.testing.panel import row_of
 from fuseboard.testing.policies import policy
-from fuseboard.workloads.events import read
+from fuseboard.workloads.events import read_event
 
 NOW = 1_700_000_000_000
 POLICY = policy(mode="Enforce")
@@ -185,7 +185,7 @@ def test_a_transition_is_an_event_on_the_target(kind: type[BreakerMoved], type_:
         "apiVersion": "apps/v1", "kind": "Deployment", "namespace": "shop", "name": "login", "uid": "u",
     }  # fmt: skip
     event["metadata"] |= {"uid": "e", "resourceVersion": "1"}
-    report = read(event)
+    report = read_event(event)
     assert (report.reporter, report.is_failure, report.emitted_at) == (OWN, False, NOW)
 
 

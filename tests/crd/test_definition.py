@@ -13,7 +13,7 @@ import yaml
 from fuseboard.crd import definition as crd
 from fuseboard.crd.status import BreakerStatus
 from fuseboard.policy.spec import Spec
-from fuseboard.policy.validation import parse
+from fuseboard.policy.validation import parse_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +112,7 @@ def test_the_stored_object_shows_all_defaults() -> None:
     head = {"apiVersion": "fuseboard.dev/v1alpha1", "kind": "CircuitBreaker", "metadata": {"name": "login"}}
     stored = defaulted(SCHEMA["properties"]["spec"], spec)
 
-    assert parse({**head, "spec": stored}, "") == parse({**head, "spec": spec}, "")
+    assert parse_document({**head, "spec": stored}, "") == parse_document({**head, "spec": spec}, "")
     for part in ("signals", "trip", "criticality", "recover"):
         assert stored[part]
     assert stored["trip"]["classes"] == dict.fromkeys(("runtime", "configuration", "network", "node"), "Open")

@@ -17,8 +17,8 @@ from fuseboard.events.json import decode_json
 from fuseboard.events.schemas import schema_files
 from fuseboard.events.types import (
     BREAKER_EVENTS,
+    DATA_TYPES,
     FAILOVER_EVENTS,
-    KINDS,
     SIGNALS,
     BreakerClosed,
     BreakerHalfOpened,
@@ -55,7 +55,7 @@ def binary(body: bytes | None = None, /, **changed: str | None) -> Event:
     """Decode an event in binary mode, with other headers: ``id="2"`` changes ``ce-id``, None removes it."""
     headers: dict[str, str | None] = {**HEADERS, **{f"ce-{name}": value for name, value in changed.items()}}
     sent = {name: value for name, value in headers.items() if value is not None}
-    return decode(sent, json.dumps(DETECTED).encode() if body is None else body, KINDS)
+    return decode(sent, json.dumps(DETECTED).encode() if body is None else body, DATA_TYPES)
 
 
 def structured(raw: bytes | None = None, /, **changed: object) -> Event:
@@ -63,7 +63,7 @@ def structured(raw: bytes | None = None, /, **changed: object) -> Event:
     members: dict[str, object] = {name[3:]: value for name, value in HEADERS.items() if name.startswith("ce-")}
     members |= {"data": DETECTED, **changed}
     body = json.dumps({name: value for name, value in members.items() if value is not None}).encode()
-    return decode({"Content-Type": STRUCTURED}, body if raw is None else raw, KINDS)
+    return decode({"Content-Type": STRUCTURED}, body if raw is None else raw, DATA_TYPES)
 
 
 # -- names -----------------------------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ def structured(raw: bytes | None = None, /, **changed: object) -> Event:
 def test_a_type_has_the_words_of_its_class(kind: type[Data], name: str) -> None:
     """A class's name is its event's type, so there is one list of words."""
     assert type_of(kind) == name
-    assert KINDS[name] is kind
+    assert DATA_TYPES[name] is kind
 
 
 def test_events_only_go_down() -> None:
@@ -178,7 +178,7 @@ def test_every_transition_travels(kind: type[BreakerMoved]) -> None:
     )
     for mode in (False, True):
         message = encode(event, structured=mode)
-        assert decode(message.headers, message.body, KINDS) == event
+        assert decode(message.headers, message.body, DATA_TYPES) == event
 
 
 # -- what is not known stays as it came --------------------------------------------------------------------------------
@@ -199,17 +199,19 @@ def test_a_type_that_the_reader_does_not_want_stays_foreign() -> None:
 def test_data_that_are_not_json_stay_bytes() -> None:
     """Foreign data of another media type pass through both modes to the byte."""
     headers = {**HEADERS, "ce-type": "com.example.image", "content-type": "image/png"}
-    event = decode(headers, b"\x89PNG\xff", KINDS)
+    event = decode(headers, b"\x89PNG\xff", DATA_TYPES)
     assert event.data == Foreign("com.example.image", b"\x89PNG\xff", "image/png")
     for mode in (False, True):
         message = encode(event, structured=mode)
-        assert decode(message.headers, message.body, KINDS) == event
+        assert decode(message.headers, message.body, DATA_TYPES) == event
 
 
 def test_text_is_the_same_in_both_modes() -> None:
     """Text that is not JSON is the same bytes, whichever mode it came in."""
     headers = {**HEADERS, "ce-type": "com.example.note", "content-type": "text/plain"}
-    assert decode(headers, b"hi", KINDS) == structured(type="com.example.note", datacontenttype="text/plain", data="hi")
+    assert decode(headers, b"hi", DATA_TYPES) == structured(
+        type="com.example.note", datacontenttype="text/plain", data="hi"
+    )
 
 
 def test_an_event_may_have_no_data() -> None:
@@ -348,13 +350,13 @@ def test_json_is_not_read_too_strictly(json_text: bytes, value: object) -> None:
 def test_both_modes_at_once_are_refused() -> None:
     """Attributes in the headers and in the body contradict each other sooner or later."""
     with pytest.raises(InvalidInput, match="both modes at once"):
-        decode({**HEADERS, "content-type": STRUCTURED}, b"{}", KINDS)
+        decode({**HEADERS, "content-type": STRUCTURED}, b"{}", DATA_TYPES)
 
 
 def test_a_repeated_header_is_refused() -> None:
     """Two spellings of one header do not hide one another."""
     with pytest.raises(InvalidInput, match="twice"):
-        decode({**HEADERS, "Ce-Id": "2"}, b"{}", KINDS)
+        decode({**HEADERS, "Ce-Id": "2"}, b"{}", DATA_TYPES)
 
 
 def test_a_repeated_attribute_is_refused() -> None:
@@ -382,13 +384,13 @@ def test_percent_encoding_is_read(value: str, read: str) -> None:
 def test_what_is_in_neither_mode_is_of_the_wrong_type(media: str) -> None:
     """A request that is no CloudEvent at all is told which content type to send."""
     with pytest.raises(WrongContentType, match="application/cloudevents"):
-        decode({"content-type": media}, b"{}", KINDS)
+        decode({"content-type": media}, b"{}", DATA_TYPES)
 
 
 def test_known_data_that_are_not_json_are_of_the_wrong_type() -> None:
     """A signal in another media type is told to come as JSON."""
     with pytest.raises(WrongContentType, match=JSON):
-        decode({**HEADERS, "content-type": "text/plain"}, b"{}", KINDS)
+        decode({**HEADERS, "content-type": "text/plain"}, b"{}", DATA_TYPES)
 
 
 # -- for any input ---------------------------------------------------------------------------------------------------
@@ -429,7 +431,7 @@ def test_what_is_encoded_is_decoded(event: Event, mode: bool) -> None:  # noqa: 
     """Decoding undoes encoding, in both modes and for any content."""
     message = encode(event, structured=mode)
     assert all(value.isascii() for value in message.headers.values())
-    assert decode(message.headers, message.body, KINDS) == event
+    assert decode(message.headers, message.body, DATA_TYPES) == event
 
 
 @given(st.dictionaries(st.sampled_from([*HEADERS, "host"]), st.text(max_size=20)), st.binary(max_size=60))
@@ -456,7 +458,7 @@ def test_no_member_does_harm(members: dict[str, Any]) -> None:
 def refused_or_read(headers: Mapping[str, str], body: bytes) -> None:
     """Decode; what can be read can also be written again, in both modes."""
     try:
-        event = decode(headers, body, KINDS)
+        event = decode(headers, body, DATA_TYPES)
     except InvalidInput:
         return
     for mode in (False, True):

@@ -31,7 +31,7 @@ from fuseboard.delivery.source import Notification
 from fuseboard.errors import FuseboardError, InvalidInput, StoreUnavailable, TooLarge, WrongContentType
 from fuseboard.events.event import Event
 from fuseboard.events.json import encode_data
-from fuseboard.events.types import KINDS, Failure, FailureDetected, FailureResolved, LoadChanged
+from fuseboard.events.types import DATA_TYPES, Failure, FailureDetected, FailureResolved, LoadChanged
 from fuseboard.events.wire import decode, encode
 from fuseboard.policy.spec import Policy
 from fuseboard.signals.alerts import REPLICA_LABELS
@@ -205,7 +205,7 @@ class TestOneEventPerBreaker:
         strange = {"alertname": "x" * 10_000, "severity": "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}" * 200}
         for event in translated(with_alerts([alert(labels=strange)])).events:
             message = encode(event)
-            assert decode(message.headers, message.body, KINDS) == event
+            assert decode(message.headers, message.body, DATA_TYPES) == event
 
     def test_two_breakers_of_one_target_have_events_with_ids_of_their_own(self) -> None:
         """An event's id names the breaker that it is for."""
@@ -879,4 +879,4 @@ class TestReceive:
         assert found.accepted + found.unmatched + len(found.quarantined) == 1
         for event in found.events:
             message = encode(event)
-            assert decode(message.headers, message.body, KINDS) == event
+            assert decode(message.headers, message.body, DATA_TYPES) == event

@@ -18,8 +18,8 @@ from fuseboard.breaker.evidence import Condition
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.errors import Unavailable
 from fuseboard.events.types import FailureDetected
-from fuseboard.policy.validation import parse
-from fuseboard.signals.alerts import condition_of
+from fuseboard.policy.validation import parse_document
+from fuseboard.signals.alerts import condition_key
 from fuseboard.signals.http import HttpClient
 from fuseboard.stores.records import Change
 from fuseboard.testing.http_server import answering
@@ -56,7 +56,7 @@ class Server:
 
 def holding(record: Row) -> Change:
     """Let the breaker be on trial and hold the alert's condition."""
-    held = {condition_of(LABELS): Condition("HighErrorRate Deployment/login", 10, record.now, record.now, 1)}
+    held = {condition_key(LABELS): Condition("HighErrorRate Deployment/login", 10, record.now, record.now, 1)}
     return Change(BreakerState(state=State.HALF_OPEN, epoch=2, conditions=held), record.placement)
 
 
@@ -65,7 +65,7 @@ def store(*, holds: bool = True) -> MemoryStore:
     metadata = {"name": "login", "namespace": "shop"}
     document = {"apiVersion": "fuseboard.dev/v1alpha1", "kind": "CircuitBreaker", "metadata": metadata}
     found = MemoryStore(lambda: round(time.time() * 1000))
-    found.apply([parse({**document, "spec": {"target": {"name": "login"}}}, "")])
+    found.apply([parse_document({**document, "spec": {"target": {"name": "login"}}}, "")])
     if holds:
         found.change("shop/login", holding)
     return found
@@ -92,7 +92,7 @@ def test_what_still_fires_is_told_as_the_webhook_tells_it() -> None:
     assert isinstance(event.data, FailureDetected)
     (failure,) = event.data.failures
     assert (event.source, event.subject) == ("/alertmanager", "shop/login")
-    assert failure.key == f"{condition_of(LABELS)}:1795445117078:firing"
+    assert failure.key == f"{condition_key(LABELS)}:1795445117078:firing"
     assert told.entries[0].reason == "asked Alertmanager: 1 conditions still hold, 0 are gone without a word"
 
 

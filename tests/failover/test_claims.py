@@ -15,6 +15,7 @@ from fuseboard.breaker.placement import (
     Shares,
 )
 from fuseboard.breaker.state import BreakerState, State
+from fuseboard.errors import Problem
 from fuseboard.failover.claims import awaited, busy, claimed, given_back, last_step, settled
 from fuseboard.failover.plan import Move, Observed, Stay, gains_target, plan, route_of, without_cluster
 from fuseboard.policy.spec import Policy, Route
@@ -105,7 +106,8 @@ def planned(
 ) -> Move | Stay:
     """Return what is planned where the target serves and this was seen."""
     observed = Observed(Fence(1, 1), **{"shares": HOME, **seen})
-    return plan(row_of(policy=chosen or enforcing(), state=breaker), Fence(2, 1), observed, lambda _: impossible)
+    problem = Problem(impossible) if impossible else None
+    return plan(row_of(policy=chosen or enforcing(), state=breaker), Fence(2, 1), observed, lambda _: problem)
 
 
 def test_a_move_is_planned_where_nothing_is_in_its_way() -> None:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from fuseboard.breaker import placement as placements
 from fuseboard.breaker.placement import PAID, Claim, Fence, Placement, Result, Shares
 from fuseboard.breaker.state import BreakerState, State
+from fuseboard.errors import Problem
 from fuseboard.failover.claims import awaited, busy, claimed, given_back, settled
 from fuseboard.failover.plan import Move, Observed, Stay, plan, route_of, without_cluster
 from fuseboard.testing.panel import row_of
@@ -101,7 +102,8 @@ class TestPlan:
     @given(policies, breakers, observations, st.sampled_from(["", "no weights"]))
     def test_never_to_zero_ready(self, policy: Policy, breaker: BreakerState, observed: Observed, why_not: str) -> None:
         """Traffic is never moved to where no pod is ready; what is not known does not block."""
-        step = plan(row_of(policy=policy, state=breaker), Fence(breaker.epoch, 1), observed, lambda _: why_not)
+        problem = Problem(why_not) if why_not else None
+        step = plan(row_of(policy=policy, state=breaker), Fence(breaker.epoch, 1), observed, lambda _: problem)
         if isinstance(step, Move) and step.shares != observed.shares:
             asked = row_of(policy=policy, state=breaker).wanted
             more = asked.target > observed.shares.target if observed.shares is not None else False
@@ -114,15 +116,12 @@ class TestPlan:
         policy = policy_of(standby={"name": "login-standby", "minReady": 2}, route={"name": "login"})
         breaker, fence = BreakerState(state=State.OPEN, epoch=1), Fence(1, 1)
         observed = Observed(Fence(), Shares(), ready_standby=1)
-        step = plan(row_of(policy=policy, state=breaker), fence, observed, lambda _: "")
+        step = plan(row_of(policy=policy, state=breaker), fence, observed, lambda _: None)
         assert isinstance(step, Stay)
         assert step.reason == "the standby Deployment/login-standby has 1 ready pods, its minReady is 2"
-        assert isinstance(
-            plan(row_of(policy=policy, state=breaker), fence, replace(observed, ready_standby=2), lambda _: ""), Move
-        )
-        assert isinstance(
-            plan(row_of(policy=policy, state=breaker), fence, replace(observed, ready_standby=None), lambda _: ""), Move
-        )
+        for enough in (2, None):
+            seen = replace(observed, ready_standby=enough)
+            assert isinstance(plan(row_of(policy=policy, state=breaker), fence, seen, lambda _: None), Move)
 
     @pytest.mark.parametrize("ready", [0, 1, None])
     def test_a_standby_below_its_least_capacity_may_give_some_away(self, ready: int | None) -> None:
@@ -130,8 +129,8 @@ class TestPlan:
         policy = policy_of(standby={"name": "login-standby", "minReady": 2}, recover={"trialShares": [50, 100]})
         breaker, fence = BreakerState(state=State.HALF_OPEN, epoch=2), Fence(2, 1)
         observed = Observed(Fence(1, 1), Shares(0, 100), ready_standby=ready, ready_target=1)
-        assert isinstance(plan(row_of(policy=policy, state=breaker), fence, observed, lambda _: ""), Move)
-        step = plan(row_of(policy=policy, state=breaker), fence, replace(observed, ready_target=0), lambda _: "")
+        assert isinstance(plan(row_of(policy=policy, state=breaker), fence, observed, lambda _: None), Move)
+        step = plan(row_of(policy=policy, state=breaker), fence, replace(observed, ready_target=0), lambda _: None)
         assert step == Stay(Result.REFUSED, "the target Deployment/login has no ready pod")
 
     @given(policies, breakers, observations)
@@ -140,7 +139,7 @@ class TestPlan:
     ) -> None:
         """A step goes straight to what the breaker asks for."""
         fence = Fence(breaker.epoch, 3)
-        step = plan(row_of(policy=policy, state=breaker), fence, observed, lambda _: "")
+        step = plan(row_of(policy=policy, state=breaker), fence, observed, lambda _: None)
         if isinstance(step, Move):
             assert (step.shares, step.fence) == (row_of(policy=policy, state=breaker).wanted, fence)
 
@@ -149,16 +148,15 @@ class TestPlan:
         self, policy: Policy, breaker: BreakerState, observed: Observed
     ) -> None:
         """Shares that are neither target's nor standby's are never overwritten."""
-        step = plan(row_of(policy=policy, state=breaker), Fence(1, 1), replace(observed, shares=None), lambda _: "")
+        step = plan(row_of(policy=policy, state=breaker), Fence(1, 1), replace(observed, shares=None), lambda _: None)
         assert step == Stay(Result.REFUSED, "somebody else's")
 
     @given(breakers, ready)
     def test_what_is_in_place_needs_no_expressing(self, breaker: BreakerState, pods: int | None) -> None:
         """Shares that are there already are only sealed, whatever the route could not do."""
-        observed = Observed(
-            Fence(), row_of(policy=policy_of(), state=breaker).wanted, ready_target=pods, ready_standby=pods
-        )
-        assert isinstance(plan(row_of(policy=policy_of(), state=breaker), Fence(1, 1), observed, lambda _: "no"), Move)
+        row = row_of(policy=policy_of(), state=breaker)
+        observed = Observed(Fence(), row.wanted, ready_target=pods, ready_standby=pods)
+        assert isinstance(plan(row, Fence(1, 1), observed, lambda _: Problem("no")), Move)
 
 
 class TestWithoutCluster:

@@ -847,8 +847,8 @@ class Dying:
         del seconds
         return self
 
-    def get(self, path: str, assumed: Manifest) -> Manifest:
-        return self._call(lambda: self._cluster.get(path, assumed))
+    def get(self, path: str) -> Manifest:
+        return self._call(lambda: self._cluster.get(path))
 
     def list(self, path: str, label_selector: Mapping[str, str]) -> list[Manifest] | None:
         return self._call(lambda: self._cluster.list(path, label_selector))
@@ -881,8 +881,8 @@ class Hurried:
         assert seconds > 6
         return self._cluster.within(1.0)
 
-    def get(self, path: str, assumed: Manifest) -> Manifest:
-        raise NotImplementedError(path, assumed)
+    def get(self, path: str) -> Manifest:
+        raise NotImplementedError(path)
 
     def list(self, path: str, label_selector: Mapping[str, str]) -> list[Manifest] | None:
         raise NotImplementedError(path, label_selector)

@@ -12,12 +12,12 @@ import yaml
 import eventsources
 import functions
 from eventsources.apiserver import KEPT as WATCHED
-from functions.failover import ROUTES
 from fuseboard.cli.commands.serve import _GUNICORN
 from fuseboard.cluster.names import list_path, plural
 from fuseboard.delivery.modules import names
 from fuseboard.delivery.triggers import TriggerSpec, read_triggers
-from fuseboard.policy.files import load
+from fuseboard.failover.routes import DRIVERS
+from fuseboard.policy.files import load_table
 from fuseboard.settings import from_environment
 from tests.manifests.reading import KNATIVE, ROOT, SERVING, documents, environment, folder, of_kind, pods
 
@@ -226,7 +226,7 @@ def test_failover_may_do_what_its_route_drivers_need() -> None:
     role = of_kind(ENROLLED, "Role")["fuseboard-failover"]
     needed = {
         (each.group, each.resource, verb)
-        for driver in ROUTES.values()
+        for driver in DRIVERS.values()
         for each in driver.PERMISSIONS
         for verb in each.verbs
     }
@@ -384,7 +384,7 @@ def test_the_first_example_is_for_the_namespace_of_the_local_overlay() -> None:
     (kustomization,) = documents(overlay / "kustomization.yaml")
 
     assert "../../../enrolled" in kustomization["resources"]
-    for policy in load(ROOT / "examples" / "01-one-alert" / "breakers.yaml"):
+    for policy in load_table(ROOT / "examples" / "01-one-alert" / "breakers.yaml"):
         assert policy.namespace == namespace["metadata"]["name"] == kustomization["namespace"]
 
 

@@ -13,7 +13,7 @@ import functions
 from fuseboard.delivery.modules import names
 from fuseboard.delivery.triggers import manifests, read_triggers
 from fuseboard.events.event import Event, Foreign
-from fuseboard.events.types import ANY, KINDS
+from fuseboard.events.types import ANY, DATA_TYPES
 
 if TYPE_CHECKING:
     from fuseboard.delivery.function import Function
@@ -36,7 +36,7 @@ def test_a_trigger_lets_through_what_its_function_consumes(name: str) -> None:
     (trigger,) = (each for each in read_triggers(manifests() / "base") if each.name == name)
     consumes = function(name).consumes
 
-    for kind in KINDS:
+    for kind in DATA_TYPES:
         event = Event(id="1", source="/t", subject="a/b", data=Foreign(kind, {}))
         assert trigger.lets_through(event) == (consumes == ANY or kind in consumes)
 

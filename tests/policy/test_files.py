@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fuseboard.errors import InvalidPolicy
-from fuseboard.policy.files import documents, load
+from fuseboard.policy.files import documents, load_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,14 +37,14 @@ def file(folder: Path, content: str | bytes) -> Path:
 def test_a_file_has_any_number_of_documents(tmp_path: Path) -> None:
     """Documents are read in their order; empty ones between them are passed over."""
     path = file(tmp_path, f"---\n{one('a')}---\n---\n# nothing\n---\n{one('b')}")
-    assert [policy.key for policy in load(path)] == ["shop/a", "shop/b"]
+    assert [policy.key for policy in load_table(path)] == ["shop/a", "shop/b"]
 
 
 def test_json_is_yaml(tmp_path: Path) -> None:
     """A document may be written as JSON."""
     text = """{"apiVersion": "fuseboard.dev/v1alpha1", "kind": "CircuitBreaker",
                "metadata": {"name": "a"}, "spec": {"target": {"name": "a"}}}"""
-    assert [policy.key for policy in load(file(tmp_path, text))] == ["default/a"]
+    assert [policy.key for policy in load_table(file(tmp_path, text))] == ["default/a"]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, content: str | byte
     """A message begins with the file, and says what is wrong with it."""
     path = file(tmp_path, content)
     with pytest.raises(InvalidPolicy, match=f"^{re.escape(f'{path}: {message}')}"):
-        load(path)
+        load_table(path)
 
 
 @pytest.mark.parametrize(
@@ -99,26 +99,26 @@ def test_a_document_that_cannot_be_used_is_named(tmp_path: Path, content: str, m
     """A message says which document of the file is wrong, by its number and its name."""
     path = file(tmp_path, content)
     with pytest.raises(InvalidPolicy, match=f"^{re.escape(f'{path}{message}')}"):
-        load(path)
+        load_table(path)
 
 
 def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
     """A path that leads nowhere is told with the reason and what was expected."""
     with pytest.raises(InvalidPolicy, match=r"cannot be read \(No such file or directory\): give the path of a file"):
-        load(tmp_path / "nothing.yaml")
+        load_table(tmp_path / "nothing.yaml")
 
 
 def test_a_folder_without_documents_says_so(tmp_path: Path) -> None:
     """A folder is read as a mounted ConfigMap is; one without a document is told as such."""
     with pytest.raises(InvalidPolicy, match="has no CircuitBreaker document"):
-        load(tmp_path)
+        load_table(tmp_path)
 
 
 def test_a_file_of_somebody_else_says_so(tmp_path: Path) -> None:
     """A file that may not be read is told with the system's reason."""
     (tmp_path / "loop.yaml").symlink_to("loop.yaml")
     with pytest.raises(InvalidPolicy, match=r"cannot be read \(Too many levels of symbolic links\)"):
-        load(tmp_path / "loop.yaml")
+        load_table(tmp_path / "loop.yaml")
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def test_a_file_of_somebody_else_says_so(tmp_path: Path) -> None:
 def test_depth_ends_no_process(tmp_path: Path, deep: str) -> None:
     """A file that is nested without end is refused like any other, whoever reads it."""
     with pytest.raises(InvalidPolicy, match="is not YAML"):
-        load(file(tmp_path, f"x: {deep}"))
+        load_table(file(tmp_path, f"x: {deep}"))
     with pytest.raises(InvalidPolicy, match="is not YAML"):
-        load(file(tmp_path, deep))
+        load_table(file(tmp_path, deep))
     (found,) = documents(f"kind: CircuitBreaker\nx:\n {deep}")
     assert found is not None
     assert "not YAML" in found.problem

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fuseboard.errors import InvalidPolicy
 from fuseboard.policy.lint import Severity, check
-from fuseboard.policy.validation import parse
+from fuseboard.policy.validation import parse_document
 from fuseboard.testing.from_schema import like
 from tests.crd.test_definition import SCHEMA
 from tests.policy.documents import document
@@ -182,7 +182,7 @@ def test_an_error_is_what_would_be_refused(specs: list[Any]) -> None:
 
 def _accepted(whole: object) -> bool:
     try:
-        parse(whole, "")
+        parse_document(whole, "")
     except InvalidPolicy:
         return False
     return True

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from fuseboard.errors import InvalidPolicy
 from fuseboard.policy.enums import Mode, WorkloadKind
 from fuseboard.policy.spec import Policy
-from fuseboard.policy.validation import check_table, parse
+from fuseboard.policy.validation import check_table, parse_document
 from fuseboard.times import duration_ms
 from tests.policy.documents import LABEL, MISTAKES, document, target
 
 
 def test_everything_but_the_target_has_a_default() -> None:
     """The shortest policy observes, with the numbers of the design."""
-    policy = parse(document(), "")
+    policy = parse_document(document(), "")
     spec = policy.spec
     assert (policy.key, policy.namespace) == ("default/login", "default")
     assert (spec.mode, spec.target.kind, spec.standby, spec.route) == (
@@ -36,16 +36,16 @@ def test_everything_but_the_target_has_a_default() -> None:
 
 def test_defaults_are_left_out_where_it_is_kept() -> None:
     """What is written as it would be anyway is not kept, and what was kept reads as the same policy."""
-    policy = parse(document(target(trip={"limitAt": 3, "openAt": 12}, recover={}, dependsOn=["db"])), "")
+    policy = parse_document(document(target(trip={"limitAt": 3, "openAt": 12}, recover={}, dependsOn=["db"])), "")
     kept = policy.brief()
     assert kept["spec"] == {"target": {"name": "login"}, "trip": {"openAt": 12}, "dependsOn": ["db"]}
-    assert parse(msgspec.json.decode(msgspec.json.encode(kept)), "") == policy
+    assert parse_document(msgspec.json.decode(msgspec.json.encode(kept)), "") == policy
 
 
 def test_a_whole_policy_is_read() -> None:
     """Every field that is written is in force."""
     selectors = {"target": {"app": "login"}, "standby": {"app": "login-standby"}}
-    policy = parse(
+    policy = parse_document(
         document(
             {
                 "mode": "Enforce",
@@ -81,7 +81,7 @@ def test_a_whole_policy_is_read() -> None:
 )
 def test_weights(severity: str, condition: bool, weight: int) -> None:  # noqa: FBT001  - a case
     """A severity that is missing or unknown weighs as a warning or an occurrence; the policy may add its own."""
-    signals = parse(document(target(signals={"weights": {"mine": 2}})), "").spec.signals
+    signals = parse_document(document(target(signals={"weights": {"mine": 2}})), "").spec.signals
     assert signals.weigh(severity, condition=condition) == weight
 
 
@@ -101,7 +101,7 @@ def test_durations(text: str, expected: int) -> None:
 def test_a_mistake_is_named(spec: object, message: str) -> None:
     """A mistake is told by the field's path, the value that stands there, and what was expected."""
     with pytest.raises(InvalidPolicy, match=f"^breakers.yaml, document 1 \\(login\\): {re.escape(message)}"):
-        parse(document(spec), "breakers.yaml, document 1")
+        parse_document(document(spec), "breakers.yaml, document 1")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_mistake_is_named(spec: object, message: str) -> None:
 def test_what_is_no_circuit_breaker_is_refused(whole: object, message: str) -> None:
     """A document of another kind or shape is told what it is, before its fields are judged."""
     with pytest.raises(InvalidPolicy, match=f"^{re.escape(message)}"):
-        parse(whole, "here")
+        parse_document(whole, "here")
 
 
 def test_a_message_is_not_longer_than_what_people_read() -> None:
@@ -139,7 +139,7 @@ def test_a_message_is_not_longer_than_what_people_read() -> None:
         nested = [nested] * 20
     for value in (nested, "x" * 100_000, {"a": nested}):
         with pytest.raises(InvalidPolicy) as raised:
-            parse(document(target(mode=value)), "here")
+            parse_document(document(target(mode=value)), "here")
         assert len(str(raised.value)) < 1_000
 
 
@@ -149,7 +149,7 @@ def test_depth_does_no_harm() -> None:
     for _ in range(100_000):
         deep = [deep]
     with pytest.raises(InvalidPolicy):
-        parse(document(target(trip=deep)), "here")
+        parse_document(document(target(trip=deep)), "here")
 
 
 # -- the table -------------------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ def row(name: str, workload: str, route: str = "", **parts: str) -> Policy:
     spec: dict[str, object] = {"target": {"name": workload, **parts}}
     if route:
         spec["route"] = {"name": route}
-    return parse(document(spec, metadata={"name": name, "namespace": "shop"}), "")
+    return parse_document(document(spec, metadata={"name": name, "namespace": "shop"}), "")
 
 
 def test_different_breakers_make_a_table() -> None:
@@ -189,7 +189,7 @@ def test_breakers_that_share_something_are_refused(rows: tuple[Policy, ...], mes
 def depending(name: str, *others: str) -> Policy:
     """Return a policy that depends on other breakers."""
     spec = {"target": {"name": name}, "dependsOn": list(others)}
-    return parse(document(spec, metadata={"name": name, "namespace": "shop"}), "")
+    return parse_document(document(spec, metadata={"name": name, "namespace": "shop"}), "")
 
 
 def test_dependencies_that_lead_nowhere_back_are_a_table() -> None:
@@ -231,7 +231,7 @@ def test_any_value_is_accepted_or_explained(place: tuple[str, str], value: objec
         {"name": "other", field: value} if part in ("standby", "route") else {**spec.get(part, {}), field: value}
     )
     try:
-        policy = parse(document(spec), "here")
+        policy = parse_document(document(spec), "here")
     except InvalidPolicy as error:
         assert "spec." in str(error)  # noqa: PT017  - either is fine
     else:
@@ -242,4 +242,4 @@ def test_any_value_is_accepted_or_explained(place: tuple[str, str], value: objec
 def test_any_document_is_accepted_or_explained(whole: object) -> None:
     """Whatever a document is, nothing but an invalid policy is raised."""
     with pytest.raises(InvalidPolicy):
-        parse(whole, "here")
+        parse_document(whole, "here")

@@ -118,8 +118,11 @@ class Process:
         del seconds
         return self
 
-    def get(self, path: str, assumed: Manifest) -> Manifest:
-        return self._request(lambda: self._cluster.get(path, assumed))
+    def assume(self, path: str, found: Manifest) -> None:
+        self._cluster.assume(path, found)
+
+    def get(self, path: str) -> Manifest:
+        return self._request(lambda: self._cluster.get(path))
 
     def list(self, path: str, label_selector: Mapping[str, str]) -> list[Manifest] | None:
         return self._request(lambda: self._cluster.list(path, label_selector))

@@ -82,9 +82,12 @@ class Executor:
         del seconds
         return self
 
-    def get(self, path: str, assumed: Manifest) -> Manifest:
+    def assume(self, path: str, found: Manifest) -> None:
+        self._cluster.assume(path, found)
+
+    def get(self, path: str) -> Manifest:
         self._turn()
-        return self._cluster.get(path, assumed)
+        return self._cluster.get(path)
 
     def list(self, path: str, label_selector: Mapping[str, str]) -> None:
         del path, label_selector
@@ -134,10 +137,9 @@ def finish(world: World, cluster: Recorded, executors: list[Executor]) -> None:
 
 def served(cluster: Recorded) -> Shares:
     """Return who is served by the Service as it is."""
-    service = cluster.get(
-        "/api/v1/namespaces/shop/services/login", {"metadata": {}, "spec": {"selector": {"track": "primary"}}}
-    )
-    track = service["spec"]["selector"].get("track")
+    path = "/api/v1/namespaces/shop/services/login"
+    cluster.assume(path, {"metadata": {}, "spec": {"selector": {"track": "primary"}}})
+    track = cluster.get(path)["spec"]["selector"].get("track")
     return {"primary": Shares(), "standby": Shares(target=0, standby=100)}.get(track, Shares(target=50, standby=50))
 
 

@@ -105,7 +105,8 @@ class Fenced(Rehearsal):
     def served(self, path: str) -> Shares:
         """Return who is served by the Service as it is."""
         labels = {"app": "login", "track": "target"}
-        track = self.get(path, {"metadata": {}, "spec": {"selector": labels}})["spec"]["selector"].get("track")
+        self.assume(path, {"metadata": {}, "spec": {"selector": labels}})
+        track = self.get(path)["spec"]["selector"].get("track")
         return {"target": Shares(), "standby": Shares(0, 100)}.get(track, Shares(50, 50))
 
 

@@ -21,7 +21,16 @@ from fuseboard.errors import (
     StoreUnavailable,
 )
 from fuseboard.events.event import Event
-from fuseboard.events.types import ANY, BREAKER_EVENTS, KINDS, SIGNALS, BreakerOpened, Failure, FailureDetected, StepDue
+from fuseboard.events.types import (
+    ANY,
+    BREAKER_EVENTS,
+    DATA_TYPES,
+    SIGNALS,
+    BreakerOpened,
+    Failure,
+    FailureDetected,
+    StepDue,
+)
 from fuseboard.events.wire import MAX_EVENT_BYTES, decode, encode
 from fuseboard.serving import apps, in_process
 
@@ -104,7 +113,7 @@ def test_reply_is_200_with_a_cloudevent() -> None:
     first, second = post(function), post(function)
 
     assert first.status_code == 200
-    reply = decode(dict(first.headers), first.data, KINDS)
+    reply = decode(dict(first.headers), first.data, DATA_TYPES)
     assert (reply.type, reply.subject, reply.data) == ("dev.fuseboard.breaker.opened", "shop/login", OPENED)
     assert (first.data, first.headers["ce-id"]) == (second.data, second.headers["ce-id"])
 
@@ -359,7 +368,7 @@ def test_call_is_as_over_the_wire() -> None:
     answer = in_process.call(apps.function_app(function, "scripted"), encode(DETECTED))
 
     assert answer.status == 200
-    assert decode(answer.headers, answer.body, KINDS).data == OPENED
+    assert decode(answer.headers, answer.body, DATA_TYPES).data == OPENED
 
 
 class Ending:

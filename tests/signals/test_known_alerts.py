@@ -12,8 +12,15 @@ from fuseboard.breaker.evidence import Condition
 from fuseboard.breaker.placement import Placement
 from fuseboard.breaker.row import Row
 from fuseboard.breaker.state import BreakerState, State
-from fuseboard.signals.alerts import condition_of
-from fuseboard.signals.known_alerts import AlertReconciler, KnownAlert, KnownStatus, MemberAnswer, PollPace, Told
+from fuseboard.signals.alerts import condition_key
+from fuseboard.signals.known_alerts import (
+    AlertReconciler,
+    AlertStatus,
+    ConditionChanges,
+    KnownAlert,
+    MemberAnswer,
+    PollPace,
+)
 from fuseboard.testing import policies
 
 if TYPE_CHECKING:
@@ -23,7 +30,7 @@ NOW: Final = 1_790_000_000_000
 BEGAN: Final = datetime.fromtimestamp(NOW / 1000, UTC) - timedelta(minutes=10)
 PACE: Final = PollPace()
 LABELS: Final = {"alertname": "HighErrorRate", "namespace": "shop", "deployment": "login", "severity": "critical"}
-NAME: Final = condition_of(LABELS)
+NAME: Final = condition_key(LABELS)
 HOUR_MS: Final = 3_600_000
 
 
@@ -34,7 +41,7 @@ def policy(*match: str) -> Policy:
 
 def alert(state: str = "active", **labels: str) -> KnownAlert:
     """Return an alert as Alertmanager knows it."""
-    return KnownAlert({**LABELS, **labels}, BEGAN, KnownStatus(state))
+    return KnownAlert({**LABELS, **labels}, BEGAN, AlertStatus(state))
 
 
 @dataclass
@@ -60,13 +67,13 @@ class World:
         """The store's time."""
         return NOW + round(self.moment * 1000)
 
-    def ask(self, *alerts: KnownAlert, since: str = "a", after: float = 30.0, **more: MemberAnswer) -> Told:
+    def ask(self, *alerts: KnownAlert, since: str = "a", after: float = 30.0, **more: MemberAnswer) -> ConditionChanges:
         """Let time pass, and ask."""
         self.moment += after
         holders = [self.record()] if self.holds else []
-        return self.held.judge(holders, {"one": MemberAnswer(since, alerts), **more}, self.moment, self.now)
+        return self.held.reconcile(holders, {"one": MemberAnswer(since, alerts), **more}, self.moment, self.now)
 
-    def ask_for(self, minutes: float, *alerts: KnownAlert, **options: Any) -> list[Told]:  # noqa: ANN401  - of ``ask``
+    def ask_for(self, minutes: float, *alerts: KnownAlert, **options: Any) -> list[ConditionChanges]:  # noqa: ANN401  - of ``ask``
         """Ask every half minute."""
         return [self.ask(*alerts, **options) for _ in range(round(minutes * 2))]
 
@@ -78,7 +85,7 @@ def seen_for_long(**options: Any) -> World:  # noqa: ANN401  - of ``World``
     return world
 
 
-def gone(told: list[Told]) -> bool:
+def gone(told: list[ConditionChanges]) -> bool:
     """Say whether anything was taken to be gone."""
     return any(each.resolved for each in told)
 
@@ -206,7 +213,7 @@ class TestAgain:
     def test_the_earliest_of_twins_is_told(self) -> None:
         """As the webhook does."""
         world = World(state=State.HALF_OPEN)
-        later = KnownAlert({**LABELS, "prometheus_replica": "1"}, BEGAN + timedelta(minutes=1), KnownStatus("active"))
+        later = KnownAlert({**LABELS, "prometheus_replica": "1"}, BEGAN + timedelta(minutes=1), AlertStatus("active"))
         (failure,) = world.ask(later, alert(prometheus_replica="0")).detected["shop/login"]
         assert failure.started_at == NOW - 600_000
 
@@ -220,14 +227,14 @@ class TestAgain:
         world = seen_for_long()
         assert gone(world.ask_for(6))
         world.holds = False
-        assert world.held.looks_out
+        assert world.held.awaits_return
         assert world.ask().detected == {}
         assert world.ask(alert()).detected["shop/login"]
 
         world.holds = True
         world.seen = world.now
         assert world.ask(alert()).detected == {}
-        assert not world.held.looks_out
+        assert not world.held.awaits_return
 
     def test_it_is_looked_out_for_an_hour(self) -> None:
         """Then nobody expects it any more."""
@@ -235,5 +242,5 @@ class TestAgain:
         assert gone(world.ask_for(6))
         world.holds = False
         world.ask_for(62)
-        assert not world.held.looks_out
+        assert not world.held.awaits_return
         assert world.ask(alert()).detected == {}

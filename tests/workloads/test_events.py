@@ -13,10 +13,11 @@ from msgspec.structs import replace
 
 from fuseboard.errors import InvalidInput
 from fuseboard.policy.advice import MAX_DELTA, out_of_reach
-from fuseboard.signals.targets import Involved
+from fuseboard.signals.targets import InvolvedObject
 from fuseboard.stores.checkpoints import SeenCount
 from fuseboard.testing.policies import policy
-from fuseboard.workloads.events import Ledger, ObservedEvent, read
+from fuseboard.workloads.events import ObservedEvent, read_event
+from fuseboard.workloads.ledger import Ledger
 from tests.workloads.shapes import SHAPES, shape
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def moment(text: str) -> int:
 
 def report(count: int = 1, *, uid: str = "u", version: str = "7", created: int = 1_000_000_000) -> ObservedEvent:
     """Return what an Event about a pod says."""
-    about = Involved("shop", "Pod", "login-1")
+    about = InvolvedObject("shop", "Pod", "login-1")
     return ObservedEvent(uid, version, about, "", "Warning", "BackOff", count, written_at=created, created_at=created)
 
 
@@ -44,7 +45,7 @@ class TestShapes:
     @pytest.mark.parametrize("pair", [("core_counted", "new_counted"), ("core_series", "new_series")])
     def test_both_apis_say_the_same(self, pair: tuple[str, str]) -> None:
         """The same object read by core/v1 and by events.k8s.io/v1 is the same report: K1."""
-        assert read(shape(pair[0])) == read(shape(pair[1]))
+        assert read_event(shape(pair[0])) == read_event(shape(pair[1]))
 
     @pytest.mark.parametrize(
         ("name", "count", "emitted"),
@@ -59,7 +60,7 @@ class TestShapes:
     )
     def test_count_and_time_are_found_wherever_they_stand(self, name: str, count: int, emitted: str) -> None:
         """The series wins over the count, and the last time that is there over the first: K2, K3."""
-        found = read(shape(name))
+        found = read_event(shape(name))
 
         assert (found.count, found.emitted_at) == (count, moment(emitted))
 
@@ -68,19 +69,19 @@ class TestShapes:
         """Timestamps may all be null: K2."""
         stamps = ("series", "eventTime", "firstTimestamp", "lastTimestamp", "deprecatedLastTimestamp")
 
-        found = read(shape(name, **dict.fromkeys(stamps)))
+        found = read_event(shape(name, **dict.fromkeys(stamps)))
 
         assert found.emitted_at == found.created_at > 0
 
     @pytest.mark.parametrize("stamp", ["0001-01-01T00:00:00Z", "", "yesterday", "9999-99-99T00:00:00Z"])
     def test_a_stamp_that_is_no_time_is_not_known(self, stamp: str) -> None:
         """Go's zero time and garbage are as good as null: K2."""
-        assert read(shape("core_counted", lastTimestamp=stamp)).emitted_at == moment("10:00:00")
+        assert read_event(shape("core_counted", lastTimestamp=stamp)).emitted_at == moment("10:00:00")
 
     @pytest.mark.parametrize("count", [0, -3])
     def test_a_count_that_is_none_is_one(self, count: int) -> None:
         """An Event happened at least once: K3."""
-        assert read(shape("core_counted", count=count)).count == 1
+        assert read_event(shape("core_counted", count=count)).count == 1
 
     @pytest.mark.parametrize(
         "found",
@@ -95,7 +96,7 @@ class TestShapes:
     def test_what_is_no_event_is_refused(self, found: dict[str, Any]) -> None:
         """An object without uid or with fields of another type is not guessed at."""
         with pytest.raises(InvalidInput):
-            read(found)
+            read_event(found)
 
     @given(
         st.recursive(
@@ -127,7 +128,7 @@ class TestShapes:
     def test_any_json_is_a_report_or_refused(self, found: Any) -> None:  # noqa: ANN401  - any JSON
         """Nothing that an API server, or what stands in its place, sends makes the reader fail otherwise."""
         try:
-            said = read(found)
+            said = read_event(found)
         except InvalidInput:
             return
         assert said.count >= 1
@@ -139,7 +140,7 @@ class TestShapes:
         found = shape("core_counted", reason=reason, message=note)
         found["involvedObject"] |= {"name": name, "fieldPath": path}
 
-        failure = read(found).failure(f"{'u' * 40}/{'9' * 20}:1000000")
+        failure = read_event(found).failure(f"{'u' * 40}/{'9' * 20}:1000000")
 
         assert len(failure.key) <= 128
         assert 1 <= len(failure.cause) <= 320
@@ -153,19 +154,19 @@ class TestWhatItIsAbout:
 
     def test_the_prefix_of_a_combined_event_is_no_part_of_it(self) -> None:
         """An aggregated Event has the cause of those that it stands for: K6."""
-        single = read(
+        single = read_event(
             shape("core_aggregated", message="Readiness probe failed", metadata=shape("core_counted")["metadata"])
         )
-        combined = read(shape("core_aggregated"))
+        combined = read_event(shape("core_aggregated"))
 
         assert not combined.note.startswith("(")
         assert combined.failure("a").cause == single.failure("b").cause == "Unhealthy Pod/login-7d9c5b8f6d-x2x4z"
 
     def test_the_object_decides_and_not_where_the_event_lies(self) -> None:
         """An Event about a Node lies in the namespace default, and is about nothing there: K21."""
-        found = read(shape("core_of_a_node"))
+        found = read_event(shape("core_of_a_node"))
 
-        assert found.about == Involved("", "Node", "node-a")
+        assert found.about == InvolvedObject("", "Node", "node-a")
 
     @pytest.mark.parametrize(
         ("path", "container"),
@@ -182,19 +183,19 @@ class TestWhatItIsAbout:
         found = shape("core_counted")
         found["involvedObject"]["fieldPath"] = path
 
-        assert read(found).failure("k").container == container
+        assert read_event(found).failure("k").container == container
 
     def test_both_stamps_are_kept(self) -> None:
         """The API server's stamp counts, to the end of its second; the emitter's is kept: K25, K28."""
-        failure = read(shape("core_counted", lastTimestamp="2026-03-01T09:00:00Z")).failure("k")
+        failure = read_event(shape("core_counted", lastTimestamp="2026-03-01T09:00:00Z")).failure("k")
 
         assert failure.started_at == moment("10:02:01.999")
         assert failure.emitted_at == moment("09:00:00")
 
     def test_a_note_that_quotes_others_is_not_passed_on(self) -> None:
         """A probe's answer may hold a secret: its note goes nowhere, those in Kubernetes' own words do: K24, T5."""
-        assert read(shape("core_aggregated")).failure("k").summary == ""
-        assert read(shape("core_series")).failure("k").summary == "0/2 nodes are available: 2 Insufficient cpu."
+        assert read_event(shape("core_aggregated")).failure("k").summary == ""
+        assert read_event(shape("core_series")).failure("k").summary == "0/2 nodes are available: 2 Insufficient cpu."
 
 
 class TestWhatCounts:
@@ -219,7 +220,7 @@ class TestWhatCounts:
     )
     def test_it_speaks_of_a_failure(self, changes: dict[str, Any]) -> None:
         """A Warning counts, a type that nobody knows is one, and some of type Normal tell of a failure: K23."""
-        assert read(shape("core_counted", **changes)).is_failure
+        assert read_event(shape("core_counted", **changes)).is_failure
 
     @pytest.mark.parametrize(
         "changes",
@@ -234,7 +235,7 @@ class TestWhatCounts:
     )
     def test_it_does_not(self, changes: dict[str, Any]) -> None:
         """What a rollout brings, what is harmless and what Fuseboard itself reports is no evidence: K23, K26."""
-        assert not read(shape("core_counted", **changes)).is_failure
+        assert not read_event(shape("core_counted", **changes)).is_failure
 
 
 class TestLedger:
@@ -363,7 +364,7 @@ class TestThrottling:
 
     def test_the_key_is_short_whatever_the_uid(self) -> None:
         """A uid that is none of Kubernetes' is shortened, and still one's own."""
-        long, other = (read({"metadata": {"uid": "x" * 5_000 + end, "resourceVersion": "1"}}) for end in "ab")
+        long, other = (read_event({"metadata": {"uid": "x" * 5_000 + end, "resourceVersion": "1"}}) for end in "ab")
 
         assert len(long.uid) == 32
         assert long.uid != other.uid

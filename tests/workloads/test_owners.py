@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fuseboard.errors import ClusterUnavailable, Refused
-from fuseboard.signals.targets import Involved
-from fuseboard.workloads.owners import NOBODY, Resolver
+from fuseboard.signals.targets import InvolvedObject
+from fuseboard.workloads.owners import NOBODY, OwnerResolver
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 POD = "/api/v1/namespaces/shop/pods/login-7d9-x2x4z"
 SET = "/apis/apps/v1/namespaces/shop/replicasets/login-7d9"
-ABOUT = Involved("shop", "Pod", "login-7d9-x2x4z")
+ABOUT = InvolvedObject("shop", "Pod", "login-7d9-x2x4z")
 
 
 def owned(uid: str, kind: str = "", name: str = "", owner: str = "") -> dict[str, Any]:
@@ -41,9 +41,9 @@ class Reader:
         return dict(found)
 
     @property
-    def resolver(self) -> Resolver:
+    def resolver(self) -> OwnerResolver:
         """Return a resolver that reads here."""
-        return Resolver(self, lambda: self.now)
+        return OwnerResolver(self, lambda: self.now)
 
 
 def test_the_chain_is_read_once() -> None:
@@ -97,7 +97,7 @@ def test_an_api_server_that_does_not_answer_is_left_alone() -> None:
     reader = Reader(pod=ClusterUnavailable("timeout"))
     resolver = reader.resolver
     for number in range(50):
-        assert resolver.owners(Involved("shop", "Pod", f"login-7d9-{number}"), "p") == ()
+        assert resolver.owners(InvolvedObject("shop", "Pod", f"login-7d9-{number}"), "p") == ()
     resolver.owners(ABOUT, "p")
     count = len(reader.asked)
     reader.now += 6
@@ -110,17 +110,17 @@ def test_an_api_server_that_does_not_answer_is_left_alone() -> None:
 @pytest.mark.parametrize(
     "about",
     [
-        Involved("shop", "Deployment", "login"),
-        Involved("shop", "Service", "login"),
-        Involved("", "Node", "node-a"),
-        Involved("shop", "Pod", "../../../secrets/x"),
-        Involved("shop", "Pod", "a?watch=1"),
-        Involved("a/b", "Pod", "login"),
-        Involved("shop", "Pod", ""),
-        Involved("shop", "Pod", "x" * 300),
+        InvolvedObject("shop", "Deployment", "login"),
+        InvolvedObject("shop", "Service", "login"),
+        InvolvedObject("", "Node", "node-a"),
+        InvolvedObject("shop", "Pod", "../../../secrets/x"),
+        InvolvedObject("shop", "Pod", "a?watch=1"),
+        InvolvedObject("a/b", "Pod", "login"),
+        InvolvedObject("shop", "Pod", ""),
+        InvolvedObject("shop", "Pod", "x" * 300),
     ],
 )
-def test_nothing_is_asked_about_what_is_no_pod(about: Involved) -> None:
+def test_nothing_is_asked_about_what_is_no_pod(about: InvolvedObject) -> None:
     """A workload is its own owner, and text that is no name reaches no path: A27."""
     reader = Reader()
 
@@ -133,6 +133,6 @@ def test_memory_is_bounded() -> None:
     reader = Reader()
     resolver = reader.resolver
     for number in range(9_000):
-        resolver.owners(Involved("shop", "Pod", f"p-{number}"), "u")
+        resolver.owners(InvolvedObject("shop", "Pod", f"p-{number}"), "u")
 
     assert len(resolver._known) == 8_192

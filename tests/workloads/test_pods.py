@@ -9,7 +9,7 @@ import pytest
 
 from fuseboard.errors import InvalidInput
 from fuseboard.testing.objects import MADE, container, end, pod, starting
-from fuseboard.workloads.pods import after, deaths, read
+from fuseboard.workloads.pods import carry_over, container_failures, read_pod
 
 if TYPE_CHECKING:
     from fuseboard.events.types import Failure
@@ -20,32 +20,32 @@ RUNS = pod(containers=(container(),))
 
 def died(before: Manifest | None, found: Manifest, since: int = MADE) -> list[Failure]:
     """Return what has died."""
-    known = read(before) if before is not None else None
-    return list(deaths(known, read(found), since))
+    known = read_pod(before) if before is not None else None
+    return list(container_failures(known, read_pod(found), since))
 
 
 def test_ready_is_what_serves() -> None:
     """Ready and not on its way out; one that leaves is Ready to Kubernetes until it is gone."""
-    assert read(pod()).is_ready
-    assert not read(pod(ready=False)).is_ready
-    assert not read(pod(leaving=True)).is_ready
-    assert not read({**pod(), "status": {}}).is_ready
+    assert read_pod(pod()).is_ready
+    assert not read_pod(pod(ready=False)).is_ready
+    assert not read_pod(pod(leaving=True)).is_ready
+    assert not read_pod({**pod(), "status": {}}).is_ready
 
 
 def test_what_was_never_ready_is_told_from_what_is_ready_no_longer() -> None:
     """A kubelet's first word is that a pod is not ready; a later one is that it no longer is."""
-    assert not read(starting()).was_ready
-    assert read(pod(ready=False, turned_s=30)).was_ready
-    assert not read(pod(ready=False, turned_s=30, startTime=None)).was_ready
+    assert not read_pod(starting()).was_ready
+    assert read_pod(pod(ready=False, turned_s=30)).was_ready
+    assert not read_pod(pod(ready=False, turned_s=30, startTime=None)).was_ready
 
 
 def test_what_was_ready_is_remembered() -> None:
     """Stamps are whole seconds: what was seen counts as well."""
-    seen = after(read(pod(turned_s=1)), read(starting()))
+    seen = carry_over(read_pod(pod(turned_s=1)), read_pod(starting()))
 
     assert seen.was_ready
-    assert not after(None, read(starting())).was_ready
-    assert not after(read(starting()), read(starting())).was_ready
+    assert not carry_over(None, read_pod(starting())).was_ready
+    assert not carry_over(read_pod(starting()), read_pod(starting())).was_ready
 
 
 @pytest.mark.parametrize(
@@ -63,22 +63,22 @@ def test_what_was_ready_is_remembered() -> None:
 )
 def test_a_pod_that_starts_has_not_failed_yet(found: Manifest, *, expected: bool) -> None:
     """Slow is no failure; an image that is not there, or a crash, is one."""
-    assert read(found).is_starting is expected
+    assert read_pod(found).is_starting is expected
 
 
 def test_what_leaves_is_planned() -> None:
     """Deleted, or told to leave and not deleted yet."""
-    assert read(pod(leaving=True)).is_planned_away
-    assert read(pod(disrupted_s=40)).is_planned_away
-    assert not read(pod(ready=False)).is_planned_away
+    assert read_pod(pod(leaving=True)).is_planned_away
+    assert read_pod(pod(disrupted_s=40)).is_planned_away
+    assert not read_pod(pod(ready=False)).is_planned_away
 
 
 def test_the_deployment_is_told_by_the_replica_sets_name() -> None:
     """A ReplicaSet is called NAME-HASH, and its pods carry the hash; one made by hand is nobody's by its name."""
-    assert read(pod()).made_by == "login"
-    assert read(pod(owner=("ReplicaSet", "login", "u"))).made_by == ""
-    assert read(pod(owner=("StatefulSet", "login", "u"))).made_by == ""
-    assert read(pod(owner=("", "", ""))).owner == ("", "", "")
+    assert read_pod(pod()).made_by == "login"
+    assert read_pod(pod(owner=("ReplicaSet", "login", "u"))).made_by == ""
+    assert read_pod(pod(owner=("StatefulSet", "login", "u"))).made_by == ""
+    assert read_pod(pod(owner=("", "", ""))).owner == ("", "", "")
 
 
 def test_a_container_that_died_is_an_occurrence() -> None:
@@ -167,14 +167,14 @@ def test_a_kubelets_clock_does_not_decide_about_what_was_seen() -> None:
 )
 def test_the_cause_behind_an_event(containers: tuple[Manifest, ...], name: str, cause: str) -> None:
     """What the container died of, or why it cannot start; another container's is none."""
-    assert read(pod(containers=containers)).cause(name) == cause
+    assert read_pod(pod(containers=containers)).cause(name) == cause
 
 
 @pytest.mark.parametrize("wrong", [{}, {"metadata": {}}, {"metadata": {"uid": 1, "name": "a", "namespace": "b"}}])
 def test_what_is_no_pod_says_so(wrong: dict[str, Any]) -> None:
     """It is left out, and holds up nothing."""
     with pytest.raises(InvalidInput, match="no Pod"):
-        read(wrong)
+        read_pod(wrong)
 
 
 def test_text_of_a_runtime_is_fit_to_be_shown() -> None:

@@ -112,7 +112,7 @@ class TestRounds:
     def ask(self, *addresses: str, port: int = 0, here: bool = True) -> str:
         """Return what one round comes to."""
         prober = Prober(asks_loopback=here)
-        found = [pods.read(pod(f"p{n}", podIP=address)) for n, address in enumerate(addresses)]
+        found = [pods.read_pod(pod(f"p{n}", podIP=address)) for n, address in enumerate(addresses)]
         prober.begin("shop/login", found, Probe("/healthz", port or None))
         until(lambda: all(each.done() for each in prober._underway["shop/login"]))
         ((_, result),) = prober.results()
@@ -132,14 +132,14 @@ class TestRounds:
 
     def test_without_a_port_it_says_what_to_do(self) -> None:
         """The containers name none, nor does the policy."""
-        found = pods.read(pod() | {"spec": {"containers": [{"name": "app"}]}})
+        found = pods.read_pod(pod() | {"spec": {"containers": [{"name": "app"}]}})
         prober = Prober()
 
         assert "set spec.recover.probe.port" in prober._ask(found, Probe("/"))
 
     def test_three_at_a_time_take_turns(self) -> None:
         """Each is asked once in a while, however many there are."""
-        prober, found = Prober(), [pods.read(pod(f"p{n}")) for n in range(7)]
+        prober, found = Prober(), [pods.read_pod(pod(f"p{n}")) for n in range(7)]
         asked = [each.name for _ in range(7) for each in prober._next("shop/login", found)]
 
         assert len(asked) == 21
@@ -148,7 +148,7 @@ class TestRounds:
     def test_a_round_that_is_under_way_is_not_begun_again(self) -> None:
         """Slow pods pile nothing up; what is forgotten is not told."""
         with listening(b"", pause_s=5.0) as slow:
-            prober, found = Prober(asks_loopback=True), [pods.read(pod(podIP=HERE))]
+            prober, found = Prober(asks_loopback=True), [pods.read_pod(pod(podIP=HERE))]
             for _ in range(5):
                 prober.begin("shop/login", found, Probe("/", slow.port))
             until(lambda: slow.asked)

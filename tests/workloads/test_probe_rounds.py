@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fuseboard.errors import Refused
 from fuseboard.testing.memory import MemoryStore
-from fuseboard.workloads.owners import Resolver
+from fuseboard.workloads.owners import OwnerResolver
 from fuseboard.workloads.probe import Prober
 from fuseboard.workloads.probe_rounds import READS, ProbeRounds
 from fuseboard.workloads.readiness import Readiness
@@ -40,7 +40,7 @@ def unread(path: str) -> Mapping[str, object]:
 
 def rounds(count: int) -> tuple[Counting, ProbeRounds, Mapping[str, Policy]]:
     """Return so many breakers with a probe, and one without."""
-    store, capacity = Counting(), Readiness(Resolver(unread))
+    store, capacity = Counting(), Readiness(OwnerResolver(unread))
     probed = [policy(f"b{n}", f"t{n}", recover={"probe": {"http": "/"}}) for n in range(count)]
     store.apply([*probed, policy("plain", "plain")])
     table = store.table()

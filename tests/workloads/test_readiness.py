@@ -14,9 +14,9 @@ from fuseboard.events.types import CapacityChanged, Phase
 from fuseboard.roles import Role
 from fuseboard.testing import policies
 from fuseboard.testing.objects import MADE, condition, container, deployment, end, pod, starting, stateful_set
-from fuseboard.workloads import pods
+from fuseboard.workloads import pods, status
 from fuseboard.workloads import rollout as phases
-from fuseboard.workloads.owners import Resolver
+from fuseboard.workloads.owners import OwnerResolver
 from fuseboard.workloads.readiness import TOLD_AGAIN_MS, Readiness
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Told:
         self.asked: list[str] = []
         self.now = LATER
         self._owner = owner
-        self.capacity = Readiness(Resolver(self._read))
+        self.capacity = Readiness(OwnerResolver(self._read))
         self.policies = {each.key: each for each in policies or (policy(),)}
         self.capacity.know(self.policies)
         self.events: list[Event] = []
@@ -54,23 +54,23 @@ class Told:
 
     def begin(self, found: Manifest | None = None, *some: Manifest, kind: str = "Deployment") -> Told:
         """Both lists are there."""
-        self.capacity.statuses("shop", kind, [phases.read(kind, found)] if found else [])
+        self.capacity.statuses("shop", kind, [status.read_workload(kind, found)] if found else [])
         self.died(*some)
         return self.look()
 
     def died(self, *some: Manifest) -> list[tuple[str, Failure]]:
         """List pods; return what has died."""
-        return list(self.capacity.all_pods("shop", map(pods.read, some), self.now))
+        return list(self.capacity.all_pods("shop", map(pods.read_pod, some), self.now))
 
     def change(self, found: Manifest, kind: str = "Deployment") -> Told:
         """A workload has changed."""
-        self.capacity.status("shop", phases.read(kind, found))
+        self.capacity.status("shop", status.read_workload(kind, found))
         return self.look()
 
     def see(self, *some: Manifest) -> Told:
         """Pods have come or changed."""
         for each in some:
-            list(self.capacity.pod(pods.read(each), self.now))
+            list(self.capacity.pod(pods.read_pod(each), self.now))
         return self.look()
 
     def look(self) -> Told:
@@ -96,7 +96,7 @@ UP = (pod("a"), pod("b"), pod("c"))
 def test_the_first_list_is_told_once() -> None:
     """And nothing before both lists are there; what has not changed is not told again."""
     told = Told()
-    told.capacity.statuses("shop", "Deployment", [phases.read("Deployment", deployment())])
+    told.capacity.statuses("shop", "Deployment", [status.read_workload("Deployment", deployment())])
     assert told.look().again() == []
 
     told.died(*UP)
@@ -120,7 +120,7 @@ def test_what_is_not_there_is_not_known() -> None:
 def test_a_workload_that_goes_wants_nothing() -> None:
     """None ready of none desired: that lacks nothing, and does not stand for ever as it was."""
     told = Told().begin(deployment(), *UP)
-    told.capacity.status("shop", phases.read("Deployment", deployment()), is_gone=True)
+    told.capacity.status("shop", status.read_workload("Deployment", deployment()), is_gone=True)
 
     assert told.look().again() == [fact(3), fact(0, 0)]
     assert told.begin(deployment() | {"metadata": deployment()["metadata"] | {"uid": "2"}}, *UP).again() == [fact(3)]
@@ -202,7 +202,7 @@ def test_standby_and_target_are_told_apart() -> None:
     first = policy(standby={"name": "spare"}, route={"name": "login"})
     second = policy("spare", "spare")
     told = Told(first, second)
-    statuses = [phases.read("Deployment", deployment(name=name)) for name in ("login", "spare")]
+    statuses = [status.read_workload("Deployment", deployment(name=name)) for name in ("login", "spare")]
     told.capacity.statuses("shop", "Deployment", statuses)
     told.died(*UP)
     told.look()
@@ -371,7 +371,7 @@ class TestLack:
     def test_one_of_a_standby_is_told_again_too(self) -> None:
         """Where it can take nothing, nobody should forget it; and of one that has enough nothing is repeated."""
         told = Told(policy(standby={"name": "spare", "minReady": 2}, route={"name": "login"}))
-        statuses = [phases.read("Deployment", deployment(name=name)) for name in ("login", "spare")]
+        statuses = [status.read_workload("Deployment", deployment(name=name)) for name in ("login", "spare")]
         told.capacity.statuses("shop", "Deployment", statuses)
         told.died(*UP)
         told.look().again()

@@ -10,7 +10,8 @@ from fuseboard.errors import InvalidInput
 from fuseboard.events.types import Phase
 from fuseboard.testing.objects import MADE, condition, container, deployment, pod, starting, stateful_set
 from fuseboard.workloads import pods
-from fuseboard.workloads.rollout import LONGEST_MS, View, phase, read
+from fuseboard.workloads.rollout import LONGEST_MS, View, phase
+from fuseboard.workloads.status import read_workload
 
 if TYPE_CHECKING:
     from fuseboard.testing.objects import Manifest
@@ -28,8 +29,8 @@ PAUSED = deployment(conditions=(AVAILABLE, GOING), updatedReplicas=1, spec_pause
 
 def of(found: Manifest, *some: Manifest, kind: str = "Deployment", **known: Any) -> Phase:  # noqa: ANN401
     """Return the phase of a workload with these pods; an hour later, unless said otherwise."""
-    view = {"template": read(kind, found).template, "now": LATER, **known}
-    return phase(View(read(kind, found), [pods.read(each) for each in some], **view))
+    view = {"template": read_workload(kind, found).template, "now": LATER, **known}
+    return phase(View(read_workload(kind, found), [pods.read_pod(each) for each in some], **view))
 
 
 @pytest.mark.parametrize(
@@ -190,11 +191,11 @@ class TestDisrupted:
 @pytest.mark.parametrize(("replicas", "desired"), [(None, 1), (0, 0), (7, 7)])
 def test_desired_is_what_the_spec_says(replicas: int | None, desired: int) -> None:
     """One, where it says nothing."""
-    assert read("Deployment", deployment(replicas)).desired == desired
-    assert read("StatefulSet", stateful_set(replicas)).desired == desired
+    assert read_workload("Deployment", deployment(replicas)).desired == desired
+    assert read_workload("StatefulSet", stateful_set(replicas)).desired == desired
 
 
 def test_what_is_no_workload_says_so() -> None:
     """It is left out, and holds up nothing."""
     with pytest.raises(InvalidInput, match="no Deployment"):
-        read("Deployment", {"metadata": {"name": "x"}})
+        read_workload("Deployment", {"metadata": {"name": "x"}})

@@ -1,1 +1,1 @@
-"""The commands, one file each."""
+"""The commands: ``NAME.py`` holds the click command ``NAME``, and is imported only when used."""

@@ -1,4 +1,4 @@
-"""``fuseboard check``: policies, before they are applied."""
+"""``fuseboard check``: check policies before they are applied."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ _COLOURS: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--strict", is_flag=True, help="Fail on warnings too.")
 def check(paths: tuple[str, ...], output: str, strict: bool) -> None:  # noqa: FBT001  - click's flag
-    """Check the CircuitBreaker documents of each FILE, and of all YAML files below each DIR; - reads stdin.
+    """Check the CircuitBreaker documents in files and folders.
 
-    What would be refused is an error, and all of it is told; what is allowed but hardly meant is a warning.
-    Documents of other kinds are skipped.
+    Each FILE is checked, and each YAML file below each DIR; - reads stdin. An error is printed for each value that
+    Fuseboard would refuse, a warning for each value that is allowed but probably a mistake. Documents of other kinds
+    are skipped.
 
     \b
-    Exit code: 0 fine, or warnings only; 1 errors (with --strict, warnings too); 2 wrong usage, or nothing to check.
+    Exit code: 0 without errors; 1 with errors (with --strict, also with warnings); 2 wrong usage, or no breaker found.
 
     \b
     Examples:
@@ -44,7 +45,9 @@ def check(paths: tuple[str, ...], output: str, strict: bool) -> None:  # noqa: F
     """
     report = lint.check({str(path): text for path in dict.fromkeys(_files(paths)) for text in [_text(path)]})
     if not report.checked:
-        raise click.UsageError(f"{', '.join(paths)}: no CircuitBreaker document there; {report.skipped} of other kinds")
+        raise click.UsageError(
+            f"{', '.join(paths)}: no CircuitBreaker document found; documents of other kinds: {report.skipped}"
+        )
     show = _show_json if output == "json" else _show
     show(report)
     if report.count(Severity.ERROR) or (strict and report.findings):
@@ -57,7 +60,7 @@ def _files(paths: tuple[str, ...]) -> Iterator[Path]:
             yield path
             continue
         for folder, below, names in os.walk(path):
-            below[:] = sorted(each for each in below if not each.startswith("."))  # .git, and what else is not content
+            below[:] = sorted(each for each in below if not each.startswith("."))  # .git and the like
             yield from (Path(folder, name) for name in sorted(names) if name.endswith(SUFFIXES))
 
 
@@ -66,7 +69,7 @@ def _text(path: Path) -> str:
         content = sys.stdin.buffer.read() if str(path) == _STDIN else path.read_bytes()
     except OSError as error:
         raise click.UsageError(f"{path}: cannot be read ({error.strerror})") from error
-    return content.decode(errors="surrogateescape")  # what is no UTF-8 is no YAML, but matters in a breaker's file only
+    return content.decode(errors="surrogateescape")  # a file of another kind may have any bytes
 
 
 def _show(report: LintReport) -> None:

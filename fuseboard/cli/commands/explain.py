@@ -1,4 +1,4 @@
-"""``fuseboard explain``: why a breaker is where it is, what comes next, and what led there."""
+"""``fuseboard explain``: why a breaker is in its state, the next transition, and its history."""
 
 from __future__ import annotations
 
@@ -7,30 +7,54 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-import msgspec
+from msgspec import structs
 
-from fuseboard.board.story import parts, read
+from fuseboard.board.story import part_json, parts, signal_of
+from fuseboard.board.view import BreakerDetail
 from fuseboard.cli.access import a_key, access_option, known
-from fuseboard.cli.wording import COLOURS, age, mode, moment, plain, serving, shares
+from fuseboard.cli.wording import (
+    COLOURS,
+    age,
+    indented_json,
+    mode,
+    one_line,
+    reason_of,
+    serving,
+    shares,
+    time_of_day,
+)
+from fuseboard.events.types import CapacityChanged, OperatorRequested
+from fuseboard.times import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fuseboard.board.story import CauseSummary, JournalLine, Part, Signal
+    from fuseboard.board.story import CauseSummary, Part
+    from fuseboard.board.view import OutlookView, PriorView, WeighingView
     from fuseboard.cli.access import Access
+    from fuseboard.stores.records import Entry
 
 ENTRIES: Final = 1_000
+"""Journal entries that are read: as many as the API returns at most."""
+
 WIDTH: Final = 100
+MARGIN: Final = 12
 INDENT: Final = 2
+
+
+class _Explanation(BreakerDetail, frozen=True):
+    """The output of ``-o json``: the API's answer and the history."""
+
+    chain: tuple[dict[str, Any], ...] = ()
 
 
 @click.command()
 @click.argument("key", metavar="NAMESPACE/NAME", callback=a_key)
-@click.option("--last", default=5, show_default=True, type=click.IntRange(1, 100), help="How many transitions.")
+@click.option("--last", default=5, show_default=True, type=click.IntRange(1, 100), help="Number of transitions.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @access_option
 def explain(key: str, last: int, output: str, access: Access) -> None:
-    """Say why a breaker is where it is: what keeps it there, what comes next, and what led there.
+    """Explain the state of a breaker: why, until when, and its history.
 
     \b
     Examples:
@@ -39,19 +63,23 @@ def explain(key: str, last: int, output: str, access: Access) -> None:
       kubectl -n fuseboard exec deploy/sources -- /app/bin/fuseboard explain shop/login
     """
     breaker = known(access, key)
-    chain = parts(read(access.journal(key, ENTRIES)), last)
+    history = parts(access.journal(key, ENTRIES), last)
     if output == "json":
-        click.echo(json.dumps({**breaker, "chain": msgspec.to_builtins(chain)}, indent=2))
+        chain = tuple(part_json(part) for part in history)
+        click.echo(indented_json(_Explanation(**structs.asdict(breaker), chain=chain)))
         return
-    for line in _explained(breaker, chain):
+    for line in _explanation(breaker, history):
         click.echo(line)
 
 
-def _explained(breaker: dict[str, Any], chain: list[Part]) -> Iterator[str]:
+def _explanation(breaker: BreakerDetail, history: list[Part]) -> Iterator[str]:
     yield from _headline(breaker)
-    yield from _section("Weighs now", (line for row in breaker["weighing"] for line in _weighs(row)))
-    yield from _section("Was critical before", (line for row in breaker["past"] for line in _was_critical(row)))
-    yield from _section("How it came here, newest first", (line for part in chain for line in _part(part)))
+    for each in _facts(breaker):
+        yield from _row("", each)
+    yield from _outlook(breaker.outlook)
+    yield from _section("Evidence now", (line for each in breaker.weighing for line in _weighing(each)))
+    yield from _section("Critical before", (line for each in breaker.past for line in _prior(each)))
+    yield from _section("History, newest first", (line for part in history for line in _part(part)))
 
 
 def _section(title: str, lines: Iterator[str]) -> Iterator[str]:
@@ -61,129 +89,141 @@ def _section(title: str, lines: Iterator[str]) -> Iterator[str]:
         yield from lines
 
 
-# -- where it is, and what comes next --------------------------------------------------------------------------------
+# -- its state, and the next transition ------------------------------------------------------------------------------
 
 
-def _headline(breaker: dict[str, Any]) -> Iterator[str]:
-    name, state = f"{breaker['namespace']}/{breaker['name']}", breaker["state"]
-    since = f" since {moment(breaker['since'])} ({age(breaker['since'])})" if breaker["since"] else ""
-    head = click.style(f"{name} is {state}", fg=COLOURS.get(state), bold=True)
+def _headline(breaker: BreakerDetail) -> Iterator[str]:
+    since = f" since {time_of_day(breaker.since)} ({age(breaker.since)})" if breaker.since else ""
+    head = click.style(f"{breaker.key} is {breaker.state}", fg=COLOURS.get(breaker.state), bold=True)
     yield f"{head}{since}, mode {mode(breaker)}"
-    yield from _row("why", breaker["reason"] or "nothing has moved it yet")
-    yield from _row("serves", f"{serving(breaker['placement'])} {_placed(breaker['placement'])}".rstrip())
-    for each in _facts(breaker):
-        yield from _row("", each)
-    outlook = breaker["outlook"]
-    for each in outlook["blocked"]:
-        until = f" (until {moment(each['until'])})" if each["until"] else ""
-        yield from _row("stays", f"{each['text']}{until}")
-    ahead = outlook["ahead"]
+    yield from _row("why", breaker.reason or "no transition yet")
+    yield from _row("serves", f"{serving(breaker.placement)} {reason_of(breaker.placement)}".rstrip())
+
+
+def _facts(breaker: BreakerDetail) -> Iterator[str]:
+    """Yield the known pods and load, and the dependencies that are not closed."""
+    for role, pods in breaker.capacity.items():
+        yield f"{role}: {pods.ready} pods ready, minReady {pods.min_ready}{_phase_and_probe(pods.phase, pods.probe)}"
+    if breaker.load:
+        capacity = breaker.policy.target.capacity
+        yield f"load: {breaker.load.value:g}" + (f" of {capacity:g}" if capacity else "")
+    for each in breaker.depends_on:
+        if each.state != "CLOSED":
+            yield f"depends on {each.name}, which is {each.state}"
+
+
+def _outlook(outlook: OutlookView) -> Iterator[str]:
+    for each in outlook.blocked:
+        until = f" (until {time_of_day(each.until)})" if each.until else ""
+        yield from _row("stays", f"{each.text}{until}")
+    ahead = outlook.ahead
     if ahead:
-        yield from _row("next", f"{ahead['state']} at {moment(ahead['at'])}, if nothing is heard: {ahead['text']}")
-    elif outlook["blocked"] or not outlook["evidence"]:
-        yield from _row("next", "time alone does not move it")
-    if outlook["evidence"]:
-        yield from _row("", outlook["evidence"])
+        yield from _row("next", f"{ahead.state} at {time_of_day(ahead.at)} unless a signal comes first: {ahead.text}")
+    elif outlook.blocked or not outlook.evidence:
+        yield from _row("next", "no transition by time alone")
+    if outlook.evidence:
+        yield from _row("", outlook.evidence)
 
 
-def _placed(placement: dict[str, Any]) -> str:
-    return placement["reason"] if placement["owed"] or placement["result"] != "verified" else ""
+# -- evidence --------------------------------------------------------------------------------------------------------
 
 
-def _facts(breaker: dict[str, Any]) -> Iterator[str]:
-    """Yield what is known of pods, load and dependencies."""
-    for role, found in breaker["capacity"].items():
-        phase = f", {found['phase']}" if found["phase"] != "steady" else ""
-        probe = f", probe: {found['probe']}" if found["probe"] else ""
-        yield f"{role}: {found['ready']} pods ready, minReady {found['minReady']}{phase}{probe}"
-    if breaker["load"]:
-        capacity = breaker["policy"]["target"].get("capacity")
-        yield f"load: {breaker['load']['value']:g}" + (f" of {capacity:g}" if capacity else "")
-    for each in breaker["dependsOn"]:
-        if each["state"] != "CLOSED":
-            yield f"depends on {each['name']}, which is {each['state']}"
+def _weighing(row: WeighingView) -> Iterator[str]:
+    is_condition = row.kind == "condition"
+    first, last = ("holds since", "lease until") if is_condition else ("first seen", "counts until")
+    notes = [
+        f"{first} {time_of_day(row.since)}",
+        f"last seen {time_of_day(row.seen)}",
+        f"{last} {time_of_day(row.until)}",
+    ]
+    if row.critical:
+        notes.append("critical")
+    if row.limits_only:
+        notes.append("limits only")
+    if row.attributed:
+        notes.append(f"attributed to {row.attributed}")
+    times = f" x {row.count}" if row.count > 1 else ""
+    yield from _row(str(row.weight), f"{row.cause}{times}: {', '.join(notes)}")
 
 
-# -- what weighs -----------------------------------------------------------------------------------------------------
+def _prior(past: PriorView) -> Iterator[str]:
+    yield from _row("", f"{past.reason}: score {past.score:g}; from {past.past_at} on, the next failure is critical")
 
 
-def _weighs(row: dict[str, Any]) -> Iterator[str]:
-    times = f" x {row['count']}" if row["count"] > 1 else ""
-    what = "holds" if row["kind"] == "condition" else "happened"
-    notes = [f"{what} since {moment(row['since'])}", f"last seen {moment(row['seen'])}"]
-    notes.append(f"{'lease' if what == 'holds' else 'counts'} until {moment(row['until'])}")
-    marks = {"critical": row["critical"], "limits only": row["limitsOnly"]}
-    notes += [mark for mark, is_so in marks.items() if is_so]
-    if row["attributed"]:
-        notes.append(f"put down to {row['attributed']}")
-    yield from _row(str(row["weight"]), f"{row['cause']}{times}: {', '.join(notes)}")
-
-
-def _was_critical(row: dict[str, Any]) -> Iterator[str]:
-    yield from _row(
-        "", f"{row['reason']}: {row['score']:g} is left of it, from {row['pastAt']} on the next is critical"
-    )
-
-
-# -- what led there --------------------------------------------------------------------------------------------------
+# -- history ---------------------------------------------------------------------------------------------------------
 
 
 def _part(part: Part) -> Iterator[str]:
-    """Yield the steps after a transition, then the transition, then what it came from."""
-    for line in part.lines:
-        yield from _told(line)
-    moved = part.moved
-    if moved is not None:
-        change = f"{moved.previous} → {moved.state}"
-        yield from _row(
-            moment(moved.at), f"{change} (epoch {moved.epoch}): {moved.reason}", colour=COLOURS.get(moved.state)
-        )
+    """Yield the steps after a transition, the transition, and its evidence."""
+    for entry in part.lines:
+        yield from _row(_time(entry), _step(entry))
+    if part.moved is not None:
+        yield from _transition(part.moved)
     elif part.evidence:
-        yield from _row("since then", "weighed, and moved nothing:")
-    if moved is not None and moved.capacity is not None:
-        yield from _row("", _pods(moved.capacity), deeper=INDENT)
+        yield from _row("since then", "evidence without a transition:")
     for each in part.evidence:
         yield from _row("", _evidence(each), deeper=INDENT)
 
 
-def _told(line: JournalLine) -> Iterator[str]:
-    request = line.request
-    if request is not None:
-        stale = "too late, not done: " if line.result == "stale" else ""
-        lasts = f" for {request.duration_ms / 60_000:g}m" if request.duration_ms else ""
-        text = f"{stale}{request.operator} asked to {request.action}{lasts}: {request.reason}"
-    elif line.capacity is not None:
-        text = _pods(line.capacity)
-    elif line.kind == "result":
-        how = f"{line.result}, rehearsed" if line.rehearsed else line.result
-        text = f"placement {line.epoch}.{line.step}: {shares(line.shares)} ({how}) {line.reason}{_patch(line.patch)}"
-    else:
-        text = f"{line.kind}: {line.reason or line.result}"
-    yield from _row(moment(line.at), text)
+def _transition(moved: Entry) -> Iterator[str]:
+    text = f"{moved.previous} → {moved.state} (epoch {moved.epoch}): {moved.reason}"
+    yield from _row(_time(moved), text, colour=COLOURS.get(moved.state))
+    signal = signal_of(moved)
+    if isinstance(signal, CapacityChanged):
+        yield from _row("", _pods(signal), deeper=INDENT)
 
 
-def _pods(told: Signal) -> str:
-    phase = f", {told.phase}" if told.phase not in ("", "steady") else ""
-    probe = f", probe: {told.probe}" if told.probe else ""
-    return f"{told.role}: {told.ready}/{told.desired} pods ready{phase}{probe}"
+def _step(entry: Entry) -> str:
+    signal = signal_of(entry)
+    if isinstance(signal, OperatorRequested):
+        return _request(signal, is_stale=entry.result == "stale")
+    if isinstance(signal, CapacityChanged):
+        return _pods(signal)
+    if entry.kind == "result":
+        how = f"{entry.result}, rehearsed" if entry.rehearsed else entry.result
+        step = f"placement {entry.epoch}.{entry.step}: {shares(entry.shares)} ({how})"
+        return f"{step} {entry.reason}{_patch(entry.patch)}"
+    return f"{entry.kind}: {entry.reason or entry.result}"
+
+
+def _request(request: OperatorRequested, *, is_stale: bool) -> str:
+    lasts = f" for {request.duration_ms / 60_000:g}m" if request.duration_ms else ""
+    stale = "stale, not done: " if is_stale else ""
+    return f"{stale}{request.operator} requested {request.action}{lasts}: {request.reason}"
+
+
+def _pods(pods: CapacityChanged) -> str:
+    return f"{pods.role}: {pods.ready}/{pods.desired} pods ready{_phase_and_probe(pods.phase, pods.probe)}"
+
+
+def _phase_and_probe(phase: str, probe: str) -> str:
+    shown_phase = f", {phase}" if phase != "steady" else ""
+    return f"{shown_phase}, probe: {probe}" if probe else shown_phase
 
 
 def _patch(patch: Any) -> str:  # noqa: ANN401  - JSON
-    """Return what a step changed for the traffic; -o json has all of it."""
+    """Return the part of a step's patch that moves traffic; ``-o json`` has the whole patch."""
     spec = patch.get("spec") if isinstance(patch, dict) else None
     return f" {json.dumps(spec)}" if spec else ""
 
 
-def _evidence(each: CauseSummary) -> str:
-    counts = ", ".join(f"{verdict} {count}" for verdict, count in each.verdicts.items())
-    critical = f", critical by {each.critical}" if each.critical else ""
-    attributed = f", put down to {each.attributed}" if each.attributed else ""
-    return f"{each.weight} {each.kind or 'healthy'}: {each.cause}{critical}{attributed} ({counts})"
+def _evidence(summary: CauseSummary) -> str:
+    verdicts = ", ".join(f"{verdict} {count}" for verdict, count in summary.verdicts.items())
+    critical = f", critical by {summary.critical}" if summary.critical else ""
+    attributed = f", attributed to {summary.attributed}" if summary.attributed else ""
+    return f"{summary.weight} {summary.kind or 'healthy'}: {summary.cause}{critical}{attributed} ({verdicts})"
+
+
+# -- lines -----------------------------------------------------------------------------------------------------------
+
+
+def _time(entry: Entry) -> str:
+    return time_of_day(rfc3339(entry.now))
 
 
 def _row(title: str, text: str, *, deeper: int = 0, colour: str | None = None) -> Iterator[str]:
-    """Yield a text beside its title, on as many lines as it needs."""
-    margin = " " * (12 + deeper)
-    lines = wrap(plain(text), WIDTH - len(margin)) or [""]
+    """Yield a text beside its title, wrapped to the width of the page."""
+    margin = " " * (MARGIN + deeper)
+    lines = wrap(one_line(text), WIDTH - len(margin)) or [""]
     yield f"{title:>10}  {' ' * deeper}{click.style(lines[0], fg=colour)}"
     yield from (f"{margin}{line}" for line in lines[1:])

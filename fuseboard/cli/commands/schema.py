@@ -1,4 +1,4 @@
-"""``fuseboard schema``: the CustomResourceDefinition."""
+"""``fuseboard schema``: the CustomResourceDefinition of CircuitBreaker."""
 
 from __future__ import annotations
 

@@ -1,29 +1,31 @@
-"""``fuseboard status``: the breaker table as it stands."""
+"""``fuseboard status``: the breaker table."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from fuseboard.cli.access import a_key, access_option, known
-from fuseboard.cli.wording import COLOURS, age, mode, plain, serving
+from fuseboard.cli.wording import COLOURS, age, indented_json, mode, one_line, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from fuseboard.board.view import BreakerView
     from fuseboard.cli.access import Access
 
 _HEAD: Final = ("BREAKER", "STATE", "FOR", "MODE", "READY", "SERVING", "REASON")
+_STATE: Final = _HEAD.index("STATE")
+_READY: Final = _HEAD.index("READY")
 
 
 @click.command()
-@click.argument("name", required=False, callback=a_key)
+@click.argument("key", metavar="[NAMESPACE/NAME]", required=False, callback=a_key)
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @access_option
-def status(name: str | None, output: str, access: Access) -> None:
-    """Show the breakers, or the one called NAME (namespace/name).
+def status(key: str | None, output: str, access: Access) -> None:
+    """Show all breakers, or the breaker NAMESPACE/NAME.
 
     \b
     Examples:
@@ -31,27 +33,34 @@ def status(name: str | None, output: str, access: Access) -> None:
       fuseboard status shop/login -o json
       kubectl -n fuseboard exec deploy/sources -- /app/bin/fuseboard status
     """
-    found: Any = known(access, name) if name else access.breakers()
+    breakers: Sequence[BreakerView] = [known(access, key)] if key else access.breakers()
     if output == "json":
-        click.echo(json.dumps(found, indent=2))
+        click.echo(indented_json(breakers[0] if key else breakers))
         return
-    for line in _table([found] if name else found):
+    for line in _table(breakers):
         click.echo(line)
 
 
-def _table(breakers: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield the lines of a table whose columns are as wide as they must be; one that is empty is left out."""
+def _table(breakers: Sequence[BreakerView]) -> Iterator[str]:
+    """Yield the lines of the table; the column READY is left out if no breaker knows its pods."""
     rows = [_row(each) for each in breakers]
-    shown = [number for number, title in enumerate(_HEAD) if title != "READY" or any(row[number] for row in rows)]
-    table = [[row[number] for number in shown] for row in (_HEAD, *rows)]
+    shown = [column for column in range(len(_HEAD)) if column != _READY or any(row[_READY] for row in rows)]
+    table = [[row[column] for column in shown] for row in (_HEAD, *rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        padded[1] = click.style(padded[1], fg=COLOURS.get(row[1]))
-        yield "  ".join(padded).rstrip()
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        cells[_STATE] = click.style(cells[_STATE], fg=COLOURS.get(row[_STATE]))
+        yield "  ".join(cells).rstrip()
 
 
-def _row(breaker: dict[str, Any]) -> tuple[str, ...]:
-    name, ready = f"{breaker['namespace']}/{breaker['name']}", breaker["capacity"].get("target", {}).get("ready", "")
-    served, reason = serving(breaker["placement"]), plain(breaker["reason"])
-    return name, breaker["state"], age(breaker["since"]), mode(breaker), ready, served, reason
+def _row(breaker: BreakerView) -> tuple[str, ...]:
+    pods = breaker.capacity.get("target")
+    return (
+        breaker.key,
+        breaker.state,
+        age(breaker.since),
+        mode(breaker),
+        pods.ready if pods else "",
+        serving(breaker.placement),
+        one_line(breaker.reason),
+    )

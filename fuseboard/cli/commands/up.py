@@ -15,7 +15,7 @@ from fuseboard.cli.host import HOST, listening, locked_state_dir
 from fuseboard.cli.one_process import wire
 from fuseboard.delivery.connections import Connections
 from fuseboard.errors import CannotStart
-from fuseboard.policy.files import load
+from fuseboard.policy.files import load_table
 from fuseboard.settings import Settings
 from fuseboard.stores.embedded import embedded_valkey
 
@@ -67,7 +67,7 @@ def up(path: Path | None, port: int, kubeconfig: Path | None, prometheus: str, a
             "no breaker table: give a file with -f, such as examples/01-one-alert/breakers.yaml, or --kubeconfig FILE "
             "to use the CircuitBreakers of that cluster"
         )
-    policies = load(path) if path is not None else ()
+    policies = load_table(path) if path is not None else ()
     with locked_state_dir() as state_dir, (state_dir / LOG).open("a", buffering=1, encoding="utf-8") as log:
         logs.configure(log)
         with listening(port) as listener, embedded_valkey(state_dir) as redis_url:

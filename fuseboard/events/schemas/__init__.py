@@ -7,15 +7,15 @@ from typing import Any
 
 import msgspec
 
-from fuseboard.events.types import _SCHEMA_PREFIX, _TYPE_PREFIX, KINDS, Data, type_of
+from fuseboard.events.types import DATA_TYPES, SCHEMA_PREFIX, TYPE_PREFIX, Data, type_of
 
 
 def schema(kind: type[Data]) -> dict[str, Any]:
     """Return the JSON Schema of a type's data."""
-    name = type_of(kind).removeprefix(_TYPE_PREFIX)
+    name = type_of(kind).removeprefix(TYPE_PREFIX)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"{_SCHEMA_PREFIX}{name}.json",
+        "$id": f"{SCHEMA_PREFIX}{name}.json",
         **msgspec.json.schema(kind),
     }
 
@@ -23,6 +23,6 @@ def schema(kind: type[Data]) -> dict[str, Any]:
 def schema_files() -> dict[str, str]:
     """Return the schemas of all types by the name of the file that the package ships."""
     return {
-        f"{name.removeprefix(_TYPE_PREFIX)}.json": json.dumps(schema(kind), indent=2) + "\n"
-        for name, kind in KINDS.items()
+        f"{name.removeprefix(TYPE_PREFIX)}.json": json.dumps(schema(kind), indent=2) + "\n"
+        for name, kind in DATA_TYPES.items()
     }

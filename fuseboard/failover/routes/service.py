@@ -15,13 +15,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fuseboard.breaker.placement import Fence, Shares
+from fuseboard.cluster import Rehearsing
 from fuseboard.cluster.names import SERVICE, object_path
-from fuseboard.errors import Refused
+from fuseboard.errors import Problem, Refused
 from fuseboard.failover.plan import Observed, gains_target
-from fuseboard.failover.routes import Permission, Seen
-from fuseboard.failover.selectors import Workloads
+from fuseboard.failover.routes.driver import Permission, Seen
+from fuseboard.failover.selectors import WorkloadSelectors, overlap, strangers, unselectable
+from fuseboard.roles import Role
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fuseboard.cluster import Cluster, Manifest
     from fuseboard.failover.plan import Move
     from fuseboard.policy.spec import Policy, Route
@@ -75,48 +79,43 @@ route:
     cluster: Cluster
     policy: Policy
     route: Route
-    workloads: Workloads
+    workloads: WorkloadSelectors
+    assumed: Mapping[str, str]
 
     @classmethod
     def of(cls, cluster: Cluster, policy: Policy, route: Route) -> ServiceRoute:
-        """Return the driver of a route."""
-        return cls(cluster, policy, route, Workloads(cluster, policy, route.selectors))
-
-    @property
-    def assumed(self) -> dict[str, str]:
-        """See ``RouteDriver.assumed``."""
-        if not self.cluster.rehearses or self.route.selectors is not None:
-            return {}
-        return {
-            role: ",".join(f"{key}={value}" for key, value in self.workloads.assumed(role).items())
-            for role in self.workloads.roles
-        }
+        """See ``RouteDriver.of``."""
+        workloads = WorkloadSelectors(cluster, policy, route.selectors)
+        assumed = _assume(cluster, policy, route) if isinstance(cluster, Rehearsing) else {}
+        return cls(cluster, policy, route, workloads, assumed)
 
     def observe(self, asked: Shares) -> Seen:
         """See ``RouteDriver.observe``."""
-        service = self.cluster.get(self._path, self._assumed_service())
+        service = self.cluster.get(self._path)
         mark = self._mark(service)
         shares, note = self._shares(_selector(service), mark)
         observed = Observed(mark.fence if mark else Fence(), shares, note)
         if shares is not None and shares != asked:
-            role = "target" if gains_target(shares, asked) else "standby"
-            observed = replace(observed, **{f"ready_{role}": self.workloads.ready(role)})
+            if gains_target(shares, asked):
+                observed = replace(observed, ready_target=self.workloads.ready(Role.TARGET))
+            else:
+                observed = replace(observed, ready_standby=self.workloads.ready(Role.STANDBY))
         return Seen(observed, service)
 
-    def expresses(self, seen: Seen, shares: Shares) -> str:
+    def expresses(self, seen: Seen, shares: Shares) -> Problem | None:
         """See ``RouteDriver.expresses``."""
         if shares == HOME:
-            return "" if self._prior(seen) is not None else self.workloads.unselectable("target")
+            return None if self._prior(seen) is not None else unselectable(self.workloads, Role.TARGET)
         if shares == AWAY:
-            return self.workloads.unselectable("standby") or self.workloads.overlap()
+            return unselectable(self.workloads, Role.STANDBY) or overlap(self.workloads)
         if shares == BOTH:
             return (
-                self.workloads.unselectable("target")
-                or self.workloads.unselectable("standby")
-                or self.workloads.overlap()
-                or self.workloads.strangers()
+                unselectable(self.workloads, Role.TARGET)
+                or unselectable(self.workloads, Role.STANDBY)
+                or overlap(self.workloads)
+                or strangers(self.workloads)
             )
-        return f"a Service has no weights: it cannot give {shares}"
+        return Problem(f"a Service has no weights: it cannot give {shares}")
 
     def patch(self, seen: Seen, move: Move) -> Manifest:
         """See ``RouteDriver.patch``."""
@@ -136,22 +135,22 @@ route:
         """See ``RouteDriver.apply``."""
         self.cluster.patch(self._path, patch)
 
-    def verify(self, seen: Seen, move: Move) -> str:
+    def verify(self, seen: Seen, move: Move) -> Problem | None:
         """See ``RouteDriver.verify``."""
-        service = self.cluster.get(self._path, self._assumed_service())
+        service = self.cluster.get(self._path)
         mark = self._mark(service)
         if mark is None or mark.fence != move.fence:
-            return "somebody else has changed the Service's annotation since"
+            return Problem("somebody else has changed the Service's annotation since")
         if _selector(service) != mark.ours:
-            return "somebody else has changed the Service's selector since"
+            return Problem("somebody else has changed the Service's selector since")
         if move.shares == HOME and seen.observed.shares == HOME:
-            return ""
-        role = "target" if gains_target(seen.observed.shares, move.shares) else "standby"
-        return f"the {role} has no ready pod" if self.workloads.ready(role) == 0 else ""
+            return None
+        role = Role.TARGET if gains_target(seen.observed.shares, move.shares) else Role.STANDBY
+        return Problem(f"the {role} has no ready pod") if self.workloads.ready(role) == 0 else None
 
     def revert(self, seen: Seen, fence: Fence) -> Manifest | None:
         """See ``RouteDriver.revert``."""
-        service = self.cluster.get(self._path, self._assumed_service())
+        service = self.cluster.get(self._path)
         mark = self._mark(service)
         if mark is None or mark.fence >= fence or _selector(service) != mark.ours:
             return None
@@ -201,20 +200,15 @@ route:
         name = f"Service {self.route.name}"
         if not selector:
             return None, f"{name} has no selector: Fuseboard moves traffic by the selector, so give it the target's"
-        target, standby = self.workloads.selects(selector, "target"), self.workloads.selects(selector, "standby")
+        target, standby = (self.workloads.selects(selector, role) for role in Role)
         if target and standby:
             return None, f"{name} selects the standby's pods as well: give it a selector that only the target's have"
         if target or standby:
             return HOME if target else AWAY, ""
-        for role in self.workloads.roles:  # a workload that is gone explains it better
+        for role in self.policy.spec.workloads:  # a workload that is gone explains it better
             self.workloads.pods_of(role)
         text = msgspec.json.encode(selector).decode()
         return None, f"{name} selects neither target nor standby but {text}: restore its selector, or set selectors"
-
-    def _assumed_service(self) -> Manifest:
-        selectors = self.route.selectors
-        selector = selectors.target if selectors is not None else self.workloads.assumed("target")
-        return {"metadata": {"name": self.route.name}, "spec": {"selector": selector}}
 
     def _patch(self, service: Manifest, selector: dict[str, str], mark: Mark) -> Manifest:
         """Return fence and selector as one patch under the version that was read."""
@@ -228,8 +222,26 @@ route:
 
     def _destination(self, seen: Seen, shares: Shares) -> dict[str, str]:
         if shares == HOME:
-            return self._prior(seen) or self.workloads.selector_of("target")
-        return self.workloads.common() if shares == BOTH else self.workloads.selector_of("standby")
+            return self._prior(seen) or self.workloads.selector_of(Role.TARGET)
+        return self.workloads.common() if shares == BOTH else self.workloads.selector_of(Role.STANDBY)
+
+
+def _assume(rehearsal: Rehearsing, policy: Policy, route: Route) -> dict[str, str]:
+    """Let a rehearsal assume the objects that the driver will read; return the assumed selectors in words, by role.
+
+    A workload is assumed to select its pods by the label ``app`` with its own name; the Service, to serve the target.
+    """
+    namespace, workloads = policy.namespace, policy.spec.workloads
+    labels = {role: {"app": workload.name} for role, workload in workloads.items()}
+    selector = labels[Role.TARGET] if route.selectors is None else route.selectors.target
+    service = {"metadata": {"name": route.name}, "spec": {"selector": selector}}
+    rehearsal.assume(object_path(SERVICE, namespace, route.name), service)
+    if route.selectors is not None:
+        return {}
+    for role, workload in workloads.items():
+        spec = {"selector": {"matchLabels": labels[role]}}
+        rehearsal.assume(object_path(workload.kind, namespace, workload.name), {"metadata": {}, "spec": spec})
+    return {role.value: f"app={workload.name}" for role, workload in workloads.items()}
 
 
 def _selector(service: Manifest) -> dict[str, str]:

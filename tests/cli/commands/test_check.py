@@ -62,7 +62,7 @@ def test_the_exit_code_is_for_ci(
     [
         ((), "Missing argument"),
         (("nowhere",), "does not exist"),
-        (("other.yaml",), "no CircuitBreaker document there; 1 of other kinds"),
+        (("other.yaml",), "no CircuitBreaker document found; documents of other kinds: 1"),
         (("-o", "xml", "other.yaml"), "not one of"),
     ],
 )

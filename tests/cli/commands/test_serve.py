@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 import pytest
 import urllib3
 
-from fuseboard.events.types import KINDS, FailureDetected, TimerElapsed
+from fuseboard.events.types import DATA_TYPES, FailureDetected, TimerElapsed
 from fuseboard.events.wire import STRUCTURED, decode, encode
-from fuseboard.policy.files import load
+from fuseboard.policy.files import load_table
 from fuseboard.stores.redis import open_store
 from fuseboard.testing.ports import free_port
 from tests.cli import decoy
@@ -73,7 +73,7 @@ def _first(ingress: Ingress, kind: type) -> Event:
     give_up = time.monotonic() + 15
     while time.monotonic() < give_up:
         for event in list(ingress.posted):
-            if kind.__name__ in str(KINDS.get(event.type)):
+            if kind.__name__ in str(DATA_TYPES.get(event.type)):
                 return event
         time.sleep(0.05)
     pytest.fail(f"no {kind.__name__} arrived")
@@ -82,13 +82,13 @@ def _first(ingress: Ingress, kind: type) -> Event:
 def _call(url: str, event: Event) -> tuple[int, Event | None]:
     message = encode(event)
     answer = urllib3.request("POST", url, headers=message.headers, body=message.body, retries=False)
-    return answer.status, decode(dict(answer.headers), answer.data, KINDS) if answer.data else None
+    return answer.status, decode(dict(answer.headers), answer.data, DATA_TYPES) if answer.data else None
 
 
 def test_every_hop_in_a_process_of_its_own(redis_url: str, ingress: Ingress, tmp_path: Path) -> None:
     """Webhook → outbox → relay → broker; then breaker, failover, dead letters; and the clock when time is up."""
     store = open_store(redis_url)
-    store.apply(load(EXAMPLE / "breakers.yaml"))
+    store.apply(load_table(EXAMPLE / "breakers.yaml"))
     environment = {"FUSEBOARD_REDIS_URL": redis_url, "K_SINK": ingress.url, "FUSEBOARD_STATE_DIR": str(tmp_path)}
     modules = ("eventsources.alertmanager", "fuseboard.delivery.relay", "functions.breaker", "functions.failover")
     with ExitStack() as stack:
@@ -126,7 +126,7 @@ def _first_after_resolving(store_url: str, webhook: str, ingress: Ingress) -> Ev
     give_up = time.monotonic() + 30
     while time.monotonic() < give_up:
         for event in list(ingress.posted):
-            if KINDS.get(event.type) is TimerElapsed:
+            if DATA_TYPES.get(event.type) is TimerElapsed:
                 return event
         time.sleep(0.05)
     pytest.fail("the clock did not send a timer")
@@ -146,7 +146,7 @@ def test_a_users_own_functions_are_never_served(
 ) -> None:
     """Started from a folder with a ``functions/breaker.py`` of its own, ours answers and theirs is not imported."""
     folder = decoy.plant(tmp_path, files)
-    open_store(redis_url).apply(load(EXAMPLE / "breakers.yaml"))
+    open_store(redis_url).apply(load_table(EXAMPLE / "breakers.yaml"))
     environment = {"FUSEBOARD_REDIS_URL": redis_url, **environment}
 
     with serving("functions.breaker", environment, program, folder) as url:

@@ -20,13 +20,13 @@ from fuseboard.breaker.placement import Claim, Fence, Placement, Shares
 from fuseboard.breaker.row import Row
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.breaker.step import Decision, next_due, step
-from fuseboard.errors import Busy
+from fuseboard.errors import Busy, Problem
 from fuseboard.events.event import Event
 from fuseboard.events.types import Failure, FailureDetected, FailureResolved, StepDue, TimerElapsed
 from fuseboard.failover import claims, plan
 from fuseboard.failover.attempt import Attempt, Begun, Sent
 from fuseboard.failover.plan import Move, Observed, Stay
-from fuseboard.failover.routes import Seen
+from fuseboard.failover.routes.driver import Seen
 from fuseboard.stores.records import Change, dues
 from fuseboard.testing.policies import movable
 
@@ -133,10 +133,10 @@ class Object:
     def __init__(self, store: TargetStore) -> None:
         self._store = store
 
-    def verify(self, seen: Seen, move: Move) -> str:
+    def verify(self, seen: Seen, move: Move) -> Problem | None:
         del seen
         found = (self._store.target.fence, self._store.target.shares)
-        return "" if found == (move.fence, move.shares) else "somebody else has changed it since"
+        return None if found == (move.fence, move.shares) else Problem("somebody else has changed it since")
 
     def revert(self, seen: Seen, fence: Fence) -> Manifest | None:
         del seen
@@ -235,7 +235,7 @@ class Model:
         if work.stage == "overtaken":
             attempt._overtaken(seen)
             return in_order(target, store.target), None
-        todo = plan.plan(work.begun.row, fence, seen.observed, lambda _: "")
+        todo = plan.plan(work.begun.row, fence, seen.observed, lambda _: None)
         if work.stage == "sent":
             attempt._verify(Sent(seen, todo, {}))
             return in_order(target, store.target), None

@@ -17,7 +17,7 @@ from functions.breaker import Breaker
 from fuseboard.cli import cli
 from fuseboard.events.event import Event
 from fuseboard.events.types import Failure, FailureDetected
-from fuseboard.policy.files import load
+from fuseboard.policy.files import load_table
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
 from tests.cli.running import FUSEBOARD, POLICY, Up, alert, notification, policy
@@ -89,8 +89,8 @@ def test_a_trip_opens_and_says_who_serves(closed: Up) -> None:
     """One line: the state, who asked, why, where the traffic is, and when the target is tried."""
     found = ask(closed, "trip")
     assert found.returncode == 0, found.stderr
-    assert found.stdout.startswith("shop/login is OPEN, tripped by anna: INC-42; it serves standby 100 % (rehearsed)")
-    assert "it tries the target at" in found.stdout
+    assert found.stdout.startswith("shop/login is OPEN, tripped by anna: INC-42; traffic: standby 100 % (rehearsed)")
+    assert "next trial of the target at" in found.stdout
     assert closed.breaker()["state"] == "OPEN"
 
 
@@ -109,7 +109,7 @@ def test_a_reset_brings_the_traffic_home(closed: Up) -> None:
     closed.post("/alertmanager", notification(alert("critical")))
     closed.becomes("OPEN")
     found = ask(closed, "reset")
-    assert found.stdout == "shop/login is CLOSED, reset by anna: INC-42; it serves target 100 % (rehearsed)\n"
+    assert found.stdout == "shop/login is CLOSED, reset by anna: INC-42; traffic: target 100 % (rehearsed)\n"
     assert "was CLOSED already" in ask(closed, "reset").stdout
 
 
@@ -124,7 +124,8 @@ def test_a_hold_lets_nothing_move_it(closed: Up) -> None:
     closed.stays("CLOSED", for_s=0.5)
 
     assert (
-        "is OPEN and goes on by itself: the hold of anna has ended, failures weigh 10" in ask(closed, "release").stdout
+        "is OPEN and moves by itself again: the hold of anna has ended, failures weigh 10"
+        in ask(closed, "release").stdout
     )
 
     assert closed.becomes("OPEN")["reason"] == "failures weigh 10, openAt is 10"
@@ -143,7 +144,7 @@ def test_a_trip_where_nothing_acts_moves_no_traffic(closed: Up) -> None:
 def test_it_need_not_be_waited_for(closed: Up) -> None:
     """With --no-wait the request is taken in, and its name is said."""
     found = ask(closed, "trip", "shop/login", "--no-wait")
-    assert "trip is taken in as" in found.stdout
+    assert "trip is accepted as" in found.stdout
     closed.becomes("OPEN")
 
 
@@ -208,7 +209,7 @@ def test_explain_says_why_and_what_led_there(closed: Up) -> None:
         "1 condition weighs 10, limitAt is 3",
         "next HALF_OPEN at",
         "10 KubePodCrashLooping Deployment/login: holds since",
-        "anna asked to trip for 30m: INC-42",
+        "anna requested trip for 30m: INC-42",
         "moved to standby 100 %",
         "CLOSED → OPEN",
         "10 runtime: KubePodCrashLooping Deployment/login, critical by severity critical (counted 1)",
@@ -245,7 +246,7 @@ def test_all_of_it_works_through_the_store(closed: Up) -> None:
     asked = ("shop/login", "--reason", "by the store", "--as", "bob")
     tripped = run("trip", *asked, FUSEBOARD_REDIS_URL=url)
     assert tripped.returncode == 0, tripped.stderr
-    assert "shop/login is OPEN, tripped by bob: by the store; it serves standby 100 %" in tripped.stdout
+    assert "shop/login is OPEN, tripped by bob: by the store; traffic: standby 100 %" in tripped.stdout
     assert closed.breaker()["reason"] == "tripped by bob: by the store"
     by_http = run("status", "-o", "json", "--url", closed.url)
     assert json.loads(run("status", "-o", "json", FUSEBOARD_REDIS_URL=url).stdout) == json.loads(by_http.stdout)
@@ -271,7 +272,7 @@ def _decide(redis_url: str, *before: Event) -> None:
 
 def test_a_request_that_comes_too_late_is_told(redis_url: str) -> None:
     """The breaker opened while the reset was on its way: it stays open, and whoever asked is told so."""
-    open_store(redis_url).apply(load(EXAMPLE / "breakers.yaml"))
+    open_store(redis_url).apply(load_table(EXAMPLE / "breakers.yaml"))
     failure = Failure(key="1", cause="Down", condition="Down", severity="critical")
     opens = Event(id="1", source="/t", subject="shop/login", data=FailureDetected((failure,)))
     with ThreadPoolExecutor(1) as relay:
@@ -281,25 +282,25 @@ def test_a_request_that_comes_too_late_is_told(redis_url: str) -> None:
     assert found.returncode == 1
     assert "came too late and was not done" in found.stderr
     assert open_store(redis_url).read("shop/login").state.state == "OPEN"
-    assert "too late, not done: anna asked to reset: x" in run(
+    assert "stale, not done: anna requested reset: x" in run(
         "explain", "shop/login", FUSEBOARD_REDIS_URL=redis_url
     ).stdout.replace("\n", " ").replace("            ", "")
 
 
 def test_a_placement_that_is_owed_is_told(redis_url: str) -> None:
     """The breaker opened and nobody moved the traffic yet: the line says so, and the exit code that it is not done."""
-    open_store(redis_url).apply(load(EXAMPLE / "breakers.yaml"))
+    open_store(redis_url).apply(load_table(EXAMPLE / "breakers.yaml"))
     with ThreadPoolExecutor(1) as relay:
         decided = relay.submit(_decide, redis_url)
         found = run("trip", "shop/login", "--reason", "x", "--as", "anna", FUSEBOARD_REDIS_URL=redis_url)
         decided.result()
     assert found.returncode == 3
-    assert "shop/login is OPEN, tripped by anna: x; it serves target 100 % (owed)" in found.stdout
+    assert "shop/login is OPEN, tripped by anna: x; traffic: target 100 % (owed)" in found.stdout
 
 
 def test_nobody_decides_is_told(redis_url: str) -> None:
     """Without a relay the request waits in the outbox; the exit code says that it is not done yet."""
-    open_store(redis_url).apply(load(EXAMPLE / "breakers.yaml"))
+    open_store(redis_url).apply(load_table(EXAMPLE / "breakers.yaml"))
     found = run("trip", "shop/login", "--reason", "x", "--as", "anna", FUSEBOARD_REDIS_URL=redis_url)
     assert found.returncode == 3
     assert "not decided within 5 s" in found.stdout

@@ -1,0 +1,124 @@
+"""The status of a workload, as its Deployment or StatefulSet reports it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from fuseboard.cluster.names import DEPLOYMENT, STATEFUL_SET
+from fuseboard.cluster.objects import ObjectCondition, RollingUpdate, WorkloadObject
+from fuseboard.errors import InvalidInput
+from fuseboard.events.event import digest
+from fuseboard.times import parse_timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+COMPLETE: Final = "NewReplicaSetAvailable"
+TIMED_OUT: Final = "ProgressDeadlineExceeded"
+
+
+_FIRST_MS: Final = 60_000
+"""A Deployment's controller says for the first time whether it is available so soon after it was made."""
+
+
+class WorkloadStatus(Struct, frozen=True):
+    """What a workload says of itself."""
+
+    kind: str
+    name: str
+    uid: str
+    generation: int
+    """Grows with every change of its spec."""
+    desired: int
+    created_at: int
+    template: str
+    """Stands for what its pods are to be."""
+    is_behind: bool = False
+    """Its controller has not looked at its last change yet."""
+    is_rolling: bool = False
+    is_late: bool = False
+    """Its rollout has exceeded its deadline."""
+    is_available: bool = False
+    was_available: bool = False
+    """It was available once, as far as it says."""
+    has_deadline: bool = False
+    """Its controller says when it has been late for too long."""
+    stamp: str = ""
+    """Changes whenever ``is_late`` does."""
+
+
+def read_workload(kind: str, found: Mapping[str, Any]) -> WorkloadStatus:
+    """Return what a Deployment or a StatefulSet says of itself; in a list it does not say which it is.
+
+    Raises:
+        InvalidInput: it is none.
+
+    """
+    try:
+        return _READERS[kind](msgspec.convert(found, WorkloadObject))
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise InvalidInput(f"this is no {kind}: {error}") from error
+
+
+def _deployment(found: WorkloadObject) -> WorkloadStatus:
+    spec, status = found.spec, found.status
+    conditions = {each.type: each for each in status.conditions or ()}
+    progress, available = conditions.get("Progressing", _NONE), conditions.get("Available", _NONE)
+    desired = 1 if spec.replicas is None else spec.replicas
+    old = status.replicas - status.updated_replicas
+    # With the strategy Recreate it still says that it is complete while the last old pods take their time to go.
+    done = progress.reason == COMPLETE and not old and (status.updated_replicas > 0 or not desired)
+    has_deadline = progress.reason is not None
+    short = status.updated_replicas < desired or (has_deadline and status.available_replicas < status.updated_replicas)
+    created = parse_timestamp(found.metadata.creation_timestamp)
+    turned = parse_timestamp(available.last_transition_time)
+    return _status(
+        found,
+        DEPLOYMENT,
+        is_rolling=not (done or spec.paused) and (old > 0 or short),
+        is_late=progress.reason == TIMED_OUT,
+        is_available=available.status == "True",
+        was_available=progress.reason == COMPLETE or turned > created + _FIRST_MS,
+        has_deadline=has_deadline,
+        stamp=progress.last_transition_time or "",
+    )
+
+
+def _stateful_set(found: WorkloadObject) -> WorkloadStatus:
+    spec, status = found.spec, found.status
+    desired = 1 if spec.replicas is None else spec.replicas
+    partition = (spec.update_strategy.rolling_update or RollingUpdate()).partition or 0
+    to_do = status.updated_replicas < desired - partition or not partition
+    differs = status.update_revision != status.current_revision
+    available = status.observed_generation > 0 and status.ready_replicas >= desired
+    is_rolling = differs and to_do and spec.update_strategy.type != "OnDelete"
+    return _status(found, STATEFUL_SET, is_rolling=is_rolling, is_available=available)
+
+
+_READERS: Final[Mapping[str, Callable[[WorkloadObject], WorkloadStatus]]] = {
+    DEPLOYMENT: _deployment,
+    STATEFUL_SET: _stateful_set,
+}
+
+
+def _status(found: WorkloadObject, kind: str, **said: Any) -> WorkloadStatus:  # noqa: ANN401  - fields of Status
+    meta, spec = found.metadata, found.spec
+    return WorkloadStatus(
+        kind=kind,
+        name=meta.name,
+        uid=meta.uid,
+        generation=meta.generation,
+        desired=1 if spec.replicas is None else spec.replicas,
+        created_at=parse_timestamp(meta.creation_timestamp),
+        template=digest(json.dumps(spec.template, sort_keys=True)),
+        is_behind=meta.generation > found.status.observed_generation,
+        **said,
+    )
+
+
+_NONE: Final = ObjectCondition("")
