@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from fuseboard import logs, metrics
+from fuseboard.delivery.loops import Idle, Silence, every
 from fuseboard.errors import FuseboardError, Unavailable
 from fuseboard.events.types import FailureDetected, FailureResolved
 from fuseboard.signals.fold import fold_failures
@@ -39,8 +40,6 @@ SOURCE: Final = "/alertmanager"
 
 ALL: Final = {"active": "true", "silenced": "true", "inhibited": "true", "unprocessed": "true"}
 MAX_BYTES: Final = 64 * 1024 * 1024
-DEAF_S: Final = 150.0
-"""With conditions to ask for, and without an answer for so long, this source is not ready."""
 _SHOWN_EVENTS: Final = 100
 
 
@@ -74,17 +73,12 @@ class Alerts:
         self._clock = clock
         self._held = AlertReconciler(self._pace)
         self._away: dict[str, str] = {}
-        self._answered_at = time.monotonic()
+        self._silence = Silence(NAME, "answer of Alertmanager")
 
     def run(self, stop: Flag) -> None:
         """See ``Watcher.run``."""
-        if not self._askers:
-            stop.wait()
-            return
-        while True:
+        for _ in every(self._pace.every, stop):
             self.look()
-            if stop.wait(self._pace.every):
-                return
 
     def check(self) -> None:
         """Do nothing if it is known whether alerts still fire, or nobody has to know.
@@ -93,12 +87,9 @@ class Alerts:
             Unavailable: the store does not answer, or no Alertmanager has answered for too long.
 
         """
-        if not self._askers:
-            return
         self._store.check()
-        silent = time.monotonic() - self._answered_at
-        if self._away and silent > DEAF_S:
-            raise Unavailable(f"no answer of Alertmanager for {silent:.0f} s: {'; '.join(self._away.values())}")
+        if self._away:
+            self._silence.check("; ".join(self._away.values()))
 
     def look(self) -> None:
         """Ask once, if there is something to ask for; what cannot be told now is found again at the next look."""
@@ -110,10 +101,11 @@ class Alerts:
     def _look(self) -> None:
         holders = self._store.holding()
         if not holders and not self._held.awaits_return:
-            self._away, self._answered_at = {}, time.monotonic()
+            self._away = {}
+            self._silence.end()
             return
         answers = dict(self._answers())
-        metrics.source_silent(NAME, time.monotonic() - self._answered_at)
+        self._silence.measure()
         if not answers:
             return
         told = self._held.reconcile(holders, answers, time.monotonic(), round(self._clock() * 1000))
@@ -134,13 +126,14 @@ class Alerts:
                 metrics.count(NAME, "answered")
                 if self._away.pop(asker.url, None):
                     logs.logger().info("alerts.back", alertmanager=asker.url)
-                self._answered_at = time.monotonic()
+                self._silence.end()
                 yield asker.url, answer
 
 
-def new(connections: Connections) -> Alerts:
-    """Return the source; without Alertmanager's address it does nothing."""
-    return Alerts(connections.store, connections.outbox, connections.alertmanagers)
+def new(connections: Connections) -> Alerts | Idle:
+    """Return the source; without Alertmanager's address it is idle."""
+    members = connections.alertmanagers
+    return Alerts(connections.store, connections.outbox, members) if members else Idle()
 
 
 def _ask(asker: HttpClient) -> MemberAnswer:

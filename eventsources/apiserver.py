@@ -12,16 +12,14 @@ as a recovery. A silent Event may still be going on: the status of the pods tell
 
 from __future__ import annotations
 
-import contextlib
-import queue
 import time
-from threading import Thread
 from typing import TYPE_CHECKING, Final
 
-from fuseboard import logs, metrics
-from fuseboard.cluster.names import DEPLOYMENT, EVENT, POD, STATEFUL_SET, list_path
-from fuseboard.cluster.reflector import Heard, Watch, WatchPace
-from fuseboard.errors import FuseboardError, InvalidInput, RecordCorrupt, Unavailable
+from fuseboard import logs
+from fuseboard.cluster.names import DEPLOYMENT, EVENT, POD, STATEFUL_SET
+from fuseboard.delivery.loops import Idle
+from fuseboard.delivery.watches import Watches, WatchKey
+from fuseboard.errors import FuseboardError, InvalidInput, RecordCorrupt
 from fuseboard.workloads import pods, status
 from fuseboard.workloads.batch import Batch, WatchedKind
 from fuseboard.workloads.intake import Intake
@@ -43,25 +41,20 @@ if TYPE_CHECKING:
 
 LOOK_EVERY_S: Final = 2.0
 """How often the table is looked at for namespaces that have come or gone."""
-DEAF_S: Final = 150.0
-"""Without a living watch for so long, this source is not ready."""
-WAITING: Final = 2_000
-"""Changes that may wait to be taken in; then the streams are no longer read."""
 BATCH: Final = 500
 AGAIN_S: Final = 0.5
 OWNER_WITHIN_S: Final = 2.0
-END_WITHIN_S: Final = 1.0
 
 
 class ApiServer:
-    """Turns the Events of a cluster into signals; without a cluster there are none."""
+    """Turns the Events of a cluster into signals."""
 
     def __init__(
         self,
         store: Store,
         outbox: Outbox,
         checkpoints: Checkpoints,
-        cluster: Kubernetes | None,
+        cluster: Kubernetes,
         clock: Callable[[], float] = time.time,
         *,
         prober: Prober | None = None,
@@ -72,41 +65,32 @@ class ApiServer:
         self._checkpoints = checkpoints
         self._cluster = cluster
         self._intake = Intake(OwnerResolver(self._read_object), clock)
-        self._heard: queue.Queue[tuple[WatchedKind, Heard]] = queue.Queue(WAITING)
         self._rounds = ProbeRounds(store, self._intake.capacity, prober or Prober())
-        self._watches: dict[tuple[str, str], tuple[WatchedKind, Watch, Thread]] = {}
-        self._names: Mapping[tuple[str, str], AbstractSet[str]] = {}
+        self._names: Mapping[WatchKey, AbstractSet[str]] = {}
         self._looked_at = float("-inf")
-        self.pace = WatchPace()
+        self.watches = Watches(cluster)
 
     def run(self, stop: Flag) -> None:
         """See ``Watcher.run``."""
-        if self._cluster is None:
-            stop.wait()
-            return
         try:
             while not stop.is_set():
                 self._look(stop)
                 self._rounds.look(self._intake.policies)
-                self._hand_over(self._intake.take_in(self._next()), stop)
+                heard = self.watches.heard.take(AGAIN_S, BATCH)
+                self._hand_over(self._intake.take_in(heard), stop)
         finally:
             self._rounds.end()
-            self._end(list(self._watches))
+            self.watches.end(self.watches.keys)
 
     def check(self) -> None:
-        """Do nothing if signals come in, or if there is nothing to watch.
+        """Do nothing if signals come in, or if the table has no namespace to watch.
 
         Raises:
             Unavailable: the store does not answer, or the API server has given no sign of life for too long.
 
         """
-        if self._cluster is None:
-            return
         self._store.check()
-        heard = [watch.heard_at for _, watch, _ in list(self._watches.values())]
-        silent = time.monotonic() - max(heard, default=float("inf"))
-        if silent > DEAF_S:
-            raise Unavailable(f"no living watch of Events for {silent:.0f} s: is the API server there, is RBAC right?")
+        self.watches.check("living watch of Events", "is the API server there, is RBAC right?")
 
     # -- which namespaces --------------------------------------------------------------------------------------------
 
@@ -118,81 +102,36 @@ class ApiServer:
         try:
             self._intake.know(self._store.table())
             wanted = self._wanted()
-            self._end([each for each, (_, _, thread) in self._watches.items() if each not in wanted or _died(thread)])
-            for namespace, kind in sorted(wanted - self._watches.keys()):
+            self.watches.end((self.watches.keys - wanted) | self.watches.dead)
+            for namespace, kind in sorted(wanted - self.watches.keys):
                 self._begin(namespace, kind)
         except FuseboardError as error:
             logs.logger().warning("apiserver.waiting", error=str(error))
             stop.wait(AGAIN_S)
-        silent: dict[str, float] = {}
-        for (namespace, _), (_, watch, _) in self._watches.items():
-            silent[namespace] = max(silent.get(namespace, 0.0), time.monotonic() - watch.heard_at)
-        for namespace, seconds in silent.items():
-            metrics.watch_silent(namespace, seconds)
+        self.watches.measure()
 
-    def _wanted(self) -> set[tuple[str, str]]:
+    def _wanted(self) -> set[WatchKey]:
         """Return what is to be watched; end what was begun for fewer workloads, and has left out what now counts."""
         names = self._intake.capacity.wanted
         if names is not self._names:
             grown = {which[0] for which, some in names.items() if not some <= self._names.get(which, frozenset())}
-            self._end([each for each in self._watches if each[0] in grown and each[1] != EVENT])
+            self.watches.end([each for each in self.watches.keys if each[0] in grown and each[1] != EVENT])
             self._intake.capacity.unlist(grown)
             self._names = names
         spaces = {space for space, _ in names}
         return names.keys() | {(space, kind) for space in spaces for kind in (EVENT, POD)}
 
     def _begin(self, namespace: str, kind: str) -> None:
-        if self._cluster is None:
-            return
         known = self._checkpoints.read(namespace) if kind == EVENT else None
         ledger = Ledger(known.known if known else {})
-        followed = WatchedKind(namespace, ledger, known.known_until if known else None, kind)
-        watch = Watch(
-            self._cluster,
-            list_path(kind, namespace),
-            lambda heard: self._hear(followed, heard),
+        self.watches.begin(
+            WatchedKind(namespace, ledger, known.known_until if known else None, kind),
+            KEPT[kind],
             version=known.version if known else "",
             lost="the checkpoint could not be read" if known and not known.version else "",
-            keep=KEPT[kind],
         )
-        watch.pace = self.pace
-        thread = Thread(target=watch.run, args=(followed.stop,), name=f"{kind} of {namespace}", daemon=True)
-        self._watches[namespace, kind] = followed, watch, thread
-        thread.start()
-
-    def _end(self, watches: list[tuple[str, str]]) -> None:
-        ended = [self._watches.pop(which) for which in watches]
-        for followed, watch, _ in ended:
-            followed.stop.set()
-            watch.end()
-            metrics.watch_ended(followed.namespace)
-        give_up = time.monotonic() + END_WITHIN_S
-        for _, _, thread in ended:
-            # One that waits for an answer ends by itself, and tells nobody.
-            thread.join(max(0.0, give_up - time.monotonic()))
-
-    # -- what they hear ----------------------------------------------------------------------------------------------
-
-    def _hear(self, followed: WatchedKind, heard: Heard) -> None:
-        while not followed.stop.is_set():
-            try:
-                self._heard.put((followed, heard), timeout=AGAIN_S)
-            except queue.Full:
-                continue
-            return
-
-    def _next(self) -> list[tuple[WatchedKind, Heard]]:
-        """Return what there is to take in, without waiting for more than there is."""
-        found: list[tuple[WatchedKind, Heard]] = []
-        with contextlib.suppress(queue.Empty):
-            found.append(self._heard.get(timeout=AGAIN_S))
-            while len(found) < BATCH:
-                found.append(self._heard.get_nowait())
-        return found
 
     def _read_object(self, path: str) -> Mapping[str, object]:
-        if self._cluster is None:
-            return {}
         return self._cluster.within(OWNER_WITHIN_S).get(path)
 
     # -- where it goes -----------------------------------------------------------------------------------------------
@@ -217,9 +156,12 @@ class ApiServer:
         _until_done(move, stop)
 
 
-def new(connections: Connections) -> ApiServer:
-    """Return the source; without a cluster it watches nothing."""
-    return ApiServer(connections.store, connections.outbox, connections.checkpoints, connections.kubernetes)
+def new(connections: Connections) -> ApiServer | Idle:
+    """Return the source; without a cluster it is idle."""
+    cluster = connections.kubernetes
+    if cluster is None:
+        return Idle()
+    return ApiServer(connections.store, connections.outbox, connections.checkpoints, cluster)
 
 
 def _until_done(act: Callable[[], None], stop: Flag) -> None:
@@ -233,11 +175,6 @@ def _until_done(act: Callable[[], None], stop: Flag) -> None:
                 return
         else:
             return
-
-
-def _died(thread: Thread) -> bool:
-    """Say whether a watch has ended without being told to: a bug, and the next one may get further."""
-    return thread.ident is not None and not thread.is_alive()
 
 
 def _pod(found: Manifest) -> pods.Pod | None:

@@ -9,10 +9,7 @@ finalizer goes, or the row of one that is gone already, when that is done or has
 
 from __future__ import annotations
 
-import contextlib
-import queue
 import time
-from threading import Thread
 from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs
@@ -23,6 +20,8 @@ from fuseboard.crd import resource as resources
 from fuseboard.crd.acceptance import AcceptedPolicies
 from fuseboard.crd.finalizer import FinalizerKeeper
 from fuseboard.crd.writer import StatusWriter
+from fuseboard.delivery.loops import Idle, Supervised, refuse_silence
+from fuseboard.delivery.watches import END_WITHIN_S, Backlog
 from fuseboard.errors import ClusterUnavailable, FuseboardError, InvalidInput, NotFound, Refused, Unavailable
 from fuseboard.times import parse_timestamp
 
@@ -40,26 +39,22 @@ if TYPE_CHECKING:
 MANAGER: Final = "fuseboard-policy"
 LOOK_EVERY_S: Final = 0.5
 AGAIN_S: Final = 1.0
-DEAF_S: Final = 150.0
-"""Without a living watch for so long, this source is not ready."""
 REFUSED_AGAIN_S: Final = 60.0
 """How long a status is not tried again that must not be written: its namespace may be enrolled later."""
 YOUNG_S: Final = 3_600.0
 """Of older resources none is looked at again: at a start that would read ten thousand records."""
-WAITING: Final = 2_000
 SHOWN: Final = 10
 """Breakers that a line of the log names."""
-END_WITHIN_S: Final = 1.0
 
 
 class CircuitBreakers:
-    """Mirrors the resources into the store; without a cluster there are none."""
+    """Mirrors the resources into the store."""
 
     def __init__(
         self,
         store: Store,
         outbox: Outbox,
-        cluster: Kubernetes | None,
+        cluster: Kubernetes,
         *,
         release_after_s: float = 120.0,
         clock: Callable[[], float] = time.time,
@@ -68,7 +63,7 @@ class CircuitBreakers:
         self._store = store
         self._cluster = cluster
         self._clock = clock
-        self._heard: queue.Queue[Heard] = queue.Queue(WAITING)
+        self._heard: Backlog[Heard] = Backlog()
         self._mirror = AcceptedPolicies()
         self._departures = FinalizerKeeper(store, outbox, release_after_s, clock)
         self._untold: dict[str, tuple[mirror.Acceptance, float]] = {}
@@ -83,15 +78,12 @@ class CircuitBreakers:
 
     def run(self, stop: Flag) -> None:
         """See ``Watcher.run``."""
-        if self._cluster is None:
-            stop.wait()
-            return
-        self._watch = watch = Watch(self._cluster, list_path(CIRCUIT_BREAKER), lambda heard: self._hear(heard, stop))
+        path = list_path(CIRCUIT_BREAKER)
+        self._watch = watch = Watch(self._cluster, path, lambda heard: self._heard.put(heard, stop))
         watch.pace = self.pace
-        thread = Thread(target=watch.run, args=(stop,), name="CircuitBreakers", daemon=True)
-        thread.start()
+        thread = Supervised("the watch of CircuitBreakers", watch.run, stop).start()
         try:
-            while not stop.is_set() and thread.is_alive():
+            while not stop.is_set() and not thread.has_ended:
                 self.look(self._cluster, stop)
         finally:
             watch.end()
@@ -104,14 +96,11 @@ class CircuitBreakers:
             Unavailable: the store does not answer, or the resources cannot be watched.
 
         """
-        if self._cluster is None:
-            return
         self._store.check()
         if self._denied:
             raise Unavailable(self._denied)
-        silent = time.monotonic() - self._watch.heard_at if self._watch is not None else 0.0
-        if silent > DEAF_S:
-            raise Unavailable(f"no living watch of CircuitBreakers for {silent:.0f} s: is the API server there?")
+        silence = time.monotonic() - self._watch.heard_at if self._watch is not None else 0.0
+        refuse_silence(silence, "living watch of CircuitBreakers", "is the API server there?")
 
     def look(self, cluster: Writable, stop: Flag) -> None:
         """Take in what was heard and do what is due; what fails now is tried at the next look."""
@@ -130,20 +119,11 @@ class CircuitBreakers:
 
     # -- what is heard -----------------------------------------------------------------------------------------------
 
-    def _hear(self, heard: Heard, stop: Flag) -> None:
-        while not stop.is_set():
-            with contextlib.suppress(queue.Full):
-                self._heard.put(heard, timeout=AGAIN_S)
-                return
-
     def _take_in(self) -> bool:
-        """Take in what there is to hear, all of it; return whether that was anything."""
+        """Take in all that was heard; return whether the resources have changed."""
         has_changed = False
-        with contextlib.suppress(queue.Empty):
-            heard = self._heard.get(timeout=self.look_every_s)
-            while True:
-                has_changed |= self._take(heard)
-                heard = self._heard.get_nowait()
+        for heard in self._heard.take(self.look_every_s):
+            has_changed |= self._take(heard)
         return has_changed
 
     def _take(self, heard: Heard) -> bool:
@@ -183,7 +163,7 @@ class CircuitBreakers:
     def _tell(self, cluster: Writable) -> None:
         """Write statuses for as long as nothing new is heard: ten thousand of them must not hold up an edit."""
         for key, (verdict, when) in list(self._untold.items()):
-            if not self._heard.empty():
+            if not self._heard.is_empty():
                 return
             if when > time.monotonic():
                 continue
@@ -221,10 +201,10 @@ class CircuitBreakers:
         return self._clock() - parse_timestamp(resource.created) / 1000 < YOUNG_S
 
 
-def new(connections: Connections) -> CircuitBreakers:
-    """Return the source; it does nothing where the table is a file, or without a cluster."""
+def new(connections: Connections) -> CircuitBreakers | Idle:
+    """Return the source; where the table is a file, or without a cluster, it is idle."""
     cluster = None if connections.settings.policies else connections.kubernetes
-    return CircuitBreakers(connections.store, connections.outbox, cluster)
+    return Idle() if cluster is None else CircuitBreakers(connections.store, connections.outbox, cluster)
 
 
 def _read(objects: tuple[object, ...]) -> Iterator[Resource]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs
+from fuseboard.delivery.loops import Idle, every
 from fuseboard.errors import InvalidPolicy, Unavailable
 from fuseboard.policy.files import parse_table, read_files
 
@@ -27,7 +28,7 @@ LOOK_EVERY_S: Final = 1.0
 class Policies:
     """Applies what the files say, when they have changed or the store has lost it."""
 
-    path: Path | None
+    path: Path
     store: Store
     _texts: dict[Path, str] = field(default_factory=dict, init=False, repr=False)
     _due: bool = field(default=True, init=False, repr=False)
@@ -35,13 +36,8 @@ class Policies:
 
     def run(self, stop: Flag) -> None:
         """See ``Watcher.run``."""
-        if self.path is None:
-            stop.wait()
-            return
-        while True:
+        for _ in every(LOOK_EVERY_S, stop):
             self.look()
-            if stop.wait(LOOK_EVERY_S):
-                return
 
     def check(self) -> None:
         """See ``Watcher.check``."""
@@ -57,8 +53,6 @@ class Policies:
             self._complaint = str(error)
 
     def _look(self) -> None:
-        if self.path is None:
-            return
         texts = read_files(self.path)
         if texts != self._texts:
             self._texts, self._due = texts, True
@@ -73,8 +67,9 @@ class Policies:
             logs.logger().error("policies.moved_breaker_left", breaker=key)
 
 
-def new(connections: Connections) -> Policies:
-    """Return the source; where the table is the cluster's, it does nothing."""
+def new(connections: Connections) -> Policies | Idle:
+    """Return the source; where the table is the cluster's, it is idle."""
     settings = connections.settings
-    path = None if settings.kubeconfig and settings.policies is None else settings.need_policies()
-    return Policies(path, connections.store)
+    if settings.kubeconfig and settings.policies is None:
+        return Idle()
+    return Policies(settings.need_policies(), connections.store)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from fuseboard import logs, metrics
+from fuseboard.delivery.loops import Silence
 from fuseboard.errors import FuseboardError, InvalidInput, StoreUnavailable, Unavailable
 from fuseboard.signals import load
 from fuseboard.signals.http import OK, HttpClient
@@ -39,8 +40,6 @@ TABLE_EVERY_S: Final = 2.0
 LANES: Final = 8
 """Prometheus answers 20 queries at once (``--query.max-concurrency``): two replicas must leave some to others."""
 SELDOM_MS: Final = 60_000
-DEAF_S: Final = 150.0
-"""With queries to ask, and without an answer for so long, this source is not ready."""
 
 NAME: Final = "prometheus"
 TIMEOUT: Final = "4s"
@@ -108,7 +107,7 @@ class Prometheus:
         self._policies: Mapping[str, Policy] = {}
         self._queries: dict[str, _Query] = {}
         self._looked_at = float("-inf")
-        self._answered_at = time.monotonic()
+        self._silence = Silence(NAME, "answer of Prometheus")
         self._away = ""
 
     def run(self, stop: Flag) -> None:
@@ -133,9 +132,8 @@ class Prometheus:
         if self._asker is None:
             return
         self._store.check()
-        silent = time.monotonic() - self._answered_at
-        if self._queries and silent > DEAF_S:
-            raise Unavailable(f"no answer of Prometheus for {silent:.0f} s: {self._away}")
+        if self._queries:
+            self._silence.check(self._away)
 
     # -- what is asked -----------------------------------------------------------------------------------------------
 
@@ -165,7 +163,7 @@ class Prometheus:
                     known.policy, query = policy, known
                 self._queries[key] = query
         if not before:
-            self._answered_at = time.monotonic()
+            self._silence.end()
             if self._queries and self._asker is None:
                 logs.logger().warning(
                     "prometheus.no_address", queries=len(self._queries), set="FUSEBOARD_PROMETHEUS_URL, or --prometheus"
@@ -193,7 +191,7 @@ class Prometheus:
                 except InvalidInput as error:
                     query.failed += 1
                     _complain(batch, key, query, str(error))
-        metrics.source_silent(NAME, time.monotonic() - self._answered_at if self._queries else 0.0)
+        self._silence.measure(asks=bool(self._queries))
         return batch
 
     def _answered(self, batch: _Batch, key: str, query: _Query, moment: int, answer: HttpResponse) -> None:
@@ -217,7 +215,7 @@ class Prometheus:
             batch.told[key] = query, found, load.load_event(key, found, str(moment))
 
     def _heard(self) -> None:
-        self._answered_at = time.monotonic()
+        self._silence.end()
         if self._away:
             logs.logger().info("prometheus.back")
         self._away = ""

@@ -41,14 +41,14 @@ def blueprint(store: Store, ingested: Callable[[int], list[Entry]]) -> Blueprint
         limit, key = _limit(), request.args.get("breaker")
         table = store.table()
         if key is not None and key not in table:
-            raise NotEnrolled(f"{key} is not in the breaker table: give namespace/name of one of {sorted(table)[:10]}")
+            raise NotEnrolled(f"{key} is not in the breaker table: GET /api/breakers lists its {len(table)} breakers")
         entries = store.journal([key] if key else list(table), limit)
         if key is None:
             entries = sorted(entries + ingested(limit), key=lambda entry: entry.now, reverse=True)[:limit]
         return _json([journal_json(entry) for entry in entries])
 
     @api.errorhandler(NotEnrolled)
-    def unknown(error: NotEnrolled) -> Response:
+    def not_found(error: NotEnrolled) -> Response:
         return Response(
             encode_data({"status": 404, "detail": str(error)}), 404, content_type="application/problem+json"
         )
@@ -57,11 +57,11 @@ def blueprint(store: Store, ingested: Callable[[int], list[Entry]]) -> Blueprint
 
 
 def _limit() -> int:
-    given = request.args.get("limit", str(DEFAULT_LIMIT))
-    digits = given.isascii() and given.isdigit() and len(given) <= len(str(MAX_LIMIT))
-    if not digits or not 1 <= int(given) <= MAX_LIMIT:
-        raise InvalidInput(f"limit is {given[:20]!r}: give a number from 1 to {MAX_LIMIT}")
-    return int(given)
+    text = request.args.get("limit", str(DEFAULT_LIMIT))
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_LIMIT))
+    if not is_number or not 1 <= int(text) <= MAX_LIMIT:
+        raise InvalidInput(f"limit is {text[:20]!r}: give a number from 1 to {MAX_LIMIT}")
+    return int(text)
 
 
 def _json(content: object) -> Response:

@@ -25,6 +25,17 @@ def every(seconds: float, stop: Flag) -> Iterator[None]:
         stop.wait(seconds)
 
 
+class Idle:
+    """A watcher to which the settings give no work."""
+
+    def run(self, stop: Flag) -> None:
+        """Wait for the end."""
+        stop.wait()
+
+    def check(self) -> None:
+        """It is always ready."""
+
+
 class Supervised:
     """The thread of a watcher, or of a part of one.
 

@@ -123,16 +123,11 @@ class StoreClock:
     """Estimates the store's time, from the store's last reply and the monotonic time since then."""
 
     def __init__(self) -> None:
-        self._offset_ms: int | None = None
-
-    @property
-    def known(self) -> bool:
-        """Whether the store has sent its time yet."""
-        return self._offset_ms is not None
+        self._offset_ms = 0
 
     def now(self) -> int:
         """Return the estimate, in milliseconds since 1970; before the store's first reply, a meaningless number."""
-        return _monotonic_ms() + (self._offset_ms or 0)
+        return _monotonic_ms() + self._offset_ms
 
     def set(self, now: int) -> None:
         """Set the estimate to the store's time, in milliseconds since 1970."""

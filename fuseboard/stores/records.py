@@ -1,15 +1,18 @@
-"""How often something that is due comes again while nobody settles it."""
+"""The values that go into a store and come out: changes, journal entries, due entries and their pacing."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fuseboard.breaker.evidence import Weighed
 from fuseboard.breaker.placement import Placement
 from fuseboard.breaker.state import BreakerState
 from fuseboard.breaker.step import next_due
+from fuseboard.errors import RecordCorrupt
 from fuseboard.times import back_off
 
 if TYPE_CHECKING:
@@ -17,61 +20,38 @@ if TYPE_CHECKING:
 
     from fuseboard.breaker.row import Row
 
-FIRST_AGAIN_MS: Final = 5_000
-LAST_AGAIN_MS: Final = 60_000
+    Decide = Callable[[Row], "Change"]
+    """A pure function of the row: the store calls it again, with a newer row, if another process was faster."""
 
 JOURNAL_VERSION: Final = 1
 JOURNAL_CAP: Final = 1_000
-"""Entries kept per breaker; the journal function exports them before they go."""
+"""Entries kept per breaker; the journal function exports each entry before its removal."""
+
 TIMER: Final = "timer"
+"""Kind of the due entry for the clock: a state or an evidence may end by time."""
 DEBT: Final = "debt"
-
-
-def next_attempt(now: int, attempts: int) -> int:
-    """Return when it comes again, in milliseconds since 1970: after 5 s, 10 s, 20 s, 40 s, then every minute."""
-    return now + back_off(FIRST_AGAIN_MS, attempts, LAST_AGAIN_MS)
-
-
-def dues(row: Row) -> dict[str, int]:
-    """Return when the clock must wake somebody for this breaker, by what for."""
-    found = {}
-    timer = next_due(row)
-    if timer is not None:
-        found[TIMER] = timer
-    debt = row.debt_due
-    if debt is not None:
-        found[DEBT] = debt
-    return found
-
-
-def dues_after(row: Row, written: Mapping[str, int]) -> dict[str, int]:
-    """Return what is to be written for the clock, where this was written before.
-
-    A timer that comes too early finds nothing to do and waits for the right time: one that is on its way is not
-    put off. So the repeats of an alert, which make its lease longer, write nothing.
-    """
-    found, timer = dues(row), written.get(TIMER, 0)
-    if row.now < timer < found.get(TIMER, 0):
-        found[TIMER] = timer
-    return found
+"""Kind of the due entry for failover: the placement owes a step."""
+FIRST_AGAIN_MS: Final = 5_000
+LAST_AGAIN_MS: Final = 60_000
 
 
 class Entry(Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
-    """One line of the journal: signal → verdict → transition → step → result."""
+    """A line of the journal: signal → verdict → transition → step → result."""
 
     kind: str
-    """``step`` (a signal was decided), ``intent`` and ``result`` (of a placement's step), ``policy``, ``ingest`` …"""
+    """``step`` (a decision on a signal), ``intent`` and ``result`` (of a placement's step), ``policy``, ``ingest`` …"""
     breaker: str = ""
     now: int = 0
+    """When the entry was written, in milliseconds since 1970."""
     version: int = JOURNAL_VERSION
     id: str = ""
     event: str = ""
-    """Name of the event that led to it, ``source`` and ``id``."""
+    """Name of the causing event, its ``source`` and ``id``."""
     type: str = ""
     time: int | None = None
-    """When the event was taken in."""
+    """When the event was taken in, in milliseconds since 1970."""
     signal: Any = None
-    """What the event said, as JSON."""
+    """Data of the event, as JSON."""
     weighed: tuple[Weighed, ...] = ()
     state: str = ""
     previous: str = ""
@@ -82,28 +62,68 @@ class Entry(Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=Tru
     shares: dict[str, int] = {}
     rehearsed: bool = False
     patch: Any = None
-    """What was sent to the cluster, or would have been, as JSON."""
+    """The patch sent to the cluster, or only rehearsed, as JSON."""
     detail: dict[str, Any] = {}
 
 
 class Change(Struct, frozen=True):
-    """What a decision makes of a row, and what goes into the journal with it."""
+    """The result of a decision: the new state and placement of the breaker, and the journal entries for them."""
 
     state: BreakerState
     placement: Placement
     entries: tuple[Entry, ...] = ()
     answer: object = None
+    """Passed through to the caller of ``Store.change``."""
 
 
 class Due(Struct, frozen=True):
-    """Something that a breaker waits for has come."""
+    """A due entry whose time has come."""
 
     key: str
+    """The breaker, ``namespace/name``."""
     kind: str
+    """``TIMER`` or ``DEBT``."""
     at: int
+    """When the entry was due, in milliseconds since 1970."""
     attempt: int
+    """How often the entry was handed out before."""
 
 
-if TYPE_CHECKING:
-    Decide = Callable[[Row], Change]
-    """A pure function: it may be called again, with a newer row."""
+def next_attempt(now: int, attempts: int) -> int:
+    """Return when a due entry is handed out again, in ms: after 5 s, 10 s, 20 s, 40 s, then every minute."""
+    return now + back_off(FIRST_AGAIN_MS, attempts, LAST_AGAIN_MS)
+
+
+def dues(row: Row) -> dict[str, int]:
+    """Return the due times that a row asks for, in milliseconds since 1970, by kind."""
+    times = {TIMER: next_due(row), DEBT: row.debt_due}
+    return {kind: time for kind, time in times.items() if time is not None}
+
+
+def dues_after(row: Row, written: Mapping[str, int]) -> dict[str, int]:
+    """Return the due times to write for a row after ``written`` was written.
+
+    A timer is not put off: at an early time, the clock finds no change due and waits for the right time. So a repeated
+    alert, which extends its lease, writes no due time.
+    """
+    times, timer = dues(row), written.get(TIMER, 0)
+    if row.now < timer < times.get(TIMER, 0):
+        times[TIMER] = timer
+    return times
+
+
+_decode_entry: Final = msgspec.json.Decoder(Entry).decode
+
+
+def read_entry(identifier: bytes, fields: Mapping[bytes, bytes]) -> Entry:
+    """Read a journal entry from its id in the stream and its fields.
+
+    Raises:
+        RecordCorrupt: the entry cannot be read.
+
+    """
+    try:
+        return replace(_decode_entry(fields.get(b"entry", b"")), id=identifier.decode())
+    except msgspec.DecodeError as error:
+        message = f"entry {identifier.decode()} of the journal cannot be read: {error}"
+        raise RecordCorrupt(message) from error

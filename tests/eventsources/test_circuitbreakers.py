@@ -69,7 +69,8 @@ class Board:
 
     def start(self) -> None:
         """Begin with a watcher that knows nothing."""
-        self.watcher = CircuitBreakers(self.store, self.box, None, release_after_s=self.release_after_s)
+        cluster: Any = object()  # it is not watched: a test says what is heard
+        self.watcher = CircuitBreakers(self.store, self.box, cluster, release_after_s=self.release_after_s)
         self.watcher.look_every_s = 0.001
 
     def write(self, name: str = "login", spec: Any = None, **metadata: Any) -> None:  # noqa: ANN401  - JSON
@@ -86,7 +87,7 @@ class Board:
 
     def hear(self, heard: Any) -> None:  # noqa: ANN401  - what a watch says
         """Let the watcher hear this, and act."""
-        self.watcher._heard.put(heard)
+        self.watcher._heard.put(heard, Flag())
         self.look()
 
     def look(self) -> None:

@@ -237,7 +237,6 @@ def test_where_the_cluster_has_the_table_no_file_is_looked_at(redis_url: str) ->
     """With a cluster and no file it waits to be told to end, and is ready; without either it cannot start."""
     policies = new(Connections(Settings(redis_url=redis_url, kubeconfig="in-cluster")))
     policies.check()
-    policies.look()
     stop = Flag()
     thread = Thread(target=policies.run, args=(stop,))
     thread.start()

@@ -216,7 +216,7 @@ def test_who_is_not_there_makes_this_not_ready_after_a_while() -> None:
         wait_for(lambda: running.source._away)
         running.source.check()
         for each in (running, idle):
-            each.source._answered_at -= 151
+            each.source._silence._heard_at -= 151
         with pytest.raises(Unavailable, match="no answer of Prometheus for 15"):
             running.source.check()
         idle.source.check()

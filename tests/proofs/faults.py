@@ -83,15 +83,15 @@ class Process:
 
     def __init__(self, url: str, cluster: Rehearsal, twin: Twin) -> None:
         self._client = connect(url)
-        self.store = RedisStore(self._client)
-        self.store._line = _Watched(self._client, self)
+        self._connection = _Watched(self._client, self)
+        self.store = RedisStore(self._client, self._connection)
         self.plan = Plan()
         self._cluster, self._twin = cluster, twin
         self._decided: tuple[str, Decide, int, int, Change] | None = None
 
     def end(self) -> None:
         """Be gone."""
-        cast("Any", self.store._line)._connection.disconnect()
+        cast("Any", self._connection)._connection.disconnect()
         self._client.close()
 
     def wrote(self) -> None:

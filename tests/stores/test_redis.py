@@ -24,9 +24,10 @@ from fuseboard.errors import CannotStart, NotEnrolled, RecordCorrupt, StoreUnava
 from fuseboard.events.event import Event
 from fuseboard.events.types import Data, Failure, FailureDetected, FailureResolved, TimerElapsed
 from fuseboard.stores.connection import ANSWER_TIMEOUT_S, errors_translated
+from fuseboard.stores.folding import CACHED_ROWS
 from fuseboard.stores.keys import NAMESPACES, due_keys, keys_of, members_of
 from fuseboard.stores.records import Change, Entry
-from fuseboard.stores.redis import CACHED_ROWS, RedisStore, open_store
+from fuseboard.stores.redis import RedisStore, open_store
 from fuseboard.testing.memory import MemoryStore
 from fuseboard.testing.panel import row_of
 from fuseboard.testing.policies import policy
@@ -130,7 +131,7 @@ def test_a_copy_from_before_a_loss_of_memory_is_stale(redis_url: str, store: Red
 def test_a_refused_decision_writes_nothing(store: RedisStore, client: redis.Redis) -> None:
     """A script that finds another version leaves every key as it was."""
     store.change(KEY, cooling(60_000))
-    store._rows[KEY].version = b"1"
+    store._decisions._queues[KEY].cached.version = b"1"
     before = everything(client)
     seen: list[Row] = []
 
@@ -204,7 +205,7 @@ def test_unknown_names_do_not_push_out_what_is_known(store: RedisStore) -> None:
     store.change(KEY, one_more)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: refused(store, f"shop/x{number}"), range(300)))
-    assert list(store._rows) == [KEY]
+    assert list(store._decisions._queues) == [KEY]
     assert CACHED_ROWS > 1_000
 
 
