@@ -16,14 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventsources.alertmanager import (
-    MAX_ALERTS,
-    SAMPLES,
-    SHOWN_LABELS,
-    Alertmanager,
-    Translation,
-    translate,
-)
+from eventsources.alertmanager import Alertmanager
 from fuseboard.breaker.placement import Placement
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.breaker.step import step
@@ -36,6 +29,8 @@ from fuseboard.events.wire import decode, encode
 from fuseboard.policy.spec import Policy
 from fuseboard.signals.alerts import REPLICA_LABELS
 from fuseboard.signals.targets import TargetIndex
+from fuseboard.signals.translation import SAMPLES, Translation, translate
+from fuseboard.signals.webhook import MAX_ALERTS, SHOWN_LABELS
 from fuseboard.testing.memory import MemoryStore
 from fuseboard.testing.outbox import MemoryOutbox
 from fuseboard.testing.panel import row_of
