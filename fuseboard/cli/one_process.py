@@ -71,7 +71,7 @@ def wire(connections: Connections) -> OneProcess:
     broker = LocalBroker(triggers, calls.post, stop, Console(connections.store).show)
     connections.sink = broker
     sources = {name: make(f"eventsources.{name}", connections) for name in names(eventsources)}
-    watchers: dict[str, Watcher] = {"relay": Relay(connections.outbox, broker, RELAY)}
+    watchers: dict[str, Watcher] = {"relay": Relay(connections.outbox.queue, broker, RELAY)}
     watchers |= {name: each for name, each in sources.items() if isinstance(each, Watcher)}
     threads = tuple(Supervised(name, watcher.run, stop) for name, watcher in watchers.items())
     surface: dict[str, WSGIApplication] = {f"/functions/{name}": app for name, app in apps.items()}

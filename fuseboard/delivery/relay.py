@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fuseboard.delivery.connections import Connections
     from fuseboard.delivery.sinks import Sink
     from fuseboard.events.event import Event
-    from fuseboard.stores.outbox import RedisOutbox
+    from fuseboard.stores.queue import EventQueue
 
     Look = Callable[[str, int], list[tuple[str, Event]]]
     """A way to find events to deliver, for a relay's name and a number."""
@@ -46,9 +46,9 @@ HOLD_EVERY_S: Final = 5.0
 class Relay:
     """Runs until it is told to stop; what it had in hand stays in the outbox."""
 
-    def __init__(self, outbox: RedisOutbox, sink: Sink, name: str) -> None:
+    def __init__(self, queue: EventQueue, sink: Sink, name: str) -> None:
         """``name`` is this relay's own: under the same name it finds again what it had in hand."""
-        self._outbox = outbox
+        self._queue = queue
         self._sink = sink
         self._name = name
         self._room = BoundedSemaphore(IN_HAND)
@@ -58,7 +58,7 @@ class Relay:
     def run(self, stop: Flag) -> None:
         """See ``Watcher.run``."""
         with ThreadPoolExecutor(LANES, thread_name_prefix="relay") as pool:
-            look: Look = partial(self._outbox.take, again=True)  # what this relay had in hand when it last stopped
+            look: Look = partial(self._queue.take, again=True)  # what this relay had in hand when it last stopped
             next_look = 0.0
             while not stop.is_set():
                 taken = self._look(look, stop)
@@ -66,14 +66,14 @@ class Relay:
                     self._enter(pool, identifier, event, stop)
                 if taken is None:
                     continue  # the store did not answer: the same look again
-                look = self._outbox.take
+                look = self._queue.take
                 if time.monotonic() >= next_look:
                     next_look = time.monotonic() + HOLD_EVERY_S
                     look = self._others
 
     def check(self) -> None:
         """See ``Watcher.check``."""
-        self._outbox.check()
+        self._queue.check()
 
     def _look(self, look: Look, stop: Flag) -> list[tuple[str, Event]] | None:
         try:
@@ -88,9 +88,9 @@ class Relay:
         with self._lock:
             mine = [identifier for lane in self._lanes.values() for identifier, _ in lane]
         if mine:
-            self._outbox.hold(relay, mine)
-        metrics.waiting(self._outbox.waiting())
-        return [each for each in self._outbox.take_over(relay, count) if each[0] not in mine]
+            self._queue.hold(relay, mine)
+        metrics.waiting(self._queue.waiting())
+        return [each for each in self._queue.take_over(relay, count) if each[0] not in mine]
 
     def _enter(self, pool: ThreadPoolExecutor, identifier: str, event: Event, stop: Flag) -> None:
         while not self._room.acquire(timeout=FIRST_WAIT_S):
@@ -138,11 +138,11 @@ class Relay:
             self._sink.send(event)
         except InvalidInput as error:
             logs.logger().error("relay.rejected", id=event.id, type=event.type, error=str(error))
-            self._outbox.reject(identifier, event, str(error))
+            self._queue.reject(identifier, event, str(error))
         else:
-            self._outbox.done([identifier])
+            self._queue.done([identifier])
 
 
 def new(connections: Connections) -> Relay:
     """Return the relay, known by the name of its pod."""
-    return Relay(connections.outbox, connections.sink, socket.gethostname())
+    return Relay(connections.outbox.queue, connections.sink, socket.gethostname())

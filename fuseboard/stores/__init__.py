@@ -1,8 +1,9 @@
-"""Where breakers live: one record each, changed by one atomic step at a time.
+"""The breakers' rows, the outbox, and what belongs to them: the protocols, and their implementation in Redis or Valkey.
 
-``Store`` is the protocol; ``redis`` keeps it in Redis or Valkey, ``memory`` in this process. A change is a pure
-function of the record and the store's time. It is applied in one compare-and-set together with its journal entries and
-due entries, so that a decision, its memory and its consequences exist together or not at all.
+A change of a row is a pure function of the row and the store's time. It is written by one compare-and-set, together
+with its journal entries and due entries: all of them exist, or none.
+
+``Store`` and ``Outbox`` are the protocols; ``fuseboard.testing.memory`` has the implementation for tests.
 """
 
 from __future__ import annotations
@@ -19,69 +20,79 @@ if TYPE_CHECKING:
 
 
 class Store(Protocol):
-    """The breaker table and everything that belongs to its rows."""
+    """The breaker table, and for each breaker of the table its row, journal and due entries.
+
+    A key is ``namespace/name`` of a breaker. Every method raises ``StoreUnavailable`` if the store does not answer.
+    """
 
     def apply(self, policies: Sequence[Policy]) -> tuple[str, ...]:
-        """Make these the table; return the keys of breakers that have left it while their traffic was moved.
+        """Replace the table; return the keys of removed breakers whose traffic is still moved.
 
-        A breaker whose policy has changed is due at once: the new one may ask for something else.
+        A breaker with a changed policy is due at once, since the new policy may call for another decision.
         """
 
     def put(self, policies: Sequence[Policy]) -> None:
-        """Add these to the table, or give them their new policies, as ``apply`` does; the others stay as they are."""
+        """Add breakers to the table, or change their policies as ``apply`` does; the rest of the table stays."""
 
     def remove(self, keys: Iterable[str]) -> tuple[str, ...]:
-        """Take breakers from the table; return the keys of those whose traffic is still moved."""
+        """Remove breakers from the table; return the keys of the breakers whose traffic is still moved."""
 
     def table(self) -> Mapping[str, Policy]:
-        """Return the table by ``namespace/name``."""
-
-    def read(self, key: str) -> Row:
-        """Return a row as it is now.
+        """Return the policies by key.
 
         Raises:
-            NotEnrolled: the table has no such breaker.
+            RecordCorrupt: a policy cannot be read.
+
+        """
+
+    def read(self, key: str) -> Row:
+        """Return the row of a breaker at the store's time.
+
+        Raises:
+            NotEnrolled: the table does not have the breaker.
             RecordCorrupt: the record cannot be read.
-            StoreUnavailable: the store does not answer.
 
         """
 
     def holding(self) -> list[Row]:
-        """Return the rows of all breakers that hold a condition; one that cannot be read is left out."""
+        """Return the rows of all breakers that hold a condition, without unreadable records."""
 
     def change(self, key: str, decide: Decide) -> Change:
-        """Change a row in one atomic step; where ``decide`` raises, nothing is changed.
+        """Decide on a row and write the change, in one atomic step. If ``decide`` raises, no change is written.
 
         Raises:
-            NotEnrolled, RecordCorrupt, StoreUnavailable: as ``read``; and whatever ``decide`` raises.
+            NotEnrolled: the table does not have the breaker.
+            RecordCorrupt: the record cannot be read.
+            Exception: any error that ``decide`` raises.
 
         """
 
     def take_due(self, limit: int) -> tuple[int, list[Due]]:
-        """Return the store's time and what is due by then; each comes again later, until a change settles it.
+        """Return the store's time in milliseconds since 1970, and the entries due by then.
 
-        After 5 s, then ever later up to a minute: whoever was told may have died.
+        The caller may die before it acts. So an entry is handed out again, after 5 s and then with longer waits up to
+        a minute, until a change of the row removes it.
         """
 
     def journal(self, keys: Iterable[str], limit: int) -> list[Entry]:
-        """Return the newest entries of some breakers, newest first."""
-
-    def check(self) -> None:
-        """Do nothing if the store can be used.
+        """Return the newest journal entries of some breakers, newest first.
 
         Raises:
-            StoreUnavailable: it does not answer.
+            RecordCorrupt: an entry cannot be read.
 
         """
 
+    def check(self) -> None:
+        """Check that the store answers."""
+
 
 class Outbox(Protocol):
-    """Keeps signals until they are the broker's."""
+    """Keeps signals until the broker has accepted them."""
 
     def append(self, events: Sequence[Signal], entry: Entry) -> None:
-        """Take in what a notification said, with its line in the journal; it is on disk when this returns.
+        """Store the signals of a notification and its journal entry. Both are on disk when this method returns.
 
         Raises:
-            StoreUnavailable: nothing was stored, or it is not known to be on disk: send the notification again.
+            StoreUnavailable: the signals may not be on disk, or the outbox is full; send the notification again.
 
         """

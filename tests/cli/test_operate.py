@@ -265,7 +265,7 @@ def _decide(redis_url: str, *before: Event) -> None:
     outbox, function = open_outbox(redis_url), Breaker(open_store(redis_url))
     waiting: list[tuple[str, Event]] = []
     while not waiting:
-        waiting = outbox.take("test", 1)
+        waiting = outbox.queue.take("test", 1)
     for event in (*before, *(event for _, event in waiting)):
         function.handle(event)
 
@@ -304,4 +304,4 @@ def test_nobody_decides_is_told(redis_url: str) -> None:
     found = run("trip", "shop/login", "--reason", "x", "--as", "anna", FUSEBOARD_REDIS_URL=redis_url)
     assert found.returncode == 3
     assert "not decided within 5 s" in found.stdout
-    assert open_outbox(redis_url).waiting() == 1
+    assert open_outbox(redis_url).queue.waiting() == 1

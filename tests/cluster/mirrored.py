@@ -89,7 +89,7 @@ class Mirrored:
     def running(self, *, watchers: int = 1, release_after_s: float = 120.0) -> Iterator[None]:
         """Run watchers, relay and clock."""
         stop, outbox = Flag(), open_outbox(self.url)
-        parts: list[Any] = [Relay(outbox, self.broker, "test"), Clock(self.store, self.broker)]
+        parts: list[Any] = [Relay(outbox.queue, self.broker, "test"), Clock(self.store, self.broker)]
         for _ in range(watchers):
             watcher = CircuitBreakers(
                 open_store(self.url), open_outbox(self.url), self.acting("sources"), release_after_s=release_after_s

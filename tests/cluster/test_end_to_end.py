@@ -152,7 +152,7 @@ def test_noise_moves_nothing(fuseboard: Fuseboard) -> None:
     pod = target_pod(fuseboard, space)
     kubelet_says(fuseboard.cluster, pod, type="Normal", reason="Pulled", message="Image pulled")
     fuseboard.notify(alert(space, "info"), alert("elsewhere"))
-    wait_for("taken in", lambda: open_outbox(fuseboard.redis_url).waiting() == 0, lambda: "")
+    wait_for("taken in", lambda: open_outbox(fuseboard.redis_url).queue.waiting() == 0, lambda: "")
 
     record = open_store(fuseboard.redis_url).read(f"{space}/login")
     assert (record.state.state, record.state.epoch) == ("CLOSED", 0)
@@ -161,7 +161,7 @@ def test_noise_moves_nothing(fuseboard: Fuseboard) -> None:
 
 def test_every_event_is_accounted_for(fuseboard: Fuseboard) -> None:
     """What was decided is in the journal of the function, none is a dead letter, and nothing waits."""
-    wait_for("the outbox is empty", lambda: open_outbox(fuseboard.redis_url).waiting() == 0, lambda: "")
+    wait_for("the outbox is empty", lambda: open_outbox(fuseboard.redis_url).queue.waiting() == 0, lambda: "")
     seen = set()
     for line in fuseboard.pods["journal"].log.read_text(encoding="utf-8").splitlines():
         if line.startswith("{"):
