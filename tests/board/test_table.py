@@ -22,7 +22,7 @@ from fuseboard.events.types import (
 from fuseboard.roles import Role
 from fuseboard.stores.records import Entry
 from fuseboard.testing.policies import policy
-from tests.functions.test_breaker import KEY, House, fires
+from tests.functions.house import KEY, House, fires
 
 
 def house(**parts: Any) -> House:  # noqa: ANN401  - parts of a spec

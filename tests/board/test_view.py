@@ -9,7 +9,7 @@ import msgspec
 from fuseboard.board.table import breaker_detail
 from fuseboard.board.view import BreakerDetail, BreakerView
 from fuseboard.events.json import encode_data
-from tests.board.test_wire import POLICIES, house
+from tests.board.states import POLICIES, house
 
 
 def test_what_is_encoded_is_decoded() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,7 +20,6 @@ from fuseboard.events.types import (
     SIGNALS,
     Action,
     BreakerMoved,
-    Data,
     Failure,
     FailureDetected,
     FailureResolved,
@@ -32,49 +30,18 @@ from fuseboard.events.wire import decode, encode
 from fuseboard.failover.claims import awaited, busy
 from fuseboard.settings import Settings
 from fuseboard.stores.records import Change, dues
-from fuseboard.testing.memory import MemoryStore
 from fuseboard.testing.panel import row_of
 from fuseboard.testing.policies import policy
+from tests.functions.house import KEY, START, House, fires
 
 if TYPE_CHECKING:
     from fuseboard.breaker.row import Row
-    from fuseboard.stores.records import Entry
-
-START = 1_700_000_000_000
-KEY = "shop/login"
-
-
-@dataclass
-class House:
-    """The function with a store of its own; time passes by setting ``now``."""
-
-    now: int = START
-    store: MemoryStore = field(init=False)
-    function: Breaker = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.store = MemoryStore(lambda: self.now)
-        self.store.apply([policy(), policy("cart")])
-        self.function = Breaker(self.store)
-
-    def handle(self, data: Data | Foreign, name: str = "1", subject: str = KEY) -> Event | None:
-        """Handle an event that was taken in now."""
-        return self.function.handle(Event(id=name, source="/s", subject=subject, data=data, time=self.now))
-
-    def journal(self, key: str = KEY) -> list[Entry]:
-        """Return what is on the record, oldest first."""
-        return self.store.journal([key], 100)[::-1]
 
 
 @pytest.fixture
 def house() -> House:
     """Return a function with two breakers."""
     return House()
-
-
-def fires(name: str = "down", severity: str = "critical") -> FailureDetected:
-    """Return that an alert fires."""
-    return FailureDetected((Failure(key=name, cause=name, condition=name, severity=severity),))
 
 
 def test_a_critical_alert_is_answered_with_breaker_opened(house: House) -> None:
