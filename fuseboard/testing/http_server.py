@@ -35,7 +35,7 @@ class Request(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-class _Server(ThreadingHTTPServer):
+class _AnsweringServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
@@ -50,7 +50,7 @@ class _Server(ThreadingHTTPServer):
 @contextmanager
 def answering(answer: Answering) -> Iterator[str]:
     """Run a server that answers so; yield its address."""
-    with _Server(answer) as server:
+    with _AnsweringServer(answer) as server:
         thread = Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -58,7 +58,7 @@ def answering(answer: Answering) -> Iterator[str]:
         thread.join()
 
 
-HERE = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 
 
 class Listening:
@@ -69,7 +69,7 @@ class Listening:
         self.asked: list[bytes] = []
         self._pieces = pieces
         self._pause_s = pause_s
-        self._socket = socket.create_server((HERE, 0))
+        self._socket = socket.create_server((LOOPBACK, 0))
         self.port: int = self._socket.getsockname()[1]
         Thread(target=self._serve, daemon=True).start()
 

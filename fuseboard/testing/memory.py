@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from fuseboard.breaker.placement import Placement, Shares
 from fuseboard.breaker.row import Row
-from fuseboard.breaker.state import BreakerState
+from fuseboard.breaker.state import BreakerState, State
 from fuseboard.errors import NotEnrolled
 from fuseboard.stores.checkpoints import Checkpoint
 from fuseboard.stores.records import DEBT, JOURNAL_CAP, TIMER, Change, Due, Entry, dues_after, next_attempt
@@ -163,3 +163,9 @@ class MemoryCheckpoints:
         known = {**(before.known if before else {}), **changes}
         left = {uid: each for uid, each in known.items() if each is not None}
         self._kept[namespace] = Checkpoint(version, known_until, left)
+
+
+def opened(record: Row) -> Change:
+    """Open a breaker, with its debt paid."""
+    breaker = BreakerState(state=State.OPEN, epoch=1, since=record.now, clock=record.now, cool_down=100_000)
+    return Change(breaker, record.placement)

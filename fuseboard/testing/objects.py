@@ -133,7 +133,7 @@ def starting(name: str = "a", **changes: Any) -> Manifest:  # noqa: ANN401
     return pod(name, **{"ready": False, "turned_s": 1, **changes})
 
 
-def resource(spec: object = SPEC, *, status: object = None, **metadata: Any) -> dict[str, Any]:  # noqa: ANN401  - any field
+def circuit_breaker(spec: object = SPEC, *, status: object = None, **metadata: Any) -> dict[str, Any]:  # noqa: ANN401  - any field
     """Return a CircuitBreaker as the API server sends it."""
     meta = {"name": "login", "namespace": "shop", "uid": "u", "resourceVersion": "7", "generation": 1, **metadata}
     found = {"apiVersion": "fuseboard.dev/v1alpha1", "kind": "CircuitBreaker", "metadata": meta, "spec": spec}

@@ -18,7 +18,7 @@ from fuseboard.policy.enums import Mode
 from fuseboard.roles import Role
 from fuseboard.testing.panel import HOUR, MINUTE, START, Panel, alert, limited, on_trial, opened, row_of
 from fuseboard.testing.policies import policy
-from tests.proofs.test_breaker_always import Moment, delays, told, waits
+from tests.proofs.moments import Moment, delays, told, waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,14 +19,13 @@ from fuseboard.policy.validation import parse_document
 from fuseboard.roles import Role
 from fuseboard.settings import Settings
 from fuseboard.testing.api_script import in_thread, until
-from fuseboard.testing.http_server import HERE, listening
-from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore
+from fuseboard.testing.http_server import LOOPBACK, listening
+from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore, opened
 from fuseboard.testing.outbox import MemoryOutbox
 from fuseboard.workloads.probe import Prober
 from tests.cluster.access import SERVICE_ACCOUNT
 from tests.cluster.kubelet import SOON, kubelet_says
 from tests.cluster.moving import NEVER, Moving
-from tests.eventsources.test_clock import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -314,7 +313,7 @@ def test_the_pods_of_an_open_breaker_are_asked(cluster: Cluster, moving: Moving,
     store = MemoryStore(lambda: round(time.time() * 1000))
     moving.make()
     moving.up()
-    moving.address(HERE)
+    moving.address(LOOPBACK)
     with listening(b"HTTP/1.1 503 No\r\n\r\n") as serving:
         recover = {"probe": {"http": "/healthz", "port": serving.port}}
         with watching(cluster, moving, box, store, recover=recover):

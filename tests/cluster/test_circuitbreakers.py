@@ -16,7 +16,7 @@ from fuseboard.errors import InvalidPolicy
 from fuseboard.policy import matchers
 from fuseboard.policy.spec import API_VERSION, KIND
 from fuseboard.policy.validation import parse_document
-from fuseboard.testing.from_schema import MATCHERS, like
+from fuseboard.testing.strategies import MATCHERS, values_like
 from tests.cluster.api import RefusedError, has_condition
 from tests.cluster.kustomize import KNATIVE
 from tests.policy.documents import MISTAKES
@@ -277,7 +277,7 @@ class TestAlways:
         outcomes = set()
 
         @settings(max_examples=400, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
-        @given(like(SPEC))
+        @given(values_like(SPEC))
         def try_one(spec: Any) -> None:  # noqa: ANN401  - JSON
             document = breaker(namespace, spec)
             try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fuseboard.cluster.reflector import Alive, Changed, Denied, Heard, Listed, Watch, WatchPace
-from fuseboard.testing.api_script import EVENTS, Answer, Scripted, change, error, listed, refusal, streamed, until
+from fuseboard.testing.api_script import EVENTS, Answer, ApiScript, change, error, listed, refusal, streamed, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ class Ears:
 
 @contextmanager
 def watching(
-    server: Scripted, directory: Path, *, version: str = "", pace: WatchPace = PATIENT
+    server: ApiScript, directory: Path, *, version: str = "", pace: WatchPace = PATIENT
 ) -> Iterator[tuple[Watch, Ears]]:
     """Run a watch until the block ends."""
     ears, stop = Ears(), Flag()
@@ -63,7 +63,7 @@ def thing(version: str, uid: str = "u") -> dict[str, Any]:
 
 def test_it_lists_then_watches_from_the_lists_own_version(tmp_path: Path) -> None:
     """Objects are in no order: the list's version counts, and never the last one's: K12."""
-    with Scripted(list=[listed(thing("90"), thing("70"), version="100")]) as server:
+    with ApiScript(list=[listed(thing("90"), thing("70"), version="100")]) as server:
         with watching(server, tmp_path) as (_, ears):
             until(lambda: server.of("watch"))
 
@@ -74,7 +74,7 @@ def test_it_lists_then_watches_from_the_lists_own_version(tmp_path: Path) -> Non
 
 def test_it_asks_for_bookmarks_and_for_an_end_before_a_silence_could_be_death(tmp_path: Path) -> None:
     """A living stream always ends, or says something, sooner than a dead one is given up: K14, K17."""
-    with Scripted() as server, watching(server, tmp_path):
+    with ApiScript() as server, watching(server, tmp_path):
         until(lambda: server.of("watch"))
         query = server.of("watch")[0].query
 
@@ -85,7 +85,7 @@ def test_it_asks_for_bookmarks_and_for_an_end_before_a_silence_could_be_death(tm
 def test_pages_are_one_list(tmp_path: Path) -> None:
     """What came between two pages is seen twice and not never: the first page's version counts."""
     pages = [listed(thing("1", "a"), version="100", more="next"), listed(thing("2", "b"), version="105")]
-    with Scripted(list=pages) as server, watching(server, tmp_path) as (_, ears):
+    with ApiScript(list=pages) as server, watching(server, tmp_path) as (_, ears):
         until(lambda: server.of("watch"))
 
     assert [len(each.objects) for each in ears.of(Listed)] == [2]
@@ -96,7 +96,7 @@ def test_pages_are_one_list(tmp_path: Path) -> None:
 def test_a_page_whose_history_is_gone_begins_the_list_anew_without_pages(tmp_path: Path) -> None:
     """410 for a continue token is no reason to give up, nor for half a list: K11."""
     script = [listed(thing("1"), more="next"), refusal(410), listed(thing("1"), thing("2", "b"))]
-    with Scripted(list=script) as server, watching(server, tmp_path) as (_, ears):
+    with ApiScript(list=script) as server, watching(server, tmp_path) as (_, ears):
         until(lambda: server.of("watch"))
 
     assert [len(each.objects) for each in ears.of(Listed)] == [2]
@@ -106,7 +106,7 @@ def test_a_page_whose_history_is_gone_begins_the_list_anew_without_pages(tmp_pat
 def test_changes_are_heard_in_order_and_the_next_stream_goes_on_after_them(tmp_path: Path) -> None:
     """ADDED, MODIFIED and DELETED pass, and a stream that ends goes on from the last version: K4, K9."""
     lines = [change(kind, thing(version)) for kind, version in (("ADDED", "7"), ("MODIFIED", "3"), ("DELETED", "9"))]
-    with Scripted(watch=[streamed(*lines), OPEN]) as server, watching(server, tmp_path) as (_, ears):
+    with ApiScript(watch=[streamed(*lines), OPEN]) as server, watching(server, tmp_path) as (_, ears):
         until(lambda: len(server.of("watch")) == 2)
 
     assert [(each.kind, each.version) for each in ears.of(Changed)] == [
@@ -121,7 +121,7 @@ def test_changes_are_heard_in_order_and_the_next_stream_goes_on_after_them(tmp_p
 def test_a_version_is_compared_with_nothing(tmp_path: Path) -> None:
     """A version is opaque: one that is no number, or goes down, is handed back as it came: K13."""
     lines = [change("ADDED", thing("zebra")), change("BOOKMARK", thing("aardvark"))]
-    with Scripted(watch=[streamed(*lines), OPEN]) as server, watching(server, tmp_path):
+    with ApiScript(watch=[streamed(*lines), OPEN]) as server, watching(server, tmp_path):
         until(lambda: len(server.of("watch")) == 2)
 
     assert server.of("watch")[1].query["resourceVersion"] == "aardvark"
@@ -129,7 +129,7 @@ def test_a_version_is_compared_with_nothing(tmp_path: Path) -> None:
 
 def test_a_bookmark_moves_the_version_and_is_no_change(tmp_path: Path) -> None:
     """A bookmark says that there is nothing up to a version: K14."""
-    with Scripted(watch=[streamed(change("BOOKMARK", thing("500")), stays=True)]) as server:  # noqa: SIM117
+    with ApiScript(watch=[streamed(change("BOOKMARK", thing("500")), stays=True)]) as server:  # noqa: SIM117
         with watching(server, tmp_path) as (_, ears):
             until(lambda: ears.of(Alive))
 
@@ -140,7 +140,7 @@ def test_a_bookmark_moves_the_version_and_is_no_change(tmp_path: Path) -> None:
 @pytest.mark.parametrize("gone", [refusal(410), streamed(error(410))], ids=["status", "in the stream"])
 def test_gone_in_either_form_is_listed_anew_and_says_what_was_lost(tmp_path: Path, gone: Answer) -> None:
     """410 comes as an HTTP status and as an ERROR in the stream; after a restart, loss cannot be excluded: K11."""
-    with Scripted(watch=[gone, OPEN]) as server, watching(server, tmp_path, version="5") as (_, ears):
+    with ApiScript(watch=[gone, OPEN]) as server, watching(server, tmp_path, version="5") as (_, ears):
         until(lambda: len(server.of("watch")) == 2)
 
     assert server.verbs() == ["probe", "watch", "list", "watch"]
@@ -150,7 +150,7 @@ def test_gone_in_either_form_is_listed_anew_and_says_what_was_lost(tmp_path: Pat
 def test_gone_after_a_quiet_stream_loses_nothing(tmp_path: Path) -> None:
     """A quiet namespace's version is compacted sooner or later: the stream ended in time, so all was known."""
     quiet = WatchPace(first_wait=0.05, last_wait=0.2, silence=20.0, stream=(1.5, 1.5), quiet=0.5)
-    with Scripted(watch=[Answer(lasts_s=1.5), OPEN], probe=[refusal(410)]) as server:  # noqa: SIM117
+    with ApiScript(watch=[Answer(lasts_s=1.5), OPEN], probe=[refusal(410)]) as server:  # noqa: SIM117
         with watching(server, tmp_path, pace=quiet) as (_, ears):
             until(lambda: len(ears.of(Listed)) == 2)
 
@@ -163,7 +163,7 @@ def test_gone_after_any_other_end_may_have_lost_something(tmp_path: Path, ending
     """A stream that broke, fell silent or ended too early did not say that there was nothing more."""
     pace = WatchPace(first_wait=0.05, last_wait=0.2, silence=1.2, stream=(3.0, 3.0), quiet=0.2)
     stream = ending if isinstance(ending, Answer) else OPEN
-    with Scripted(watch=[stream, OPEN], probe=[refusal(410)]) as server:  # noqa: SIM117
+    with ApiScript(watch=[stream, OPEN], probe=[refusal(410)]) as server:  # noqa: SIM117
         with watching(server, tmp_path, pace=pace) as (_, ears):
             until(lambda: len(ears.of(Listed)) == 2)
 
@@ -173,7 +173,7 @@ def test_gone_after_any_other_end_may_have_lost_something(tmp_path: Path, ending
 def test_always_gone_is_no_storm_of_lists(tmp_path: Path) -> None:
     """A server that answers 410 to everything is asked ever more rarely: fault 9."""
     pace = WatchPace(first_wait=0.2, last_wait=10.0, silence=5.0)
-    with Scripted(watch=[streamed(error(410))]) as server, watching(server, tmp_path, pace=pace):
+    with ApiScript(watch=[streamed(error(410))]) as server, watching(server, tmp_path, pace=pace):
         time.sleep(2.0)
         count = len(server.of("list"))
 
@@ -183,7 +183,7 @@ def test_always_gone_is_no_storm_of_lists(tmp_path: Path) -> None:
 def test_a_version_that_the_server_has_not_come_to_is_given_up(tmp_path: Path) -> None:
     """A store that was restored waits for such a version without a word: it is asked first: K16."""
     message = "Timeout: Too large resource version: 1000418, current: 419"
-    with Scripted(probe=[refusal(504, message), listed()]) as server:  # noqa: SIM117
+    with ApiScript(probe=[refusal(504, message), listed()]) as server:  # noqa: SIM117
         with watching(server, tmp_path, version="1000418") as (_, ears):
             until(lambda: server.of("watch"))
 
@@ -193,7 +193,7 @@ def test_a_version_that_the_server_has_not_come_to_is_given_up(tmp_path: Path) -
 
 def test_no_answer_is_waited_for_ever_longer_without_a_list(tmp_path: Path) -> None:
     """5xx keeps the version: no list storm after an outage: fault 9."""
-    with Scripted(watch=[refusal(500), refusal(503), refusal(500), OPEN]) as server:  # noqa: SIM117
+    with ApiScript(watch=[refusal(500), refusal(503), refusal(500), OPEN]) as server:  # noqa: SIM117
         with watching(server, tmp_path, version="5") as (_, ears):
             until(lambda: len(server.of("watch")) == 4)
 
@@ -204,7 +204,7 @@ def test_no_answer_is_waited_for_ever_longer_without_a_list(tmp_path: Path) -> N
 
 def test_a_wait_that_is_asked_for_is_kept(tmp_path: Path) -> None:
     """429 with Retry-After is not asked again before: K17, fault 9."""
-    with Scripted(watch=[refusal(429, Retry_After="1"), OPEN]) as server, watching(server, tmp_path):
+    with ApiScript(watch=[refusal(429, Retry_After="1"), OPEN]) as server, watching(server, tmp_path):
         until(lambda: len(server.of("watch")) == 2)
 
     first, second = server.of("watch")
@@ -235,7 +235,7 @@ class _Nobody:
 def test_a_dead_stream_is_left_after_its_silence_and_gone_on_with(tmp_path: Path) -> None:
     """Half-open TCP: no byte comes. The last version is gone on from, without a list: K17, fault 7."""
     half_open = streamed(change("ADDED", thing("7")), stays=True)
-    with Scripted(watch=[half_open, OPEN]) as server, watching(server, tmp_path, pace=FAST):
+    with ApiScript(watch=[half_open, OPEN]) as server, watching(server, tmp_path, pace=FAST):
         until(lambda: len(server.of("watch")) == 2)
 
     first, second = server.of("watch")
@@ -261,7 +261,7 @@ def test_a_dead_stream_is_left_after_its_silence_and_gone_on_with(tmp_path: Path
 )
 def test_garbage_is_no_end(tmp_path: Path, broken: Answer) -> None:
     """What is no change of an object moves nothing and stops nothing."""
-    with Scripted(watch=[broken, streamed(change("ADDED", thing("7")), stays=True)]) as server:  # noqa: SIM117
+    with ApiScript(watch=[broken, streamed(change("ADDED", thing("7")), stays=True)]) as server:  # noqa: SIM117
         with watching(server, tmp_path, version="5") as (_, ears):
             until(lambda: ears.of(Changed))
 
@@ -272,7 +272,7 @@ def test_garbage_is_no_end(tmp_path: Path, broken: Answer) -> None:
 def test_an_error_that_does_not_pass_is_got_round_by_a_list(tmp_path: Path) -> None:
     """Where etcd compacted the state before a change, the API server says 500 to that version for ever."""
     nil = streamed(error(500, "Internal error occurred: etcd event received with PrevKv=nil"))
-    with Scripted(watch=[nil, nil, OPEN]) as server, watching(server, tmp_path, version="5") as (_, ears):
+    with ApiScript(watch=[nil, nil, OPEN]) as server, watching(server, tmp_path, version="5") as (_, ears):
         until(lambda: len(server.of("watch")) == 3)
 
     assert [each.query["resourceVersion"] for each in server.of("watch")] == ["5", "5", "100"]
@@ -284,7 +284,7 @@ def test_an_error_that_does_not_pass_is_got_round_by_a_list(tmp_path: Path) -> N
 )
 def test_a_list_that_is_none_is_asked_for_again(tmp_path: Path, body: bytes) -> None:
     """A proxy's page, or half an answer, is not an empty list."""
-    with Scripted(list=[Answer(body=body), listed(thing("1"))]) as server:  # noqa: SIM117
+    with ApiScript(list=[Answer(body=body), listed(thing("1"))]) as server:  # noqa: SIM117
         with watching(server, tmp_path) as (_, ears):
             until(lambda: ears.of(Listed))
 
@@ -294,7 +294,7 @@ def test_a_list_that_is_none_is_asked_for_again(tmp_path: Path, body: bytes) -> 
 def test_streams_that_end_at_once_are_no_busy_loop(tmp_path: Path) -> None:
     """A proxy that cuts every stream is asked ever more rarely."""
     pace = WatchPace(first_wait=0.2, last_wait=10.0, silence=5.0)
-    with Scripted(watch=[streamed(b"")]) as server, watching(server, tmp_path, pace=pace):
+    with ApiScript(watch=[streamed(b"")]) as server, watching(server, tmp_path, pace=pace):
         time.sleep(1.5)
         count = len(server.of("watch"))
 
@@ -305,7 +305,7 @@ def test_streams_that_end_at_once_are_no_busy_loop(tmp_path: Path) -> None:
 def test_what_is_not_allowed_is_said_once_and_tried_on(tmp_path: Path, denied: str) -> None:
     """403 keeps trying, at its own pace; one entry, not one per try: fault 10."""
     script = {denied: [refusal(403, "events is forbidden")]}
-    with Scripted(**script) as server, watching(server, tmp_path) as (_, ears):
+    with ApiScript(**script) as server, watching(server, tmp_path) as (_, ears):
         until(lambda: len(server.of(denied)) >= 4)
 
     assert len(ears.of(Denied)) == 1
@@ -318,7 +318,7 @@ def test_what_is_not_allowed_is_said_once_and_tried_on(tmp_path: Path, denied: s
 def test_allowed_again_it_goes_on_and_denied_again_it_says_so_again(tmp_path: Path) -> None:
     """The version is kept while the permission is gone: nothing is listed anew: fault 10."""
     lines = [streamed(change("ADDED", thing("7"))), refusal(403), refusal(403), streamed(change("ADDED", thing("8")))]
-    with Scripted(watch=[*lines, refusal(403)]) as server, watching(server, tmp_path) as (_, ears):
+    with ApiScript(watch=[*lines, refusal(403)]) as server, watching(server, tmp_path) as (_, ears):
         until(lambda: len(ears.of(Denied)) == 2)
 
     assert [each.version for each in ears.of(Changed)] == ["7", "8"]
@@ -327,7 +327,7 @@ def test_allowed_again_it_goes_on_and_denied_again_it_says_so_again(tmp_path: Pa
 
 def test_it_ends_at_once_when_told_to(tmp_path: Path) -> None:
     """A stream that says nothing does not hold up the end."""
-    with Scripted() as server:
+    with ApiScript() as server:
         with watching(server, tmp_path):
             until(lambda: server.of("watch"))
             time.sleep(0.1)
@@ -337,11 +337,11 @@ def test_it_ends_at_once_when_told_to(tmp_path: Path) -> None:
 
 def test_only_a_sign_of_life_makes_it_fresh(tmp_path: Path) -> None:
     """Errors are none: P10."""
-    with Scripted(list=[refusal(500)]) as server, watching(server, tmp_path) as (watch, _):
+    with ApiScript(list=[refusal(500)]) as server, watching(server, tmp_path) as (watch, _):
         began = watch.heard_at
         until(lambda: len(server.of("list")) >= 3)
         assert watch.heard_at == began
 
-    with Scripted() as server, watching(server, tmp_path) as (watch, _):
+    with ApiScript() as server, watching(server, tmp_path) as (watch, _):
         began = watch.heard_at
         until(lambda: watch.heard_at > began)

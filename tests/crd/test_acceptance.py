@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fuseboard.crd.acceptance import ACCEPTED, CIRCULAR, INVALID, TAKEN, AcceptedPolicies, told
 from fuseboard.crd.resource import read
 from fuseboard.policy.validation import check_table, claims
-from fuseboard.testing.objects import resource
+from fuseboard.testing.objects import circuit_breaker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ def breaker(
             spec[field] = metadata.pop(field)
     created = f"2026-01-01T00:00:{at:02}Z"
     found = {"name": name, "uid": f"{name}-{at}", "generation": generation, "creationTimestamp": created, **metadata}
-    return read(resource(spec, **found))
+    return read(circuit_breaker(spec, **found))
 
 
 class Board:
@@ -109,7 +109,7 @@ def test_a_route_has_one_breaker_too() -> None:
         {"target": {"name": name}, "standby": {"name": f"{name}-s"}, "route": {"name": "web"}} for name in ("a", "b")
     )
     board = Board()
-    board.see(*(read(resource(spec, name=spec["target"]["name"])) for spec in specs))
+    board.see(*(read(circuit_breaker(spec, name=spec["target"]["name"])) for spec in specs))
     assert board.reasons == {"a": ACCEPTED, "b": TAKEN}
 
 
@@ -217,9 +217,9 @@ def test_the_status_says_the_verdict_once() -> None:
     (condition,) = body["status"]["conditions"]
     assert (condition["type"], condition["status"], condition["observedGeneration"]) == ("Accepted", "True", 1)
     spec = {"target": {"name": "a"}}
-    said = read(resource(spec, name="a", status=body["status"]))
+    said = read(circuit_breaker(spec, name="a", status=body["status"]))
     assert told(said, verdict, 9_000) is None
-    assert told(read(resource(spec, name="a", status=body["status"], generation=2)), verdict, 9_000) is not None
+    assert told(read(circuit_breaker(spec, name="a", status=body["status"], generation=2)), verdict, 9_000) is not None
 
 
 NAMES = ("a", "b", "c")

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from fuseboard.crd.resource import FINALIZER, MESSAGE_LENGTH, condition, held, path_of, read, said
 from fuseboard.errors import InvalidInput
-from fuseboard.testing.objects import resource
+from fuseboard.testing.objects import circuit_breaker
 from fuseboard.times import kubernetes_timestamp, parse_timestamp
 
 
 def test_a_resource_is_a_policy_with_a_life_of_its_own() -> None:
     """Metadata that are Kubernetes' own, and the status, are no part of the policy."""
     found = read(
-        resource(
+        circuit_breaker(
             status={"state": "OPEN"},
             labels={"a": "b"},
             managedFields=[{}],
@@ -46,7 +46,7 @@ def test_a_resource_is_a_policy_with_a_life_of_its_own() -> None:
 )
 def test_one_that_is_no_policy_says_why(spec: object, told: str) -> None:
     """It is a resource all the same: its status can say what is wrong with it."""
-    found = read(resource(spec))
+    found = read(circuit_breaker(spec))
     assert found.policy is None
     assert found.key == "shop/login"
     assert told in found.problem
@@ -61,12 +61,15 @@ def test_what_is_no_object_is_refused(found: dict[str, Any]) -> None:
 
 def test_a_status_of_another_shape_is_none() -> None:
     """Whatever somebody has written there is not read."""
-    assert read(resource(status=["x"])).status == {}
+    assert read(circuit_breaker(status=["x"])).status == {}
 
 
 def test_the_finalizer_is_put_on_and_taken_off_beside_those_of_others() -> None:
     """Others' finalizers stay, and what is so already is not patched."""
-    bare, ours = read(resource(finalizers=["other/one"])), read(resource(finalizers=["other/one", FINALIZER]))
+    bare, ours = (
+        read(circuit_breaker(finalizers=["other/one"])),
+        read(circuit_breaker(finalizers=["other/one", FINALIZER])),
+    )
     on, off = held(bare, hold=True), held(ours, hold=False)
     assert on == {"metadata": {"resourceVersion": "7", "finalizers": ["other/one", FINALIZER]}}
     assert off == {"metadata": {"resourceVersion": "7", "finalizers": ["other/one"]}}
@@ -75,7 +78,7 @@ def test_the_finalizer_is_put_on_and_taken_off_beside_those_of_others() -> None:
 
 def test_no_finalizer_is_put_on_what_is_being_deleted() -> None:
     """Kubernetes would refuse it."""
-    leaving = read(resource(deletionTimestamp="2026-01-01T00:00:00Z"))
+    leaving = read(circuit_breaker(deletionTimestamp="2026-01-01T00:00:00Z"))
     assert held(leaving, hold=True) is None
 
 

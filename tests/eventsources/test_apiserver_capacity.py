@@ -17,15 +17,14 @@ from fuseboard.events.types import CapacityChanged, Failure, FailureDetected, Ph
 from fuseboard.policy.spec import Policy, Workload
 from fuseboard.roles import Role
 from fuseboard.stores.records import Change
-from fuseboard.testing.api_script import Answer, Scripted, change, in_thread, listed, refusal, streamed, until
-from fuseboard.testing.http_server import HERE, listening
-from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore
+from fuseboard.testing.api_script import Answer, ApiScript, change, in_thread, listed, refusal, streamed, until
+from fuseboard.testing.http_server import LOOPBACK, listening
+from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore, opened
 from fuseboard.testing.objects import condition, container, deployment, end, pod, starting, stateful_set
 from fuseboard.testing.outbox import MemoryOutbox
 from fuseboard.workloads.probe import Prober
-from tests.eventsources.test_apiserver import SOON, event
-from tests.eventsources.test_clock import opened
-from tests.workloads.test_readiness import SET, policy
+from tests.eventsources.watching import SOON, event
+from tests.workloads.targets import SET, policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,11 +50,11 @@ def failures(box: MemoryOutbox) -> list[Failure]:
     return [failure for some in found for failure in some]
 
 
-def scripted(found: Manifest, *some: Manifest, events: tuple[bytes, ...] = (), **scripts: list[Answer]) -> Scripted:
+def scripted(found: Manifest, *some: Manifest, events: tuple[bytes, ...] = (), **scripts: list[Answer]) -> ApiScript:
     """Return an API server with these objects; Events come when pods and workloads have been read."""
     answers = {"deployments_list": [listed(found)], "pods_list": [listed(*some)], "get": [Answer(body=encoded(SET))]}
     later = [Answer(lasts_s=0.6), streamed(*events, stays=True)]
-    return Scripted(**{**answers, "watch": later, **scripts})
+    return ApiScript(**{**answers, "watch": later, **scripts})
 
 
 def encoded(found: Manifest) -> bytes:
@@ -65,7 +64,7 @@ def encoded(found: Manifest) -> bytes:
 
 @contextmanager
 def watching(
-    server: Scripted, directory: Path, box: MemoryOutbox, *policies: Policy, store: MemoryStore | None = None
+    server: ApiScript, directory: Path, box: MemoryOutbox, *policies: Policy, store: MemoryStore | None = None
 ) -> Iterator[ApiServer]:
     """Run the source until the block ends; pods on loopback are asked."""
     breakers = store or MemoryStore(lambda: round(time.time() * 1000))
@@ -97,7 +96,7 @@ def test_a_stateful_sets_pods_are_its_own(tmp_path: Path) -> None:
     found = policy(name="db", target="db", kind=target.kind)
     mine = pod("db-0", owner=("StatefulSet", "db", "uid-db"))
     scripts = {"statefulsets_list": [listed(stateful_set(1, name="db"))], "pods_list": [listed(mine)]}
-    with Scripted(**scripts) as server, watching(server, tmp_path, box, found):
+    with ApiScript(**scripts) as server, watching(server, tmp_path, box, found):
         until(lambda: facts(box))
 
     assert facts(box) == [CapacityChanged(Role.TARGET, 1, 1)]
@@ -265,8 +264,8 @@ class TestProbe:
             if is_open:
                 store.change(KEY, opened)
             mine = (
-                pod("a", podIP=HERE),
-                pod("b", podIP=HERE, ready=False),
+                pod("a", podIP=LOOPBACK),
+                pod("b", podIP=LOOPBACK, ready=False),
                 pod("c", podIP="169.254.169.254", ready=False),
             )
             with scripted(deployment(3), *mine) as server, watching(server, directory, box, found, store=store):
@@ -297,7 +296,7 @@ class TestProbe:
             store.apply([found])
             before = store.read(KEY).state
             store.change(KEY, opened)
-            with scripted(deployment(1), pod("a", podIP=HERE)) as server:  # noqa: SIM117
+            with scripted(deployment(1), pod("a", podIP=LOOPBACK)) as server:  # noqa: SIM117
                 with watching(server, tmp_path, box, found, store=store):
                     until(lambda: [each.probe for each in facts(box)][-1:] == ["ok"])
                     store.change(KEY, lambda record: Change(before, record.placement))
@@ -332,7 +331,7 @@ class TestToTheBreaker:
             found = policy(recover={"probe": probe, "coolDown": "1s"})
             box.store.apply([found])
             box.store.change(KEY, cooled)
-            with scripted(deployment(1), pod("a", podIP=HERE)) as server:  # noqa: SIM117
+            with scripted(deployment(1), pod("a", podIP=LOOPBACK)) as server:  # noqa: SIM117
                 with watching(server, tmp_path, box, found, store=box.store):
                     until(lambda: len(serving.asked) > 3)
                     assert box.state is State.OPEN

@@ -25,10 +25,10 @@ from fuseboard.events.types import Action, FailoverFailed, OperatorRequested
 from fuseboard.settings import Settings
 from fuseboard.stores.records import Change
 from fuseboard.testing.memory import MemoryStore
-from fuseboard.testing.objects import resource
+from fuseboard.testing.memory_cluster import MemoryCluster
+from fuseboard.testing.objects import circuit_breaker
 from fuseboard.testing.outbox import MemoryOutbox
 from fuseboard.testing.policies import policy
-from fuseboard.testing.shelf import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,7 @@ class Board:
     """A watcher that is told what to hear, over a shelf of resources."""
 
     def __init__(self) -> None:
-        self.store, self.box, self.shelf, self.stop = Store(), MemoryOutbox(), Shelf(), Flag()
+        self.store, self.box, self.shelf, self.stop = Store(), MemoryOutbox(), MemoryCluster(), Flag()
         self.stop.set()  # nothing waits here
         self.shelf.put(SPACE, {"metadata": {"name": "shop"}, "status": {"phase": "Active"}})
         self.release_after_s = 120.0
@@ -76,7 +76,7 @@ class Board:
     def write(self, name: str = "login", spec: Any = None, **metadata: Any) -> None:  # noqa: ANN401  - JSON
         """Put a resource on the shelf."""
         path = path_of(f"shop/{name}")
-        found = resource(spec or {"target": {"name": name}}, name=name, **metadata)
+        found = circuit_breaker(spec or {"target": {"name": name}}, name=name, **metadata)
         known = self.shelf.objects.get(path, {})
         self.shelf.put(path, found | ({"status": known["status"]} if "status" in known else {}))
 

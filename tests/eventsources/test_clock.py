@@ -9,15 +9,12 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from eventsources.clock import Clock
-from fuseboard.breaker.state import BreakerState, State
 from fuseboard.errors import SinkUnavailable
 from fuseboard.events.types import StepDue, TimerElapsed
-from fuseboard.stores.records import Change
-from fuseboard.testing.memory import MemoryStore
+from fuseboard.testing.memory import MemoryStore, opened
 from fuseboard.testing.policies import policy
 
 if TYPE_CHECKING:
-    from fuseboard.breaker.row import Row
     from fuseboard.events.event import Event
 
 KEY = "shop/login"
@@ -47,12 +44,6 @@ class Times:
 
     def __call__(self) -> int:
         return self.now
-
-
-def opened(record: Row) -> Change:
-    """Open a breaker, with its debt paid."""
-    breaker = BreakerState(state=State.OPEN, epoch=1, since=record.now, clock=record.now, cool_down=100_000)
-    return Change(breaker, record.placement)
 
 
 def running() -> tuple[Times, MemoryStore]:

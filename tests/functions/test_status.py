@@ -20,9 +20,9 @@ from fuseboard.events.event import Event
 from fuseboard.events.types import BreakerOpened, FailoverCompleted, type_of
 from fuseboard.stores.records import Change
 from fuseboard.testing.memory import MemoryStore
+from fuseboard.testing.memory_cluster import MemoryCluster
 from fuseboard.testing.policies import policy
 from fuseboard.testing.policies import policy as named
-from fuseboard.testing.shelf import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ class Board:
     """A breaker in a store, its CircuitBreaker and target on a shelf, and the function."""
 
     def __init__(self) -> None:
-        self.now, self.shelf = 1_700_000_000_000, Shelf()
+        self.now, self.shelf = 1_700_000_000_000, MemoryCluster()
         self.store = MemoryStore(lambda: self.now)
         self.store.put([policy(mode="Enforce")])
         self.shelf.put(PATH, {"spec": {}})

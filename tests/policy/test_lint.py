@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fuseboard.crd.definition import definition
 from fuseboard.errors import InvalidPolicy
 from fuseboard.policy.lint import Severity, check
 from fuseboard.policy.validation import parse_document
-from fuseboard.testing.from_schema import like
-from tests.crd.test_definition import SCHEMA
+from fuseboard.testing.strategies import values_like
 from tests.policy.documents import document
 
 if TYPE_CHECKING:
     from fuseboard.policy.lint import Finding, LintReport
+
+
+SPEC: Final[dict[str, Any]] = definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
 
 
 def row(name: str = "login", **parts: Any) -> dict[str, Any]:  # noqa: ANN401  - parts of a document
@@ -168,7 +171,7 @@ def test_another_version_is_not_skipped() -> None:
     assert [each.text.partition(" is ")[0] for each in report.findings] == ["apiVersion", "kind"]
 
 
-@given(st.lists(like(SCHEMA["properties"]["spec"]), max_size=3))
+@given(st.lists(values_like(SPEC), max_size=3))
 def test_an_error_is_what_would_be_refused(specs: list[Any]) -> None:
     """For any policies: one is found invalid if, and only if, it would be refused."""
     documents = [document(spec, metadata={"name": f"x{number}"}) for number, spec in enumerate(specs)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -17,8 +16,6 @@ from fuseboard.events.types import (
     BREAKER_EVENTS,
     Action,
     CapacityChanged,
-    Data,
-    Failure,
     FailureDetected,
     FailureResolved,
     LoadChanged,
@@ -27,8 +24,9 @@ from fuseboard.events.types import (
     TimerElapsed,
 )
 from fuseboard.roles import Role
-from fuseboard.testing.panel import START, Panel
+from fuseboard.testing.panel import Panel
 from fuseboard.testing.policies import policy
+from tests.proofs.moments import Moment, delays, told, waits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,19 +45,6 @@ LEGAL: Final = {
     (State.HALF_OPEN, State.OPEN),
 }
 
-keys = st.sampled_from("abcdef")
-severities = st.sampled_from(["", "info", "warning", "critical"])
-starts = st.sampled_from([0, START + 5_000, START + 100_000])
-conditions = st.builds(
-    lambda name, severity, start: Failure(
-        key=f"{name}{start}", cause=name, condition=name, severity=severity, started_at=start
-    ),
-    keys,
-    severities,
-    starts,
-)
-occurrences = st.builds(lambda key, cause: Failure(key=key, cause=cause), keys, st.sampled_from("xy"))
-told = st.lists(conditions | occurrences, min_size=1, max_size=3).map(tuple)
 capacities = st.builds(
     CapacityChanged, st.sampled_from(Role), st.integers(0, 3), st.integers(0, 3), st.sampled_from(Phase)
 )
@@ -74,8 +59,6 @@ evidence = st.one_of(
     st.just(TimerElapsed(due_at=0)),
 )
 signals = evidence | requests
-waits = st.sampled_from([0, 1, 250, 1_000, 20_000, 60_000, 100_000, 700_000, 3_600_000])
-delays = st.sampled_from([0, 0, 0, 1, 500, 30_000, 700_000])
 policies = st.sampled_from(
     [
         policy(),
@@ -89,16 +72,6 @@ policies = st.sampled_from(
         policy(mode="Disabled"),
     ]
 )
-
-
-@dataclass(frozen=True)
-class Moment:
-    """What happens at one point of a sequence: time passes, perhaps the placement is verified, a signal comes."""
-
-    wait: int
-    delay: int
-    verify: bool
-    data: Data
 
 
 moments = st.lists(st.builds(Moment, waits, delays, st.booleans(), signals), min_size=1, max_size=25)

@@ -19,7 +19,7 @@ from fuseboard.cluster.rehearsal import Rehearsal
 from fuseboard.errors import FuseboardError
 from fuseboard.stores.records import Change
 from fuseboard.testing.panel import row_of
-from tests.functions.test_failover import KEY, Killed, World, fence_of, told
+from tests.functions.world import KEY, Killed, World, fence_of, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -32,10 +32,10 @@ from fuseboard.testing.memory import MemoryStore
 from fuseboard.testing.panel import row_of
 from fuseboard.testing.policies import policy
 from fuseboard.testing.ports import free_port
+from tests.stores.decisions import KEY, MOVED, becomes, cooling, due
 
 from .hammer import one_more
 from .proxy import Proxy
-from .test_contract import KEY, MOVED, becomes, cooling, due
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import pytest
 
 from fuseboard.policy.spec import Probe
 from fuseboard.testing.api_script import until
-from fuseboard.testing.http_server import HERE, listening
+from fuseboard.testing.http_server import LOOPBACK, listening
 from fuseboard.testing.objects import pod
 from fuseboard.testing.ports import free_port
 from fuseboard.workloads import pods
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
 def test_200_to_399_passes(status: str, expected: str) -> None:
     """As to a kubelet."""
     with listening(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()) as pod_:
-        assert ask(HERE, pod_.port, "/healthz") == expected
+        assert ask(LOOPBACK, pod_.port, "/healthz") == expected
 
 
 def test_it_asks_once_and_follows_nothing() -> None:
     """A redirect passes, and where it points to is never asked."""
     with listening(b"") as other:
-        answer = f"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://{HERE}:{other.port}/\r\n\r\n".encode()
+        answer = f"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://{LOOPBACK}:{other.port}/\r\n\r\n".encode()
         with listening(answer) as pod_:
-            assert ask(HERE, pod_.port, "/healthz?full=1") == ""
+            assert ask(LOOPBACK, pod_.port, "/healthz?full=1") == ""
             assert [each.partition(b"\r\n")[0] for each in pod_.asked] == [b"GET /healthz?full=1 HTTP/1.1"]
         assert other.asked == []
 
@@ -51,7 +51,7 @@ def test_it_asks_once_and_follows_nothing() -> None:
 def test_a_line_break_in_a_path_smuggles_nothing() -> None:
     """A pattern's $ lets one through."""
     with listening(b"HTTP/1.1 200 OK\r\n\r\n") as pod_:
-        ask(HERE, pod_.port, "/healthz\n")
+        ask(LOOPBACK, pod_.port, "/healthz\n")
         assert pod_.asked[0].startswith(b"GET /healthz HTTP/1.1\r\nHost: ")
 
 
@@ -71,13 +71,13 @@ def test_it_is_over_in_time(pieces: Sequence[bytes], pause_s: float, expected: s
     """Whatever the other side does: much, in pieces, drop by drop, nothing, or something else."""
     with listening(*pieces, pause_s=pause_s) as pod_:
         began = time.monotonic()
-        assert ask(HERE, pod_.port, "/", within_s=0.3) == expected
+        assert ask(LOOPBACK, pod_.port, "/", within_s=0.3) == expected
         assert time.monotonic() - began < 1
 
 
 def test_nobody_there() -> None:
     """A refused connection is no pass."""
-    assert ask(HERE, free_port(), "/") == "no answer: Connection refused"
+    assert ask(LOOPBACK, free_port(), "/") == "no answer: Connection refused"
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_pods_addresses_are_asked(address: str) -> None:
 
 def test_loopback_is_asked_where_a_test_says_so() -> None:
     """And nothing else with it."""
-    assert forbidden(HERE, asks_loopback=True) == ""
+    assert forbidden(LOOPBACK, asks_loopback=True) == ""
     assert forbidden("169.254.169.254", asks_loopback=True)
 
 
@@ -122,9 +122,9 @@ class TestRounds:
     def test_all_that_were_asked_must_pass(self) -> None:
         """One pod that does not is the reason."""
         with listening(b"HTTP/1.1 200 OK\r\n\r\n") as well:
-            assert self.ask(HERE, HERE, port=well.port) == PASSES
-            assert self.ask(HERE, "169.254.169.254", port=well.port) == "p1: 169.254.169.254 is no pod's address"
-            assert self.ask(HERE, port=well.port, here=False) == f"p0: {HERE} is no pod's address"
+            assert self.ask(LOOPBACK, LOOPBACK, port=well.port) == PASSES
+            assert self.ask(LOOPBACK, "169.254.169.254", port=well.port) == "p1: 169.254.169.254 is no pod's address"
+            assert self.ask(LOOPBACK, port=well.port, here=False) == f"p0: {LOOPBACK} is no pod's address"
 
     def test_without_a_pod_none_is_ready(self) -> None:
         """Nothing to ask is no pass."""
@@ -148,7 +148,7 @@ class TestRounds:
     def test_a_round_that_is_under_way_is_not_begun_again(self) -> None:
         """Slow pods pile nothing up; what is forgotten is not told."""
         with listening(b"", pause_s=5.0) as slow:
-            prober, found = Prober(asks_loopback=True), [pods.read_pod(pod(podIP=HERE))]
+            prober, found = Prober(asks_loopback=True), [pods.read_pod(pod(podIP=LOOPBACK))]
             for _ in range(5):
                 prober.begin("shop/login", found, Probe("/", slow.port))
             until(lambda: slow.asked)

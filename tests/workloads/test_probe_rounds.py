@@ -6,13 +6,12 @@ import time
 from typing import TYPE_CHECKING
 
 from fuseboard.errors import Refused
-from fuseboard.testing.memory import MemoryStore
+from fuseboard.testing.memory import MemoryStore, opened
 from fuseboard.workloads.owners import OwnerResolver
 from fuseboard.workloads.probe import Prober
 from fuseboard.workloads.probe_rounds import READS, ProbeRounds
 from fuseboard.workloads.readiness import Readiness
-from tests.eventsources.test_clock import opened
-from tests.workloads.test_readiness import policy
+from tests.workloads.targets import policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

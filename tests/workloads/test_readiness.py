@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from fuseboard.errors import ClusterUnavailable
 from fuseboard.events.types import CapacityChanged, Phase
 from fuseboard.roles import Role
-from fuseboard.testing import policies
 from fuseboard.testing.objects import MADE, condition, container, deployment, end, pod, starting, stateful_set
 from fuseboard.workloads import pods, status
 from fuseboard.workloads import rollout as phases
 from fuseboard.workloads.owners import OwnerResolver
 from fuseboard.workloads.readiness import TOLD_AGAIN_MS, Readiness
+from tests.workloads.targets import SET, policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,12 +28,6 @@ if TYPE_CHECKING:
     from fuseboard.testing.objects import Manifest
 
 LATER = MADE + 3_600_000
-SET = {"metadata": {"uid": "uid-set", "ownerReferences": [{"kind": "Deployment", "name": "login", "controller": True}]}}
-
-
-def policy(name: str = "login", target: str = "login", kind: str = "Deployment", **spec: Any) -> Policy:  # noqa: ANN401
-    """Return a policy of the namespace ``shop`` for a target of this kind."""
-    return policies.policy(name, target={"name": target, "kind": kind}, **spec)
 
 
 class Told:

@@ -1,6 +1,6 @@
 """The read API's JSON, byte for byte: people's scripts read it.
 
-``wire.json`` has the answers as they were when the shape was fixed. ``python -m tests.board.test_wire`` writes them
+``wire.json`` has the answers as they were when the shape was fixed. ``python -m tests.board.test_api_json`` writes them
 anew; a difference in it is a change of the API.
 """
 

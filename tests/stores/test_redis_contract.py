@@ -22,17 +22,13 @@ from fuseboard.stores.records import DEBT, JOURNAL_CAP, TIMER, Change, Entry, ne
 from fuseboard.stores.redis import open_store
 from fuseboard.testing.memory import MemoryStore
 from fuseboard.testing.policies import policy
+from tests.stores.decisions import KEY, MOVED, becomes, cooling, due
 
 from .hammer import one_more
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fuseboard.policy.spec import Policy
     from fuseboard.stores import Store
-
-KEY: Final = "shop/login"
-MOVED: Final = Placement(shares=Shares(target=0, standby=100))
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -48,30 +44,6 @@ def store(empty: Store) -> Store:
     """Return a store with one breaker."""
     empty.apply([policy()])
     return empty
-
-
-def becomes(
-    breaker: BreakerState | None = None, placement: Placement | None = None, *entries: Entry
-) -> Callable[[Row], Change]:
-    """Return a decision that makes this of a record."""
-    return lambda record: Change(breaker or record.state, placement or record.placement, entries)
-
-
-def cooling(cool_down: int) -> Callable[[Row], Change]:
-    """Return a decision that opens the breaker for so many milliseconds, its placement paid."""
-
-    def decide(record: Row) -> Change:
-        now = record.now
-        breaker = BreakerState(state=State.OPEN, epoch=1, since=now, clock=now, cool_down=cool_down)
-        return Change(breaker, replace(MOVED, epoch=1, result=Result.VERIFIED))
-
-    return decide
-
-
-def due(store: Store, limit: int = 10) -> list[tuple[str, str]]:
-    """Take what is due now."""
-    time.sleep(0.01)
-    return sorted((each.key, each.kind) for each in store.take_due(limit)[1])
 
 
 # -- records ---------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 STAMP = "2026-01-01T00:00:00Z"
 
 
-class Shelf:
+class MemoryCluster:
     """Keeps objects as the API server does, as far as statuses and finalizers need."""
 
     rehearses: ClassVar[bool] = False
@@ -38,7 +38,7 @@ class Shelf:
         self.objects[path] = {**deepcopy(found), "metadata": meta}
         return deepcopy(self.objects[path])
 
-    def within(self, seconds: float) -> Shelf:  # noqa: ARG002  - nothing here takes time
+    def within(self, seconds: float) -> MemoryCluster:  # noqa: ARG002  - nothing here takes time
         return self
 
     def get(self, path: str) -> Manifest:
