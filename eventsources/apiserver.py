@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs
 from fuseboard.cluster.names import DEPLOYMENT, EVENT, POD, STATEFUL_SET
+from fuseboard.cluster.reflector import WatchStart
 from fuseboard.delivery.loops import Idle
 from fuseboard.delivery.watches import Watches, WatchKey
 from fuseboard.errors import FuseboardError, InvalidInput, RecordCorrupt
@@ -124,11 +125,10 @@ class ApiServer:
     def _begin(self, namespace: str, kind: str) -> None:
         known = self._checkpoints.read(namespace) if kind == EVENT else None
         ledger = Ledger(known.known if known else {})
+        lost = "the checkpoint could not be read" if known and not known.version else ""
+        start = WatchStart(known.version if known else "", lost)
         self.watches.begin(
-            WatchedKind(namespace, ledger, known.known_until if known else None, kind),
-            KEPT[kind],
-            version=known.version if known else "",
-            lost="the checkpoint could not be read" if known and not known.version else "",
+            WatchedKind(namespace, ledger, known.known_until if known else None, kind), KEPT[kind], start
         )
 
     def _read_object(self, path: str) -> Mapping[str, object]:

@@ -13,8 +13,10 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs
+from fuseboard.cluster.changes import Changed, Denied, Heard, Listed
 from fuseboard.cluster.names import CIRCUIT_BREAKER, list_path
-from fuseboard.cluster.reflector import Changed, Denied, Heard, Listed, Watch, WatchPace
+from fuseboard.cluster.pace import WatchPace
+from fuseboard.cluster.reflector import Watch
 from fuseboard.crd import acceptance as mirror
 from fuseboard.crd import resource as resources
 from fuseboard.crd.acceptance import AcceptedPolicies
@@ -79,8 +81,7 @@ class CircuitBreakers:
     def run(self, stop: Flag) -> None:
         """See ``Watcher.run``."""
         path = list_path(CIRCUIT_BREAKER)
-        self._watch = watch = Watch(self._cluster, path, lambda heard: self._heard.put(heard, stop))
-        watch.pace = self.pace
+        self._watch = watch = Watch(self._cluster, path, lambda heard: self._heard.put(heard, stop), pace=self.pace)
         thread = Supervised("the watch of CircuitBreakers", watch.run, stop).start()
         try:
             while not stop.is_set() and not thread.has_ended:

@@ -81,7 +81,8 @@ class Connections:
     @cached_property
     def cluster(self) -> Writable:
         """The cluster of the settings, or a rehearsal of one."""
-        from fuseboard.cluster.client import Kubernetes, open_cluster  # noqa: PLC0415  - see above
+        from fuseboard.cluster.client import Kubernetes  # noqa: PLC0415  - see above
+        from fuseboard.cluster.config import open_cluster  # noqa: PLC0415  - see above
 
         cluster = open_cluster(self.settings)
         if isinstance(cluster, Kubernetes):

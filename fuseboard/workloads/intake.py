@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs, metrics
+from fuseboard.cluster.changes import Alive, Changed, Denied, Heard, Listed
 from fuseboard.cluster.names import EVENT, POD
-from fuseboard.cluster.reflector import Alive, Changed, Denied, Heard, Listed
 from fuseboard.errors import InvalidInput
 from fuseboard.policy import advice
 from fuseboard.signals.targets import TargetIndex

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eventsources.apiserver import ApiServer
-from fuseboard.cluster.client import Kubernetes, open_cluster
+from fuseboard.cluster.client import Kubernetes
+from fuseboard.cluster.config import open_cluster
 from fuseboard.events.types import CapacityChanged, Failure, FailureDetected, Phase
 from fuseboard.policy.validation import parse_document
 from fuseboard.roles import Role

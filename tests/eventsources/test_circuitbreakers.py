@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from eventsources.circuitbreakers import MANAGER, CircuitBreakers, new
 from fuseboard.breaker.placement import Placement, Shares
 from fuseboard.breaker.state import BreakerState, Override, State
-from fuseboard.cluster.reflector import Alive, Changed, Denied, Listed
+from fuseboard.cluster.changes import Alive, Changed, Denied, Listed
 from fuseboard.crd.deletion import WHY
 from fuseboard.crd.finalizer import ASK_AGAIN_S, GONE_AFTER_S
 from fuseboard.crd.resource import FINALIZER, path_of
