@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from fuseboard import logs, metrics
 from fuseboard.delivery.loops import Silence
 from fuseboard.errors import FuseboardError, InvalidInput, StoreUnavailable, Unavailable
+from fuseboard.http_client import OK, HttpClient
 from fuseboard.signals import load
-from fuseboard.signals.http import OK, HttpClient
 from fuseboard.stores.records import Entry
 from fuseboard.times import back_off
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from fuseboard.delivery.connections import Connections
     from fuseboard.events.event import Event
+    from fuseboard.http_client import HttpResponse
     from fuseboard.policy.spec import Policy
-    from fuseboard.signals.http import HttpResponse
     from fuseboard.signals.load import QuerySlots
     from fuseboard.stores import Outbox, Store
 

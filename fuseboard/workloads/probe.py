@@ -100,6 +100,7 @@ def ask(address: str, port: int, path: str, within_s: float = WITHIN_S) -> str:
     give_up = time.monotonic() + within_s
     host = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     request = f"GET {path.strip()} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: fuseboard\r\nConnection: close\r\n\r\n"
+    # Not by the HTTP client: its deadline does not bound an answer whose headers trickle, and this one second must.
     try:
         with socket.create_connection((address, port), within_s) as connection:
             connection.sendall(request.encode("ascii", "replace"))

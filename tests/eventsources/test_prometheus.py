@@ -15,7 +15,7 @@ import pytest
 from eventsources.prometheus import LANES, Prometheus
 from fuseboard.errors import Unavailable
 from fuseboard.events.types import LoadChanged
-from fuseboard.signals.http import HttpClient
+from fuseboard.http_client import HttpClient
 from fuseboard.testing import policies
 from fuseboard.testing.http_server import answering
 from fuseboard.testing.memory import MemoryStore
