@@ -99,7 +99,7 @@ def watching(
     breakers.apply([parse_document(document | {"spec": {"target": {"name": "login", "minReady": LEAST}} | spec}, "")])
     found = open_cluster(Settings(kubeconfig=str(cluster.kubeconfig(USER))))
     assert isinstance(found, Kubernetes)
-    source = ApiServer(breakers, box, MemoryCheckpoints(), found, prober=Prober(asks_loopback=True))
+    source = ApiServer(breakers, box, MemoryCheckpoints(), found, prober=Prober(allow_loopback=True))
     source.watches.pace, source._rounds.every_s = SOON, 0.2
     with in_thread(source.run):
         yield source
