@@ -39,7 +39,6 @@ SOURCE: Final = "/alertmanager"
 """The webhook's own: what is told again is the same fact."""
 
 ALL: Final = {"active": "true", "silenced": "true", "inhibited": "true", "unprocessed": "true"}
-MAX_BYTES: Final = 64 * 1024 * 1024
 _SHOWN_EVENTS: Final = 100
 
 
