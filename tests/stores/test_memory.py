@@ -136,8 +136,8 @@ def test_the_twin_in_memory_is_equal(redis_url: str, client: redis.Redis, seed: 
         kinds = [(entry.kind, entry.weighed) for entry in twins.real[0].journal([key], 500)]
         assert kinds == [(entry.kind, entry.weighed) for entry in twins.memory.journal([key], 500)]
     real = {**schedule(client, "shop"), **schedule(client, "web")}
-    forced = {key for key, dues in twins.memory._rows.items() if key not in twins.memory._dues and dues}
-    for (key, kind), (at, _) in twins.memory._due.items():
+    forced = {key for key, dues in twins.memory._rows.items() if key not in twins.memory._due.scheduled and dues}
+    for (key, kind), (at, _) in twins.memory._due.entries.items():
         namespace, _, name = key.partition("/")
         found = real.pop(f"{namespace}/{kind}:{name}")
         assert found == at or key in forced
