@@ -156,7 +156,7 @@ class CircuitBreakers:
             logs.logger().info("circuitbreakers.mirrored", count=len(decision.put), breakers=first)
         self._mirror.settle(decision)
         self._table, self._is_due = table, False
-        for key, verdict in decision.verdicts.items():
+        for key, verdict in decision.acceptances.items():
             self._untold[key] = verdict, 0.0
 
     # -- what is said ------------------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ class CircuitBreakers:
                 raise
 
     def _say(self, cluster: Writable, resource: Resource, verdict: mirror.Acceptance) -> None:
-        body = mirror.told(resource, verdict, round(self._clock() * 1000))
+        body = mirror.acceptance_patch(resource, verdict, round(self._clock() * 1000))
         if body is not None:
             if not verdict.is_accepted:
                 logs.logger().warning("circuitbreakers.not_accepted", breaker=resource.key, reason=verdict.message)
@@ -193,7 +193,7 @@ class CircuitBreakers:
             return
         is_untold = "state" not in resource.status
         if is_untold or self._is_young(resource):
-            self._departures.welcome(resource)
+            self._departures.revive(resource)
         if is_untold:
             StatusWriter(self._store, cluster).write(resource.key)
 
@@ -211,7 +211,7 @@ def new(connections: Connections) -> CircuitBreakers | Idle:
 def _read(objects: tuple[object, ...]) -> Iterator[Resource]:
     for found in objects:
         try:
-            yield resources.read(found if isinstance(found, dict) else {})
+            yield resources.read_resource(found if isinstance(found, dict) else {})
         except InvalidInput as error:
             logs.logger().error("circuitbreakers.unreadable", error=str(error))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from fuseboard import logs
 from fuseboard.cluster.names import EVENT, list_path, object_path
-from fuseboard.crd import conditions as statuses
+from fuseboard.crd import transition_event
 from fuseboard.crd.writer import StatusWriter
 from fuseboard.errors import Conflict, NotFound, Refused
 from fuseboard.events.types import BREAKER_EVENTS, FAILOVER_EVENTS, BreakerMoved
@@ -61,7 +61,7 @@ class Status:
         if self.store.read(policy.key).state.epoch < moved.epoch:
             return
         with _refusals_logged(policy.key), contextlib.suppress(Conflict):
-            told = statuses.event_of(policy, moved, _uid(cluster, policy))
+            told = transition_event.transition_event(policy, moved, _uid(cluster, policy))
             cluster.create(list_path(EVENT, policy.namespace), told)
 
     def _dependents(self, policy: Policy, event: Event) -> Iterator[str]:

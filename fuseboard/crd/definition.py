@@ -64,7 +64,7 @@ def definition() -> Schema:
     }
 
 
-def text() -> str:
+def as_yaml() -> str:
     """Return the CustomResourceDefinition as the file has it."""
     return _HEADER + yaml.dump(definition(), Dumper=_Plain, sort_keys=False, width=120, allow_unicode=True)
 
@@ -88,13 +88,13 @@ def _schema() -> Schema:
             "spec": structural(Spec, _of_spec),
             "status": structural(BreakerStatus, _of_list),
         },
-        "x-kubernetes-validations": list(cel.AT_ROOT),
+        "x-kubernetes-validations": list(cel.ROOT_RULES),
     }
 
 
 def _of_spec(path: str, schema: Schema) -> Schema:
     """Add what Kubernetes wants to know about a part of the spec, and its rules."""
-    rules = [*cel.AT.get(path, ()), *_of_type(schema)]
+    rules = [*cel.RULES_BY_PATH.get(path, ()), *_of_type(schema)]
     if path in _WHOLE:
         schema["x-kubernetes-map-type"] = "atomic"
     found = _of_list(path, schema)
@@ -108,4 +108,4 @@ def _of_list(path: str, schema: Schema) -> Schema:
 
 def _of_type(schema: Schema) -> tuple[Schema, ...]:
     bare = {key: value for key, value in schema.items() if key != "default"}
-    return next((rules for kind, rules in cel.OF_TYPES if msgspec.json.schema(kind) == bare), ())
+    return next((rules for kind, rules in cel.RULES_BY_TYPE if msgspec.json.schema(kind) == bare), ())

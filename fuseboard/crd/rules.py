@@ -44,7 +44,7 @@ def _pattern(kind: Any) -> str:  # noqa: ANN401  - an annotated type
     return found
 
 
-OF_TYPES: Final[tuple[tuple[Any, tuple[Schema, ...]], ...]] = (
+RULES_BY_TYPE: Final[tuple[tuple[Any, tuple[Schema, ...]], ...]] = (
     (
         Duration,
         (
@@ -80,7 +80,7 @@ OF_TYPES: Final[tuple[tuple[Any, tuple[Schema, ...]], ...]] = (
 )
 """Rules for each value of a type, beside its pattern: the API server quotes that, which helps nobody."""
 
-AT: Final[dict[str, tuple[Schema, ...]]] = {
+RULES_BY_PATH: Final[dict[str, tuple[Schema, ...]]] = {
     "recover.probe.http": (
         _rule("self.matches('^/[!-~]*$')", "'\"' + self + '\" is no path: write one such as /healthz, without a host'"),
     ),
@@ -150,7 +150,7 @@ AT: Final[dict[str, tuple[Schema, ...]]] = {
 """Rules by path below ``spec``. What spans fields of a part with a default stands above it: the default of the part is
 held against its rules before that of its members is there."""
 
-AT_ROOT: Final = (
+ROOT_RULES: Final = (
     _rule(
         "size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')",
         "'metadata.name is ' + self.metadata.name + ': write at most 63 lower case letters, digits and -'",

@@ -16,7 +16,7 @@ Moment = Annotated[datetime, Meta(tz=True)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 
 
-class Truth(StrEnum):
+class ConditionStatus(StrEnum):
     """Whether a condition is so."""
 
     TRUE = "True"
@@ -58,7 +58,7 @@ class StatusCondition(_StatusPart, frozen=True):
 
     type: Annotated[str, Meta(pattern=r"^[A-Za-z]([-A-Za-z0-9_./]*[A-Za-z0-9])?$", max_length=316)]
     """What it is about; one of each type."""
-    status: Truth
+    status: ConditionStatus
     last_transition_time: Moment
     """When the status changed last."""
     reason: Annotated[str, Meta(pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", max_length=1024)]

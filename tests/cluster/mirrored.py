@@ -117,7 +117,7 @@ class Mirrored:
 
     def path(self, name: str = "login") -> str:
         """Return the path of the resource."""
-        return resources.path_of(f"{self.space}/{name}")
+        return resources.resource_path(f"{self.space}/{name}")
 
     def resource(self, name: str = "login") -> dict[str, Any]:
         """Return the resource; empty where there is none."""
