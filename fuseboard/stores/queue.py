@@ -83,7 +83,7 @@ class EventQueue:
             pipe.execute()
 
     def reject(self, identifier: str, event: Event, reason: str) -> None:
-        """Move an event refused by the broker for good to the rejected events, for an operator to look at."""
+        """Move an event permanently refused by the broker to the rejected events, for an operator to look at."""
         self._reject(identifier, encode(event, structured=True).body, reason)
 
     def _reject(self, identifier: str, body: bytes, reason: str) -> None:

@@ -122,5 +122,5 @@ def _policy(key: str, raw: bytes) -> Policy:
     try:
         return msgspec.json.decode(raw, type=Policy)
     except msgspec.DecodeError as error:
-        message = f"{key}: its policy in Redis cannot be read ({error}): apply the policies again"
+        message = f"{key}: the policy in Redis cannot be read ({error}): apply the policies again"
         raise RecordCorrupt(message) from error
