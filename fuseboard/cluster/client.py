@@ -1,7 +1,6 @@
-"""The cluster: reads and writes of single objects, pages of lists, streams of changes, and nothing else.
+"""The client of the API server: calls on single objects, pages of lists, and watch streams.
 
-The only user of the Kubernetes client, and only of its generic half: the typed API classes cost 0.4 s and 40 MB.
-Where there is no cluster, a rehearsal stands in.
+Only this package uses the Kubernetes package, and only its generic half: the typed API classes cost 0.4 s and 40 MB.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class Kubernetes:
     def __init__(
         self, client: ApiClient, *, call_timeout_s: float = CALL_TIMEOUT_S, deadline: float | None = None
     ) -> None:
-        """Use this client; nothing is sent yet. ``deadline`` is one of ``time.monotonic()``."""
+        """Use this client; nothing is sent yet. After ``deadline``, by ``time.monotonic()``, no call is sent."""
         self._client = client
         self._call_timeout_s = call_timeout_s
         self._deadline = deadline
@@ -81,25 +80,25 @@ class Kubernetes:
         """Return one page of a list, with its ``metadata``.
 
         Raises:
-            Expired: the version or the page asked for is not to be had.
+            Expired: the history of this version or page is gone.
 
         """
         return Kubernetes(self._client, call_timeout_s=PAGE_TIMEOUT_S)._call("GET", path, query)  # noqa: SLF001
 
     def stream(self, path: str, query: Mapping[str, str], silence_s: float) -> Stream:
-        """Return the lines of an answer that goes on; it ends in ``Stalled`` after so long a silence.
+        """Return the lines of a watch; reading them raises ``Stalled`` after a silence of ``silence_s``.
 
         Raises:
-            Expired: the version asked for is not to be had.
+            Expired: the history of this version is gone.
 
         """
-        what = f"GET {path}"
-        with errors_translated(what):
-            response = self._request(what, (self._call_timeout_s, silence_s), query)
+        call = f"GET {path}"
+        with errors_translated(call):
+            response = self._request(call, (self._call_timeout_s, silence_s), query)
             if response.status == 200:  # noqa: PLR2004  - HTTP's own number
-                return Stream(what, response.response)
+                return Stream(call, response.response)
             content = response.read()
-        raise as_error(what, response.status, response.headers, decoded(content) or quoted(content))
+        raise as_error(call, response.status, response.headers, decoded(content) or quoted(content))
 
     def _call(
         self,
@@ -109,24 +108,24 @@ class Kubernetes:
         body: Manifest | None = None,
         media: str = MERGE_PATCH,
     ) -> Manifest:
-        what = f"{method} {path}"
-        timeout_s = self._seconds_left(what)
-        with errors_translated(what):
-            response = self._request(what, timeout_s, query, None if body is None else (media, body))
+        call = f"{method} {path}"
+        timeout_s = self._seconds_left(call)
+        with errors_translated(call):
+            response = self._request(call, timeout_s, query, None if body is None else (media, body))
             status, headers, content = response.status, response.headers, response.read()
         answer = decoded(content)
         if 200 <= status < 300 and answer is not None:  # noqa: PLR2004  - HTTP's successes
             return answer
-        raise as_error(what, status, headers, answer or quoted(content))
+        raise as_error(call, status, headers, answer or quoted(content))
 
     def _request(
         self,
-        what: str,
+        call: str,
         timeout_s: float | tuple[float, float],
         query: Mapping[str, str] | None,
         sent: tuple[str, Manifest] | None = None,
     ) -> Any:  # noqa: ANN401  - the client's own response
-        method, _, path = what.partition(" ")
+        method, _, path = call.partition(" ")
         media, body = sent or ("", None)
         header = {"Accept": JSON} | ({"Content-Type": media} if media else {})
         request = self._client.param_serialize(
@@ -134,10 +133,10 @@ class Kubernetes:
         )
         return self._client.call_api(*request, _request_timeout=timeout_s)
 
-    def _seconds_left(self, what: str) -> float:
+    def _seconds_left(self, call: str) -> float:
         if self._deadline is None:
             return self._call_timeout_s
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise ClusterUnavailable(f"{what}: not sent: the API server was too slow for this step's deadline")
+            raise ClusterUnavailable(f"{call}: not sent: the API server was too slow for this step's deadline")
         return min(left, self._call_timeout_s)

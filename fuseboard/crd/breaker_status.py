@@ -1,4 +1,4 @@
-"""The status of a CircuitBreaker, from the row of its breaker; ``status`` has its schema."""
+"""The status of a CircuitBreaker, from the row of its breaker; the schema is in ``status``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _FIELDS: Final = frozenset({
     "state", "epoch", "since", "reason", "serving", "ready", "standby", "mode", "placement", "dependencies",
 })  # fmt: skip
-"""Fields of the status that describe the breaker; the other fields describe the acceptance of the policy."""
+"""Fields of the status that describe the breaker; all others describe the acceptance of the policy."""
 
 
 def status_of(row: Row, before: Manifest, dependencies: Mapping[str, State | None]) -> Manifest:
@@ -29,8 +29,8 @@ def status_of(row: Row, before: Manifest, dependencies: Mapping[str, State | Non
 
     Args:
         row: the breaker.
-        before: the present status; times of conditions that stay the same are taken from it.
-        dependencies: the states of the breakers in ``dependsOn``, by name; None for a breaker that does not exist.
+        before: the present status; unchanged conditions keep their times from there.
+        dependencies: the states of the breakers in ``dependsOn``, by name; None for an unknown breaker.
 
     """
     state, placement = row.state, row.placement
@@ -51,7 +51,7 @@ def status_of(row: Row, before: Manifest, dependencies: Mapping[str, State | Non
 
 
 def renews(status: Manifest, before: Manifest) -> bool:
-    """Say whether a status differs from the present one and is not older."""
+    """Say whether a status differs from the present status and is not older."""
     if _fence(status) < _fence(before):
         return False
     known = {name: value for name, value in before.items() if name in _FIELDS}

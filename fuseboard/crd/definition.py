@@ -1,6 +1,6 @@
-"""The ``CustomResourceDefinition`` of a breaker: the types of its policy and status, and the rules of ``cel``.
+"""The ``CustomResourceDefinition`` of a CircuitBreaker: the types of policy and status, and the rules of ``rules``.
 
-What the API server stores, ``validation.parse`` accepts.
+``validation`` accepts every object that the API server stores under this definition.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _LISTS: Final[dict[str, Schema]] = {
     "dependencies": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     "conditions": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
 }
-"""Lists that several writers may add to; any other one is written as a whole."""
+"""Lists with several writers; each writer writes every list besides these as a whole."""
 
 _WHOLE: Final = ("route.selectors.target", "route.selectors.standby")
-"""Mappings that mean something as a whole only."""
+"""Mappings that are written as a whole, because a part of a selector is another selector."""
 
 
 def definition() -> Schema:
@@ -65,12 +65,12 @@ def definition() -> Schema:
 
 
 def as_yaml() -> str:
-    """Return the CustomResourceDefinition as the file has it."""
+    """Return the text of ``FILE``."""
     return _HEADER + yaml.dump(definition(), Dumper=_Plain, sort_keys=False, width=120, allow_unicode=True)
 
 
 class _Plain(yaml.SafeDumper):
-    """YAML without anchors: each part stands where it is."""
+    """YAML without anchors: a repeated part is written in full each time."""
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002  - PyYAML's signature
         return True
@@ -93,7 +93,7 @@ def _schema() -> Schema:
 
 
 def _of_spec(path: str, schema: Schema) -> Schema:
-    """Add what Kubernetes wants to know about a part of the spec, and its rules."""
+    """Add the extensions of Kubernetes and the rules to a part of the spec."""
     rules = [*cel.RULES_BY_PATH.get(path, ()), *_of_type(schema)]
     if path in _WHOLE:
         schema["x-kubernetes-map-type"] = "atomic"

@@ -1,4 +1,4 @@
-"""A CircuitBreaker resource: read from the API server's object, and the patches that Fuseboard writes to it."""
+"""A CircuitBreaker resource as the API server has it, and the patches that Fuseboard sends."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Resource(Struct, frozen=True):
 
     @property
     def is_held(self) -> bool:
-        """Whether it has our finalizer."""
+        """Whether our finalizer is present."""
         return FINALIZER in self.finalizers
 
 
@@ -64,7 +64,7 @@ def resource_path(key: str) -> str:
 
 
 def read_resource(found: Mapping[str, Any]) -> Resource:
-    """Return an object of the API server as a resource; with an invalid spec, it has a problem and no policy.
+    """Return an object of the API server as a resource; an invalid spec becomes its problem.
 
     Raises:
         InvalidInput: the object has no valid metadata.
@@ -104,7 +104,7 @@ def _policy(found: Mapping[str, Any], meta: CircuitBreakerMeta) -> tuple[Policy 
 
 
 def status_patch(key: str, status: Manifest, version: str = "") -> Manifest:
-    """Return the object to apply to the status of a resource; with a ``version``, it applies to that version only."""
+    """Return the object to apply to the status of a resource; with a ``version``, to this version only."""
     namespace, _, name = key.partition("/")
     metadata = {"name": name, "namespace": namespace} | ({"resourceVersion": version} if version else {})
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status}

@@ -1,4 +1,4 @@
-"""Write the status of a breaker to its CircuitBreaker, and keep the finalizer on it while the traffic is moved."""
+"""Write the status of a breaker to its CircuitBreaker, with the finalizer while the traffic is moved."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from fuseboard.stores import Store
 
 MANAGER: Final = "fuseboard-status"
-"""Field manager of the fields that describe the breaker; ``fuseboard-policy`` manages those about the policy."""
+"""Field manager of the fields about the breaker; ``fuseboard-policy`` manages the fields about the policy."""
 MAX_CONFLICTS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class StatusWriter:
-    """Writes the row of a breaker as a status; each attempt reads the row again, so a late write has no old news."""
+    """Writes the row of a breaker as a status; each attempt reads the row again, because an old status is useless."""
 
     store: Store
     cluster: Writable
@@ -50,7 +50,7 @@ class StatusWriter:
         raise ClusterUnavailable(f"{key}: its CircuitBreaker was changed {MAX_CONFLICTS} times in between")
 
     def _has_right_finalizer(self, row: Row, resource: Resource) -> bool:
-        """Return whether the finalizer is as the placement demands; if not, patch it, which ends this version."""
+        """Return whether the finalizer is as the placement demands; if not, patch the resource."""
         patch = finalizer_patch(resource, hold=row.placement.shares != Shares())
         if patch is not None:
             self.cluster.patch(resource.path, patch)
