@@ -20,8 +20,8 @@ from fuseboard import logs, metrics
 from fuseboard.delivery.loops import Idle, Silence, every
 from fuseboard.errors import FuseboardError, Unavailable
 from fuseboard.events.types import FailureDetected, FailureResolved
+from fuseboard.http_client import OK, HttpClient
 from fuseboard.signals.fold import fold_failures
-from fuseboard.signals.http import OK, HttpClient
 from fuseboard.signals.known_alerts import AlertReconciler, KnownAlert, MemberAnswer, PollPace
 from fuseboard.stores.records import Entry
 
@@ -39,7 +39,6 @@ SOURCE: Final = "/alertmanager"
 """The webhook's own: what is told again is the same fact."""
 
 ALL: Final = {"active": "true", "silenced": "true", "inhibited": "true", "unprocessed": "true"}
-MAX_BYTES: Final = 64 * 1024 * 1024
 _SHOWN_EVENTS: Final = 100
 
 

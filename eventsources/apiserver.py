@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs
 from fuseboard.cluster.names import DEPLOYMENT, EVENT, POD, STATEFUL_SET
+from fuseboard.cluster.reflector import WatchStart
 from fuseboard.delivery.loops import Idle
 from fuseboard.delivery.watches import Watches, WatchKey
 from fuseboard.errors import FuseboardError, InvalidInput, RecordCorrupt
@@ -65,7 +66,7 @@ class ApiServer:
         self._checkpoints = checkpoints
         self._cluster = cluster
         self._intake = Intake(OwnerResolver(self._read_object), clock)
-        self._rounds = ProbeRounds(store, self._intake.capacity, prober or Prober())
+        self._rounds = ProbeRounds(store, self._intake.readiness, prober or Prober())
         self._names: Mapping[WatchKey, AbstractSet[str]] = {}
         self._looked_at = float("-inf")
         self.watches = Watches(cluster)
@@ -75,7 +76,7 @@ class ApiServer:
         try:
             while not stop.is_set():
                 self._look(stop)
-                self._rounds.look(self._intake.policies)
+                self._rounds.run_once(self._intake.policies)
                 heard = self.watches.heard.take(AGAIN_S, BATCH)
                 self._hand_over(self._intake.take_in(heard), stop)
         finally:
@@ -100,7 +101,7 @@ class ApiServer:
             return
         self._looked_at = time.monotonic()
         try:
-            self._intake.know(self._store.table())
+            self._intake.set_table(self._store.table())
             wanted = self._wanted()
             self.watches.end((self.watches.keys - wanted) | self.watches.dead)
             for namespace, kind in sorted(wanted - self.watches.keys):
@@ -112,11 +113,11 @@ class ApiServer:
 
     def _wanted(self) -> set[WatchKey]:
         """Return what is to be watched; end what was begun for fewer workloads, and has left out what now counts."""
-        names = self._intake.capacity.wanted
+        names = self._intake.inventory.wanted
         if names is not self._names:
             grown = {which[0] for which, some in names.items() if not some <= self._names.get(which, frozenset())}
             self.watches.end([each for each in self.watches.keys if each[0] in grown and each[1] != EVENT])
-            self._intake.capacity.unlist(grown)
+            self._intake.inventory.unlist(grown)
             self._names = names
         spaces = {space for space, _ in names}
         return names.keys() | {(space, kind) for space in spaces for kind in (EVENT, POD)}
@@ -124,11 +125,10 @@ class ApiServer:
     def _begin(self, namespace: str, kind: str) -> None:
         known = self._checkpoints.read(namespace) if kind == EVENT else None
         ledger = Ledger(known.known if known else {})
+        lost = "the checkpoint could not be read" if known and not known.version else ""
+        start = WatchStart(known.version if known else "", lost)
         self.watches.begin(
-            WatchedKind(namespace, ledger, known.known_until if known else None, kind),
-            KEPT[kind],
-            version=known.version if known else "",
-            lost="the checkpoint could not be read" if known and not known.version else "",
+            WatchedKind(namespace, ledger, known.known_until if known else None, kind), KEPT[kind], start
         )
 
     def _read_object(self, path: str) -> Mapping[str, object]:

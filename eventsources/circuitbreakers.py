@@ -13,8 +13,10 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs
+from fuseboard.cluster.changes import Changed, Denied, Heard, Listed
 from fuseboard.cluster.names import CIRCUIT_BREAKER, list_path
-from fuseboard.cluster.reflector import Changed, Denied, Heard, Listed, Watch, WatchPace
+from fuseboard.cluster.pace import WatchPace
+from fuseboard.cluster.reflector import Watch
 from fuseboard.crd import acceptance as mirror
 from fuseboard.crd import resource as resources
 from fuseboard.crd.acceptance import AcceptedPolicies
@@ -79,8 +81,7 @@ class CircuitBreakers:
     def run(self, stop: Flag) -> None:
         """See ``Watcher.run``."""
         path = list_path(CIRCUIT_BREAKER)
-        self._watch = watch = Watch(self._cluster, path, lambda heard: self._heard.put(heard, stop))
-        watch.pace = self.pace
+        self._watch = watch = Watch(self._cluster, path, lambda heard: self._heard.put(heard, stop), pace=self.pace)
         thread = Supervised("the watch of CircuitBreakers", watch.run, stop).start()
         try:
             while not stop.is_set() and not thread.has_ended:
@@ -155,7 +156,7 @@ class CircuitBreakers:
             logs.logger().info("circuitbreakers.mirrored", count=len(decision.put), breakers=first)
         self._mirror.settle(decision)
         self._table, self._is_due = table, False
-        for key, verdict in decision.verdicts.items():
+        for key, verdict in decision.acceptances.items():
             self._untold[key] = verdict, 0.0
 
     # -- what is said ------------------------------------------------------------------------------------------------
@@ -183,7 +184,7 @@ class CircuitBreakers:
                 raise
 
     def _say(self, cluster: Writable, resource: Resource, verdict: mirror.Acceptance) -> None:
-        body = mirror.told(resource, verdict, round(self._clock() * 1000))
+        body = mirror.acceptance_patch(resource, verdict, round(self._clock() * 1000))
         if body is not None:
             if not verdict.is_accepted:
                 logs.logger().warning("circuitbreakers.not_accepted", breaker=resource.key, reason=verdict.message)
@@ -192,7 +193,7 @@ class CircuitBreakers:
             return
         is_untold = "state" not in resource.status
         if is_untold or self._is_young(resource):
-            self._departures.welcome(resource)
+            self._departures.revive(resource)
         if is_untold:
             StatusWriter(self._store, cluster).write(resource.key)
 
@@ -210,7 +211,7 @@ def new(connections: Connections) -> CircuitBreakers | Idle:
 def _read(objects: tuple[object, ...]) -> Iterator[Resource]:
     for found in objects:
         try:
-            yield resources.read(found if isinstance(found, dict) else {})
+            yield resources.read_resource(found if isinstance(found, dict) else {})
         except InvalidInput as error:
             logs.logger().error("circuitbreakers.unreadable", error=str(error))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs
-from fuseboard.delivery.loops import log_bug
+from fuseboard.delivery.loops import every, log_bug
 from fuseboard.errors import InvalidInput, Unavailable
 from fuseboard.events.event import Event, digest
 from fuseboard.events.types import StepDue, TimerElapsed
@@ -41,7 +41,7 @@ class Clock:
     def run(self, stop: Flag) -> None:
         """See ``Watcher.run``."""
         with ThreadPoolExecutor(LANES, thread_name_prefix="clock") as pool:
-            while not stop.wait(LOOK_EVERY_S):
+            for _ in every(LOOK_EVERY_S, stop):
                 try:
                     # A broker answers when its functions have: one that is slow must not hold up the others' time.
                     for event in self.due():

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from fuseboard.breaker.placement import Result
-from fuseboard.breaker.state import Dependency
 from fuseboard.breaker.step import step
 from fuseboard.errors import FuseboardError, NotEnrolled, RecordCorrupt
 from fuseboard.events.event import Event, Foreign
@@ -20,6 +18,7 @@ from fuseboard.stores.records import Change, Entry
 
 if TYPE_CHECKING:
     from fuseboard.breaker.row import Row
+    from fuseboard.breaker.state import Dependency
     from fuseboard.breaker.step import Decision
     from fuseboard.delivery.connections import Connections
     from fuseboard.events.types import EventTypes
@@ -51,11 +50,7 @@ class Breaker:
         found = []
         for name in names:
             with suppress(NotEnrolled, RecordCorrupt):
-                row = self.store.read(f"{key.partition('/')[0]}/{name}")
-                # Only a standby that serves in its place: a debt that is paid otherwise has helped nobody.
-                serves = row.placement.result is Result.VERIFIED
-                since = row.verified_since if serves else 0
-                found.append(Dependency(name, row.state.state, since))
+                found.append(self.store.read(f"{key.partition('/')[0]}/{name}").as_dependency)
         return tuple(found)
 
     def check(self) -> None:

@@ -1,7 +1,7 @@
-"""Say on a CircuitBreaker, and by an Event on its target, what has become of its breaker.
+"""Report a breaker on its CircuitBreaker, in the status, and on its target, by a Kubernetes Event.
 
-Runs as one Knative Service. The event that wakes it is a hint: the record is read again, and what is said is what is
-there. Without a cluster, or where the table is a file, there is nobody to say it to.
+Runs as a Knative Service. The incoming event is only a hint: the function reads the row again and reports the row.
+Without a cluster, or with a table from a file, there is no resource to report on.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from fuseboard import logs
 from fuseboard.cluster.names import EVENT, list_path, object_path
-from fuseboard.crd import conditions as statuses
+from fuseboard.crd.transition_event import transition_event
 from fuseboard.crd.writer import StatusWriter
 from fuseboard.errors import Conflict, NotFound, Refused
 from fuseboard.events.types import BREAKER_EVENTS, FAILOVER_EVENTS, BreakerMoved
@@ -40,13 +40,13 @@ class Status:
     cluster: Writable
 
     def handle(self, event: Event) -> None:
-        """Say what there is to say."""
+        """Write the statuses that an event may have changed, and the Event of a transition."""
         if self.cluster.rehearses:
             return
         cluster = self.cluster.within(CLUSTER_DEADLINE_S)
         policy = self.store.read(event.subject).policy
         if isinstance(event.data, BreakerMoved):
-            self._tell(cluster, policy, event.data)
+            self._report(cluster, policy, event.data)
         for key in (event.subject, *self._dependents(policy, event)):
             with _refusals_logged(key):
                 StatusWriter(self.store, cluster).write(key)
@@ -56,16 +56,16 @@ class Status:
         self.store.check()
         self.cluster.check()
 
-    def _tell(self, cluster: Writable, policy: Policy, moved: BreakerMoved) -> None:
-        """Create the Event of a transition that has been; the one of a duplicate is there already."""
+    def _report(self, cluster: Writable, policy: Policy, moved: BreakerMoved) -> None:
+        """Create the Event of a transition; the Event of a duplicate exists already."""
         if self.store.read(policy.key).state.epoch < moved.epoch:
             return
         with _refusals_logged(policy.key), contextlib.suppress(Conflict):
-            told = statuses.event_of(policy, moved, _uid(cluster, policy))
-            cluster.create(list_path(EVENT, policy.namespace), told)
+            report = transition_event(policy, moved, _uid(cluster, policy))
+            cluster.create(list_path(EVENT, policy.namespace), report)
 
     def _dependents(self, policy: Policy, event: Event) -> Iterator[str]:
-        """Yield the breakers that depend on one that has moved: whether it is open is in their status."""
+        """Yield the breakers that depend on the breaker of a transition, because their status has its state."""
         if not isinstance(event.data, BreakerMoved):
             return
         for key, other in self.store.table().items():
@@ -75,7 +75,7 @@ class Status:
 
 @contextlib.contextmanager
 def _refusals_logged(key: str) -> Iterator[None]:
-    """Leave at that what the cluster refuses: asked again, it would say the same."""
+    """Log a refusal of the cluster instead of retrying the event: the cluster would refuse the next try as well."""
     try:
         yield
     except Refused as error:
@@ -88,7 +88,7 @@ def new(connections: Connections) -> Status:
 
 
 def _uid(cluster: Cluster, policy: Policy) -> str:
-    """Return the target's uid, by which ``kubectl describe`` finds its Events; nothing for one that is gone."""
+    """Return the target's uid, by which ``kubectl describe`` finds its Events; empty if the target is gone."""
     target = policy.spec.target
     path = object_path(target.kind, policy.namespace, target.name)
     try:

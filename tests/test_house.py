@@ -43,6 +43,9 @@ ELSEWHERE: Final = {
 }
 """Packages whose tests stand in a folder of another name."""
 
+OVER_THE_WHOLE: Final = ("cluster", "real", "manifests", "proofs", "testing")
+"""Folders of tests that are about no single module; ``stores/contract`` is another: it tests every store."""
+
 
 def modules() -> Iterator[Path]:
     """Yield the files of the product."""
@@ -126,8 +129,8 @@ def test_the_tests_mirror_the_code() -> None:
     strays = []
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         folder = path.parent.relative_to(ROOT / "tests")
-        if not folder.parts or folder.parts[0] in ("cluster", "real", "manifests", "proofs", "testing"):
-            continue  # suites over the whole
+        if not folder.parts or folder.parts[0] in OVER_THE_WHOLE or folder == Path("stores", "contract"):
+            continue
         if not any(path.stem == f"test_{name}" or path.stem.startswith(f"test_{name}_") for name in names(folder)):
             strays.append(str(path.relative_to(ROOT)))
     assert strays == []

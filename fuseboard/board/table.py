@@ -203,9 +203,8 @@ def _past(row: Row, now: int) -> tuple[PriorView, ...]:
 
 def _dependencies(row: Row, others: Mapping[str, Row]) -> tuple[Dependency, ...]:
     """Return the breakers of ``dependsOn``; breakers that are not in the table are left out."""
-    keys = ((name, f"{row.policy.namespace}/{name}") for name in row.policy.spec.depends_on)
-    known = ((name, others[key]) for name, key in keys if key in others)
-    return tuple(Dependency(name, each.state.state, each.verified_since) for name, each in known)
+    keys = (f"{row.policy.namespace}/{name}" for name in row.policy.spec.depends_on)
+    return tuple(others[key].as_dependency for key in keys if key in others)
 
 
 def _read_dependencies(store: Store, row: Row) -> dict[str, Row]:

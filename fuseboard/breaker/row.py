@@ -5,13 +5,14 @@ A row travels as one value from the store to the rules. It is immutable: a rule 
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fuseboard.breaker.placement import FIRST_RETRY_MS, PAID, Placement, Shares
-from fuseboard.breaker.state import CAPACITY_LEASE_MS, BreakerState, State
+from fuseboard.breaker.placement import FIRST_RETRY_MS, PAID, Placement, Result, Shares
+from fuseboard.breaker.state import CAPACITY_LEASE_MS, BreakerState, Dependency, State
 from fuseboard.events.types import Action
 from fuseboard.policy.enums import Mode
 from fuseboard.policy.spec import Policy
@@ -22,7 +23,18 @@ CLOCK_STEP_MS: Final = 60_000
 """A store clock that runs back by less is ignored; by more, it is adopted after one cool-down."""
 
 
-class Row(Struct, frozen=True):
+class Tally(Struct, frozen=True):
+    """What the evidence of a breaker weighs, counted in one pass: the window may be long."""
+
+    weight: int
+    opening: int
+    """Weight without the evidence that only limits."""
+    causes: frozenset[str]
+    critical: str
+    """The cause of the first critical failure; empty when there is none."""
+
+
+class Row(Struct, frozen=True, dict=True):
     """All that is known of one breaker."""
 
     policy: Policy
@@ -50,6 +62,17 @@ class Row(Struct, frozen=True):
         """The mode in force: an operator's ``trip`` overrides the policy's mode."""
         override = self.state.override
         return Mode.FORCED_OPEN if override is not None and override.action is Action.TRIP else self.policy.spec.mode
+
+    @cached_property
+    def tally(self) -> Tally:
+        """What the evidence weighs; every guard of every decision reads the same count."""
+        causes, weight, opening, critical = set[str](), 0, 0, ""
+        for each in self.state.weighing:
+            causes.add(each.cause)
+            weight += each.weight
+            opening += 0 if each.limits_only else each.weight
+            critical = critical or (each.cause if each.critical else "")
+        return Tally(weight, opening, frozenset(causes), critical)
 
     @property
     def first_cool_down(self) -> int:
@@ -109,6 +132,16 @@ class Row(Struct, frozen=True):
         if known is None or known.seen <= self.state.clock - CAPACITY_LEASE_MS:
             return False
         return known.lacks(self.policy.spec.target.min_ready)
+
+    @property
+    def as_dependency(self) -> Dependency:
+        """The breaker as others see it that name it in ``dependsOn``.
+
+        Only a standby that serves in the target's place helps them: a placement that was settled otherwise (observed,
+        inexpressible) is not verified for them.
+        """
+        serves = self.placement.result is Result.VERIFIED
+        return Dependency(self.policy.metadata.name, self.state.state, self.verified_since if serves else 0)
 
     def at(self, now: int) -> Row:
         """Return the row as it is read at another time of the store."""

@@ -23,6 +23,11 @@ LOAD_LEASES: Final = 3
 """A load is known for as many times as often it is asked for."""
 
 
+FLAPS: Final = 3
+FLAP_WINDOW_MS: Final = 3_600_000
+"""So many episodes that opened within so long latch the breaker: somebody has to look (design, flap guard)."""
+
+
 class State(StrEnum):
     """Whether the target should serve."""
 

@@ -14,7 +14,6 @@ from fuseboard.times import duration_ms
 
 if TYPE_CHECKING:
     from fuseboard.breaker.row import Row
-    from fuseboard.breaker.state import ReadyPods
 
 PROBE_OK: Final = "ok"
 
@@ -35,8 +34,9 @@ def unknown_at(row: Row) -> int:
     return known.seen + CAPACITY_LEASE_MS if known is not None else 0
 
 
-def lack(known: ReadyPods, row: Row) -> str:
+def lack(row: Row) -> str:
     """Say how many ready pods there are, and how many there must be."""
+    known = row.state.capacity[Role.TARGET]
     least = min(row.policy.spec.target.min_ready, known.desired)
     during = "" if known.phase is Phase.STEADY else f" (during a {known.phase})"
     pods = "1 pod is" if known.ready == 1 else f"{known.ready or 'no'} pods are"

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 import msgspec
-import urllib3
 
 from fuseboard.board.view import BreakerDetail, BreakerView
-from fuseboard.errors import FuseboardError, InvalidInput, NotEnrolled, RecordCorrupt
+from fuseboard.errors import FuseboardError, InvalidInput, NotEnrolled, RecordCorrupt, Unavailable
 from fuseboard.events.wire import STRUCTURED, encode
+from fuseboard.http_client import HttpClient
 from fuseboard.stores.records import Entry
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 TIMEOUT_S: Final = 10.0
+MAX_BYTES: Final = 256 * 1024 * 1024
+"""More than the table of ten thousand breakers needs."""
 
 url_option: Final = click.option("--url", default=DEFAULT_URL, show_default=True, help="Address of Fuseboard.")
 
@@ -60,7 +62,7 @@ def get(url: str, kind: type[Answer]) -> Answer:
         NotEnrolled, InvalidInput, FuseboardError: as ``post``.
 
     """
-    body = _request("GET", url)
+    body = _request(url)
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.MsgspecError as error:
@@ -79,22 +81,25 @@ def post(url: str, body: bytes, content_type: str) -> None:
         FuseboardError: there is no answer, or a server error.
 
     """
-    _request("POST", url, body, {"content-type": content_type})
+    _request(url, body, {"content-type": content_type})
 
 
-def _request(method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:
+def _request(url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:
+    client = HttpClient(url, deadline_s=TIMEOUT_S, max_bytes=MAX_BYTES)
     try:
-        response = urllib3.request(method, url, body=body, headers=headers, timeout=TIMEOUT_S, retries=False)
-    except urllib3.exceptions.HTTPError as error:
+        response = client.get("") if body is None else client.post(body, headers or {})
+    except Unavailable as error:
         raise FuseboardError(
             f"no answer from {url}: is `fuseboard up` running there? Give another address with --url"
         ) from error
-    if response.status < HTTPStatus.MULTIPLE_CHOICES:
-        return response.data
+    finally:
+        client.close()
+    if response.is_success:
+        return response.body
     if response.status == HTTPStatus.NOT_FOUND:
-        raise NotEnrolled(_detail(response.data))
+        raise NotEnrolled(_detail(response.body))
     kind = InvalidInput if response.status < HTTPStatus.INTERNAL_SERVER_ERROR else FuseboardError
-    raise kind(f"{url} answers {response.status}: {_detail(response.data)}")
+    raise kind(f"{url} answers {response.status}: {_detail(response.body)}")
 
 
 class _Problem(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""The Kubernetes API server: objects, streams, watches; or a rehearsal of it."""
+"""The Kubernetes API server, or a rehearsal of it: the calls that other packages may use."""
 
 from __future__ import annotations
 
@@ -8,38 +8,39 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     Manifest = dict[str, Any]
-    """An object of the cluster, or a patch of one, as JSON has it."""
+    """An object of the cluster, or a patch of an object, decoded from JSON."""
 
 
 class Cluster(Protocol):
-    """Where the objects live; several threads may use it at once.
+    """Reads and patches objects; several threads may use a cluster at the same time.
 
     Every call raises:
-        ClusterUnavailable: no answer, or one that says to try again; a patch may have been applied nevertheless.
-        Refused: it said no, for good.
+        ClusterUnavailable: no answer, or a request to try again. A patch may have been applied nevertheless.
+        Refused: the API server refuses the call for good.
     """
 
     rehearses: ClassVar[bool]
+    """Whether this is a rehearsal, which changes no real object."""
 
     def within(self, seconds: float) -> Cluster:
-        """Return the same cluster for calls that all end within so many seconds from now."""
+        """Return the same cluster for calls that all end within this time from now."""
 
     def get(self, path: str) -> Manifest:
         """Return an object.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
 
         """
 
     def list(self, path: str, label_selector: Mapping[str, str]) -> list[Manifest] | None:
-        """Return the objects that have these labels; None when it is not known."""
+        """Return the objects with all of these labels; None if the cluster does not know."""
 
     def patch(self, path: str, body: Manifest) -> None:
-        """Merge a patch into an object, under the ``metadata.resourceVersion`` that it carries.
+        """Merge a patch into an object, if the object still has the ``metadata.resourceVersion`` in the patch.
 
         Raises:
-            Conflict: the object has changed since that version was read.
+            Conflict: the object has another version.
 
         """
 
@@ -49,30 +50,30 @@ class Cluster(Protocol):
 
 @runtime_checkable
 class Rehearsing(Protocol):
-    """A cluster that is a rehearsal: an object exists there once somebody has assumed, created or applied it."""
+    """A rehearsal: an object exists there once a caller has assumed, created or applied the object."""
 
     def assume(self, path: str, found: Manifest) -> None:
-        """Take an object for granted, unless it has been patched, created or applied already."""
+        """Let an object exist; a patched, created or applied object stays as it is."""
 
 
 class Writable(Cluster, Protocol):
-    """A cluster in which things are said as well: Events, and statuses."""
+    """A cluster with the calls for Events and statuses."""
 
     def within(self, seconds: float) -> Writable:
         """See ``Cluster.within``."""
 
     def create(self, path: str, body: Manifest) -> None:
-        """Create an object among those at a path.
+        """Create an object in the list at a path.
 
         Raises:
-            Conflict: there is one of this name.
+            Conflict: the list has an object of this name.
 
         """
 
     def apply(self, path: str, body: Manifest, manager: str) -> None:
-        """Make what is said of an object so, and own it as ``manager``, whoever said otherwise (server-side apply).
+        """Set the fields in ``body`` and own them as ``manager``, also against other managers (server-side apply).
 
         Raises:
-            Conflict: the object has changed since the ``metadata.resourceVersion`` that it carries was read.
+            Conflict: the body has a ``metadata.resourceVersion``, and the object has another version.
 
         """

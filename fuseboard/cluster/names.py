@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 OWN: Final = "fuseboard"
-"""The reporter of Events that Fuseboard writes; such Events are no evidence against a target."""
+"""The reporter of Events that Fuseboard writes; they are no evidence against a target."""
 
 NORMAL: Final = "Normal"
 """Type of an Event that reports no trouble."""
@@ -39,11 +39,11 @@ _RESOURCES: Final[Mapping[str, tuple[str, str]]] = {
     STATEFUL_SET: (_APPS, "statefulsets"),
     CIRCUIT_BREAKER: (_OWN_GROUP, "circuitbreakers"),
 }
-"""API group and plural by kind."""
+"""API group and plural of each kind."""
 
 
 def plural(kind: str) -> str:
-    """Return the plural by which the API server lists a kind, such as ``deployments``."""
+    """Return the plural of a kind in paths, such as ``deployments``."""
     return _RESOURCES[kind][1]
 
 

@@ -1,4 +1,4 @@
-"""Stands in where there is no cluster: the same reads and patches, and nobody's traffic moves."""
+"""A rehearsal takes the place of a cluster: it offers the same calls, and moves no traffic."""
 
 from __future__ import annotations
 
@@ -19,18 +19,23 @@ if TYPE_CHECKING:
 
 
 class Rehearsal:
-    """A cluster that says which patches it would send, and goes on as if they had been."""
+    """A cluster in memory that logs the patches it would send, and behaves as if they had been applied."""
 
     rehearses: ClassVar[bool] = True
 
     def __init__(self, file: Path | None = None) -> None:
-        """Remember what was patched in ``file``, so that a restart goes on with it."""
+        """Keep the changed objects in ``file``, so that they survive a restart.
+
+        Raises:
+            CannotStart: the file cannot be read.
+
+        """
         self._file = file
         self._lock = Lock()
         self._assumed: dict[str, Manifest] = {}
-        self._patched: dict[str, Manifest] = _remembered(file)
+        self._patched: dict[str, Manifest] = _kept(file)
 
-    def within(self, seconds: float) -> Rehearsal:  # noqa: ARG002  - nothing here takes time
+    def within(self, seconds: float) -> Rehearsal:  # noqa: ARG002  - a rehearsal takes no time
         """See ``Cluster.within``."""
         return self
 
@@ -44,7 +49,7 @@ class Rehearsal:
         with self._lock:
             return deepcopy(self._current(path))
 
-    def list(self, path: str, label_selector: Mapping[str, str]) -> list[Manifest] | None:  # noqa: ARG002  - not known
+    def list(self, path: str, label_selector: Mapping[str, str]) -> list[Manifest] | None:  # noqa: ARG002  - a rehearsal has no pods
         """See ``Cluster.list``."""
         return None
 
@@ -64,7 +69,7 @@ class Rehearsal:
         where = f"{path}/{body['metadata']['name']}"
         with self._lock:
             if where in self._patched:
-                raise Conflict(f"{where} is there already")
+                raise Conflict(f"{where} exists already")
             self._keep({**self._patched, where: merged(body, {"metadata": {"resourceVersion": "1"}})})
         logger().info("create.rehearsed", path=where, object=body)
 
@@ -84,7 +89,7 @@ class Rehearsal:
     def _current(self, path: str) -> Manifest:
         found = self._patched.get(path) or self._assumed.get(path)
         if found is None:
-            raise NotFound(f"{path}: the rehearsal knows no such object, because nothing has assumed or created it")
+            raise NotFound(f"{path}: the rehearsal has no such object")
         return found
 
     def _keep(self, objects: dict[str, Manifest]) -> None:
@@ -110,7 +115,7 @@ def merged(before: Manifest, patch: Manifest) -> Manifest:
     return after
 
 
-def _remembered(file: Path | None) -> dict[str, Manifest]:
+def _kept(file: Path | None) -> dict[str, Manifest]:
     if file is None or not file.exists():
         return {}
     try:
@@ -122,7 +127,7 @@ def _remembered(file: Path | None) -> dict[str, Manifest]:
 
 
 def _write(file: Path, text: str) -> None:
-    """Replace a file as a whole: after a crash it is the old one or the new one."""
+    """Replace a file at once: after a crash, the file has either the old text or the new text."""
     file.parent.mkdir(parents=True, exist_ok=True)
     fresh = file.with_suffix(".new")
     with fresh.open("w") as stream:

@@ -1,8 +1,8 @@
-"""What CircuitBreaker resources make of the breaker table: pure, and the same for every watcher.
+"""Which CircuitBreaker resources become policies in force: pure, and the same in every watcher.
 
-What is in force keeps what it has: an edit that wants another breaker's target or route is refused, and so is one that
-makes ``dependsOn`` lead back to itself. Among resources that are not in force yet, the oldest is asked first. A
-resource that is refused keeps its last valid policy: that one is in the table, and stays there.
+A policy in force keeps its target and its route: an edit that claims the target or the route of another breaker is
+refused, and so is an edit that makes ``dependsOn`` lead back to its own breaker. Among resources that are not yet in
+force, the oldest comes first. A refused resource keeps its last valid policy, which stays in the table.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from fuseboard.crd.resource import condition, said
-from fuseboard.policy import validation
+from fuseboard.crd.conditions import condition
+from fuseboard.crd.resource import status_patch
+from fuseboard.errors import Problem
 from fuseboard.policy.spec import Policy
-from fuseboard.policy.validation import claims, clash_message
+from fuseboard.policy.validation import claims, clash_message, cycle_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fuseboard.crd.resource import Manifest, Resource
+    from fuseboard.cluster import Manifest
+    from fuseboard.crd.resource import Resource
 
 ACCEPTED: Final = "Accepted"
 INVALID: Final = "Invalid"
@@ -29,41 +31,40 @@ CIRCULAR: Final = "Circular"
 
 
 class Acceptance(Struct, frozen=True):
-    """Whether a resource is the policy in force, and why."""
+    """Whether the policy of a resource is in force, and why: reason and message of the condition ``Accepted``."""
 
     reason: str
     message: str
 
     @property
     def is_accepted(self) -> bool:
-        """Whether it is."""
+        """Whether the policy is in force."""
         return self.reason == ACCEPTED
 
 
-_YES: Final = Acceptance(ACCEPTED, "this is the policy in force")
+_IN_FORCE: Final = Acceptance(ACCEPTED, "this is the policy in force")
 
 
 class TableChange(Struct, frozen=True):
-    """What is to be put into the table, and what is to be said of each resource that was looked at."""
+    """Policies to put into the table, and the acceptance of each resource that was judged, by its key."""
 
     put: tuple[Policy, ...]
-    verdicts: Mapping[str, Acceptance]
+    acceptances: Mapping[str, Acceptance]
 
 
 class AcceptedPolicies:
-    """Knows the resources, and which of them are in force as they are."""
+    """The resources of the cluster, and the policies of theirs that are in the table."""
 
     def __init__(self) -> None:
-        """Begin before the first list."""
         self.resources: dict[str, Resource] = {}
         self._settled: dict[str, Policy] = {}
-        """Policies that have been put into the table. They are not put again: another watcher may know better."""
+        """Policies that were put into the table, by key. They are put once: another watcher may know newer ones."""
         self._open: dict[str, None] = {}
-        """Resources that have not been put into the table as they are."""
+        """Keys of resources whose present policy is not in the table."""
         self._deleted: set[str] = set()
 
     def listed(self, found: Iterable[Resource]) -> None:
-        """Take in all that there are."""
+        """Replace all resources by a list of them."""
         listed = {resource.key: resource for resource in found}
         for key in self.resources.keys() - listed.keys():
             self.gone(key)
@@ -71,62 +72,62 @@ class AcceptedPolicies:
             self.changed(resource)
 
     def changed(self, resource: Resource) -> None:
-        """Take in one that is new or has changed."""
+        """Add a resource, or replace its earlier version."""
         key, known = resource.key, self.resources.get(resource.key)
         self.resources[key] = resource
-        edited = known is None or (known.uid, known.generation) != (resource.uid, resource.generation)
+        is_edited = known is None or (known.uid, known.generation) != (resource.uid, resource.generation)
         (self._deleted.add if resource.deleted_at is not None and resource.is_held else self._deleted.discard)(key)
-        if edited or self._settled.get(key) != resource.policy:
+        if is_edited or self._settled.get(key) != resource.policy:
             self._open[key] = None
 
     def gone(self, key: str) -> None:
-        """Take in that there is no such resource any more."""
+        """Remove a resource."""
         for known in (self.resources, self._settled, self._open):
             known.pop(key, None)
         self._deleted.discard(key)
 
     def decide(self, table: Mapping[str, Policy]) -> TableChange:
-        """Return what is to be done about the resources that are not in force as they are."""
-        if not table:  # the store has lost it
+        """Judge the resources whose present policy is not in the table."""
+        if not table:  # the store has lost its data
             self._settled = {}
             self._open = dict.fromkeys(self.resources)
-        rows, put, verdicts = _Rows(table), dict[str, Policy](), dict[str, Acceptance]()
+        draft, put, acceptances = _Draft(table), dict[str, Policy](), dict[str, Acceptance]()
         waiting = sorted((self.resources[key] for key in self._open), key=lambda each: each.age)
-        while waiting:  # what one gives up, an earlier one may take
+        while waiting:  # an accepted edit may give up a claim that an older resource waits for
             refused = []
             for resource in waiting:
-                verdict = verdicts[resource.key] = _judged(resource, rows)
-                if resource.policy is None or not verdict.is_accepted:
+                acceptance = acceptances[resource.key] = _acceptance(resource, draft)
+                if resource.policy is None or not acceptance.is_accepted:
                     refused.append(resource)
-                elif rows.take(resource.policy):
+                elif draft.take(resource.policy):
                     put[resource.key] = resource.policy
             waiting = refused if len(refused) < len(waiting) else []
-        return TableChange(tuple(put.values()), verdicts)
+        return TableChange(tuple(put.values()), acceptances)
 
-    def settle(self, decision: TableChange) -> None:
-        """Remember what was done."""
-        for key, verdict in decision.verdicts.items():
+    def settle(self, change: TableChange) -> None:
+        """Record that a change of the table is done."""
+        for key, acceptance in change.acceptances.items():
             resource = self.resources.get(key)
-            if verdict.is_accepted and resource is not None and resource.policy is not None:
+            if acceptance.is_accepted and resource is not None and resource.policy is not None:
                 self._settled[key] = resource.policy
                 self._open.pop(key, None)
 
     def deleted(self) -> list[Resource]:
-        """Return resources that go when our finalizer has."""
+        """Return the deleted resources that exist only because of our finalizer."""
         return [self.resources[key] for key in sorted(self._deleted)]
 
     def lives(self, key: str) -> bool:
-        """Say whether there is a resource that nobody has deleted."""
+        """Say whether a resource exists and is not deleted."""
         found = self.resources.get(key)
         return found is not None and found.deleted_at is None
 
     def orphans(self, table: Mapping[str, Policy]) -> set[str]:
-        """Return rows of the table whose resource is gone."""
+        """Return the keys of table rows without a resource."""
         return table.keys() - self.resources.keys()
 
 
-class _Rows:
-    """The table as it becomes, and whose its targets and routes are."""
+class _Draft:
+    """The table with the changes decided up to now, and the owners of its targets and routes."""
 
     def __init__(self, table: Mapping[str, Policy]) -> None:
         self._policies = dict(table)
@@ -136,7 +137,7 @@ class _Rows:
         return key in self._policies
 
     def take(self, policy: Policy) -> bool:
-        """Put a policy in; return whether that is a change."""
+        """Put a policy in; return whether the table changes."""
         before = self._policies.get(policy.key)
         if before is not None:
             for claim in claims(before):
@@ -145,58 +146,66 @@ class _Rows:
         self._owners.update(dict.fromkeys(claims(policy), policy.key))
         return before != policy
 
-    def taken(self, policy: Policy) -> str:
-        """Say which claim of a policy is another breaker's."""
-        owners = ((claim, self._owners.get(claim, policy.key)) for claim in claims(policy))
-        return next((clash_message(claim, owner) for claim, owner in owners if owner != policy.key), "")
+    def clash(self, policy: Policy) -> Problem | None:
+        """Check that no claim of a policy belongs to another breaker."""
+        for claim in claims(policy):
+            owner = self._owners.get(claim, policy.key)
+            if owner != policy.key:
+                return Problem(clash_message(claim, owner))
+        return None
 
-    def way_back(self, policy: Policy) -> tuple[str, ...]:
-        """Return the breakers over which the dependencies of a policy would lead back to it."""
+    def circle(self, policy: Policy) -> Problem | None:
+        """Check that the dependencies of a policy do not lead back to its breaker."""
         came_from, waiting = dict[str, str](), [policy]
         while waiting:
             each = waiting.pop()
             for name in each.spec.depends_on:
                 key = f"{each.namespace}/{name}"
                 if key == policy.key:
-                    return tuple(_way(each.key, came_from))
+                    return Problem(cycle_message(_way(each.key, came_from)))
                 if key in self._policies and key not in came_from:
                     came_from[key] = each.key
                     waiting.append(self._policies[key])
-        return ()
+        return None
 
 
-def _way(last: str, came_from: Mapping[str, str]) -> list[str]:
+def _way(last: str, came_from: Mapping[str, str]) -> tuple[str, ...]:
     way = [last]
     while way[-1] in came_from:
         way.append(came_from[way[-1]])
-    return way[::-1]
+    return tuple(reversed(way))
 
 
-def _judged(resource: Resource, rows: _Rows) -> Acceptance:
-    refused = _refusal(resource, rows)
+def _acceptance(resource: Resource, draft: _Draft) -> Acceptance:
+    refused = _refusal(resource, draft)
     if refused is None:
-        return _YES
-    stays = "the last valid policy stays in force" if resource.key in rows else "no policy of its is in force"
+        return _IN_FORCE
+    stays = "the last valid policy stays in force" if resource.key in draft else "it has no policy in force"
     return Acceptance(refused.reason, f"{refused.message}; until then {stays}")
 
 
-def _refusal(resource: Resource, rows: _Rows) -> Acceptance | None:
+def _refusal(resource: Resource, draft: _Draft) -> Acceptance | None:
     if resource.policy is None:
         return Acceptance(INVALID, resource.problem)
-    taken = rows.taken(resource.policy)
-    if taken:
-        return Acceptance(TAKEN, taken)
-    way = rows.way_back(resource.policy)
-    return Acceptance(CIRCULAR, validation.cycle_message(way)) if way else None
+    for reason, check in ((TAKEN, draft.clash), (CIRCULAR, draft.circle)):
+        problem = check(resource.policy)
+        if problem is not None:
+            return Acceptance(reason, str(problem))
+    return None
 
 
-def told(resource: Resource, verdict: Acceptance, now: int) -> Manifest | None:
-    """Return what is applied to the status to say the verdict; None where it says so already."""
-    before, seen = resource.status, resource.generation
+def acceptance_patch(resource: Resource, acceptance: Acceptance, now: int) -> Manifest | None:
+    """Return the status to apply for an acceptance; None if the resource has this status already."""
+    before, generation = resource.status, resource.generation
     accepted = condition(
-        before, "Accepted", so=verdict.is_accepted, reason=verdict.reason, message=verdict.message, now=now
+        before,
+        "Accepted",
+        holds=acceptance.is_accepted,
+        reason=acceptance.reason,
+        message=acceptance.message,
+        now=now,
     )
-    accepted["observedGeneration"] = seen
-    if before.get("observedGeneration") == seen and accepted in (before.get("conditions") or ()):
+    accepted["observedGeneration"] = generation
+    if before.get("observedGeneration") == generation and accepted in (before.get("conditions") or ()):
         return None
-    return said(resource.key, {"observedGeneration": seen, "conditions": [accepted]})
+    return status_patch(resource.key, {"observedGeneration": generation, "conditions": [accepted]})

@@ -1,6 +1,6 @@
-"""The ``CustomResourceDefinition`` of a breaker: the types of its policy and status, and the rules of ``cel``.
+"""The ``CustomResourceDefinition`` of a CircuitBreaker: the types of policy and status, and the rules of ``rules``.
 
-What the API server stores, ``validation.parse`` accepts.
+``validation`` accepts every object that the API server stores under this definition.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _LISTS: Final[dict[str, Schema]] = {
     "dependencies": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     "conditions": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
 }
-"""Lists that several writers may add to; any other one is written as a whole."""
+"""Lists with several writers; each writer writes every list besides these as a whole."""
 
 _WHOLE: Final = ("route.selectors.target", "route.selectors.standby")
-"""Mappings that mean something as a whole only."""
+"""Mappings that are written as a whole, because a part of a selector is another selector."""
 
 
 def definition() -> Schema:
@@ -64,13 +64,13 @@ def definition() -> Schema:
     }
 
 
-def text() -> str:
-    """Return the CustomResourceDefinition as the file has it."""
+def as_yaml() -> str:
+    """Return the text of ``FILE``."""
     return _HEADER + yaml.dump(definition(), Dumper=_Plain, sort_keys=False, width=120, allow_unicode=True)
 
 
 class _Plain(yaml.SafeDumper):
-    """YAML without anchors: each part stands where it is."""
+    """YAML without anchors: a repeated part is written in full each time."""
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002  - PyYAML's signature
         return True
@@ -88,13 +88,13 @@ def _schema() -> Schema:
             "spec": structural(Spec, _of_spec),
             "status": structural(BreakerStatus, _of_list),
         },
-        "x-kubernetes-validations": list(cel.AT_ROOT),
+        "x-kubernetes-validations": list(cel.ROOT_RULES),
     }
 
 
 def _of_spec(path: str, schema: Schema) -> Schema:
-    """Add what Kubernetes wants to know about a part of the spec, and its rules."""
-    rules = [*cel.AT.get(path, ()), *_of_type(schema)]
+    """Add the extensions of Kubernetes and the rules to a part of the spec."""
+    rules = [*cel.RULES_BY_PATH.get(path, ()), *_of_type(schema)]
     if path in _WHOLE:
         schema["x-kubernetes-map-type"] = "atomic"
     found = _of_list(path, schema)
@@ -108,4 +108,4 @@ def _of_list(path: str, schema: Schema) -> Schema:
 
 def _of_type(schema: Schema) -> tuple[Schema, ...]:
     bare = {key: value for key, value in schema.items() if key != "default"}
-    return next((rules for kind, rules in cel.OF_TYPES if msgspec.json.schema(kind) == bare), ())
+    return next((rules for kind, rules in cel.RULES_BY_TYPE if msgspec.json.schema(kind) == bare), ())

@@ -1,4 +1,4 @@
-"""What becomes of a breaker whose CircuitBreaker is being deleted, or is gone: its traffic goes home first."""
+"""The end of a breaker whose CircuitBreaker is deleted: its traffic returns to the target first."""
 
 from __future__ import annotations
 
@@ -19,31 +19,32 @@ if TYPE_CHECKING:
     from fuseboard.breaker.state import BreakerState
 
 SOURCE: Final = "/circuitbreakers"
-WHY: Final = "its CircuitBreaker is being deleted"
+DELETED_REASON: Final = "its CircuitBreaker is being deleted"
+"""The reason of a retirement, by which ``is_retired`` knows a retired breaker."""
 
 
-class Parting(StrEnum):
-    """What is to be done about a breaker that is to go."""
+class DeletionStep(StrEnum):
+    """The next step towards the end of a breaker."""
 
     LET_GO = "let go"
-    """Nothing of it is left, or nobody minds."""
+    """Remove the breaker: the target has its traffic, or the policy says to leave the traffic as it is."""
     WAIT = "wait"
-    """Its traffic is on its way home."""
+    """Wait until the traffic is back at the target."""
     GIVE_UP = "give up"
-    """It has been for too long: let go, and tell a human what is left moved."""
+    """Remove the breaker, because the wait was too long, and report the traffic that stays moved."""
 
 
-def parting(row: Row, *, is_over: bool) -> Parting:
-    """Return what is to be done; ``is_over`` once it was waited for long enough."""
+def deletion_step(row: Row, *, is_over: bool) -> DeletionStep:
+    """Return the next step; ``is_over`` says that the time for the traffic's return is over."""
     if at_home(row) or row.policy.spec.on_delete is OnDelete.LEAVE:
-        return Parting.LET_GO
+        return DeletionStep.LET_GO
     if not is_over:
-        return Parting.WAIT
-    return Parting.GIVE_UP if row.placement.shares != Shares() else Parting.LET_GO
+        return DeletionStep.WAIT
+    return DeletionStep.GIVE_UP if row.placement.shares != Shares() else DeletionStep.LET_GO
 
 
 def at_home(row: Row) -> bool:
-    """Say whether the target has all of its traffic, and nobody is about to change that."""
+    """Say whether the target has all of its traffic, and no move away from it is in progress or asked for."""
     claim = row.placement.claim
     is_worked_on = claim is not None and claim.until > row.now
     is_asked_for = row.wanted != Shares() and row.mode.acts
@@ -53,26 +54,29 @@ def at_home(row: Row) -> bool:
 def is_retired(breaker: BreakerState) -> bool:
     """Say whether a breaker is held because its CircuitBreaker was deleted."""
     override = breaker.override
-    return override is not None and breaker.is_held and (override.operator, override.reason) == (OWN, WHY)
+    return override is not None and breaker.is_held and (override.operator, override.reason) == (OWN, DELETED_REASON)
 
 
-def retirement(key: str, name: str) -> Event:
-    """Return the signal that brings a breaker's traffic home for good; whoever sends it gives it the same id."""
-    asked = OperatorRequested(action=Action.RETIRE, operator=OWN, reason=WHY)
-    return Event(id=digest(key, name, Action.RETIRE), source=SOURCE, subject=key, data=asked)
+def retire_request(key: str, name: str) -> Event:
+    """Return the signal that brings a breaker's traffic back to the target for good.
+
+    ``name`` identifies the deletion: every watcher sends the signal of a deletion under the same id.
+    """
+    request = OperatorRequested(action=Action.RETIRE, operator=OWN, reason=DELETED_REASON)
+    return Event(id=digest(key, name, Action.RETIRE), source=SOURCE, subject=key, data=request)
 
 
-def comeback(key: str, name: str) -> Event:
-    """Return the signal that lets a retired breaker work again: there is a new CircuitBreaker of its name."""
-    asked = OperatorRequested(action=Action.RELEASE, operator=OWN, reason="its CircuitBreaker is there again")
-    return Event(id=digest(key, name, Action.RELEASE), source=SOURCE, subject=key, data=asked)
+def release_request(key: str, name: str) -> Event:
+    """Return the signal that lets a retired breaker work again, because a new CircuitBreaker has its name."""
+    request = OperatorRequested(action=Action.RELEASE, operator=OWN, reason="its CircuitBreaker is there again")
+    return Event(id=digest(key, name, Action.RELEASE), source=SOURCE, subject=key, data=request)
 
 
-def left_moved(key: str, name: str, placement: Placement, waited_s: float) -> Event:
-    """Return the event that tells a human what nobody will bring home any more."""
+def left_moved_event(key: str, name: str, placement: Placement, waited_s: float) -> Event:
+    """Return the event that reports traffic that Fuseboard leaves moved, for a human to move back."""
     route = placement.route
     where = f"{route.kind} {route.name}" if route is not None else "the route"
-    told = FailoverFailed(
+    failed = FailoverFailed(
         epoch=placement.epoch,
         step=placement.step,
         result=Result.FAILED.value,
@@ -81,4 +85,4 @@ def left_moved(key: str, name: str, placement: Placement, waited_s: float) -> Ev
         shares=msgspec.to_builtins(placement.shares),
         rehearsed=placement.rehearsed,
     )
-    return Event(id=digest(key, name, "left moved"), source=SOURCE, subject=key, data=told)
+    return Event(id=digest(key, name, "left moved"), source=SOURCE, subject=key, data=failed)

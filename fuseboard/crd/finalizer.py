@@ -1,4 +1,4 @@
-"""See breakers off whose CircuitBreaker is being deleted, or is gone."""
+"""Keep our finalizer on deleted CircuitBreakers until the traffic of their breakers is back at the targets."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING, Final
 
 from fuseboard import logs
 from fuseboard.cluster.names import namespace_path
-from fuseboard.crd import resource as resources
-from fuseboard.crd.deletion import Parting, comeback, is_retired, left_moved, parting, retirement
+from fuseboard.crd.deletion import (
+    DeletionStep,
+    deletion_step,
+    is_retired,
+    left_moved_event,
+    release_request,
+    retire_request,
+)
+from fuseboard.crd.resource import finalizer_patch, read_resource
 from fuseboard.errors import Conflict, NotEnrolled, NotFound, Refused
 from fuseboard.stores.records import Entry
 
@@ -25,108 +32,102 @@ if TYPE_CHECKING:
 
 LOOK_EVERY_S: Final = 0.5
 ASK_AGAIN_S: Final = 10.0
-"""A request from before a breaker's last transition is stale: it is made again until the breaker is retired."""
+"""Time until a retirement is requested again: a request from before a breaker's last transition has no effect."""
 GONE_AFTER_S: Final = 2.0
-"""A row without a resource is waited for so long: another watcher may have heard of the resource before this one."""
+"""Time until a row without a resource is removed: another watcher may have learnt of the resource earlier."""
 
 
 class FinalizerKeeper:
-    """Asks for their traffic to come home, and lets them go when it has, or when that has taken too long."""
+    """Retires the breakers of deleted resources, and removes finalizer and row afterwards."""
 
     def __init__(self, store: Store, outbox: Outbox, release_after_s: float, clock: Callable[[], float]) -> None:
-        """``release_after_s`` is how long the traffic may take."""
+        """``release_after_s`` limits the time for the return of the traffic; ``clock`` is ``time.time``."""
         self._store = store
         self._outbox = outbox
         self._release_after_s = release_after_s
         self._clock = clock
         self._asked: dict[str, float] = {}
-        """Whose traffic was asked to come home, and when, by ``time.monotonic()``."""
+        """Time of each requested retirement, by ``time.monotonic()``."""
         self._let_go: set[str] = set()
         self._gone_since: dict[str, float] = {}
         self._looked_at = float("-inf")
 
-    def look(self, cluster: Cluster, mirror: AcceptedPolicies, table: Mapping[str, Policy]) -> None:
-        """Do what can be done now for each that is to go."""
+    def look(self, cluster: Cluster, accepted: AcceptedPolicies, table: Mapping[str, Policy]) -> None:
+        """Take the next step for each deleted resource, and for each row without a resource."""
         now = time.monotonic()
         if now < self._looked_at + LOOK_EVERY_S:
             return
         self._looked_at = now
-        for resource in mirror.deleted():
-            self._see_off(cluster, resource)
-        orphans = mirror.orphans(table)
+        for resource in accepted.deleted():
+            self._end_resource(cluster, resource)
+        orphans = accepted.orphans(table)
         self._gone_since = {key: self._gone_since.get(key, now) for key in orphans}
-        self._let_go = {key for key in self._let_go & table.keys() if not mirror.lives(key)}
+        self._let_go = {key for key in self._let_go & table.keys() if not accepted.lives(key)}
         for key in sorted(orphans):
-            self._clear(cluster, key, now - self._gone_since[key])
+            self._end_row(cluster, key, now - self._gone_since[key])
 
-    def _see_off(self, cluster: Cluster, resource: Resource) -> None:
-        """Take the finalizer off a resource that is being deleted, when that may be."""
+    def revive(self, resource: Resource) -> None:
+        """Let a retired breaker work again, because a new resource has its name."""
+        asked = self._asked.pop(resource.key, None)
+        if asked is not None or is_retired(self._store.read(resource.key).state):
+            self._send(release_request(resource.key, resource.uid))
+
+    def _end_resource(self, cluster: Cluster, resource: Resource) -> None:
+        """Take the finalizer off a deleted resource if its breaker may go."""
         waited_s = self._clock() - (resource.deleted_at or 0) / 1000
-        if self._parts(cluster, resource.key, resource.uid, waited_s):
+        if self._may_go(cluster, resource.key, resource.uid, waited_s):
             self._let_go.add(resource.key)
-            _release(cluster, resource)
+            _remove_finalizer(cluster, resource)
 
-    def _clear(self, cluster: Cluster, key: str, waited_s: float) -> None:
-        """Take a row from the table whose resource is gone, when that may be."""
+    def _end_row(self, cluster: Cluster, key: str, waited_s: float) -> None:
+        """Remove a row without a resource from the table if its breaker may go."""
         if waited_s < GONE_AFTER_S:
             return
-        if key not in self._let_go and not self._parts(cluster, key, "", waited_s):
+        if key not in self._let_go and not self._may_go(cluster, key, "", waited_s):
             return
         for left in self._store.remove([key]):
             logs.logger().error("circuitbreakers.moved_breaker_left", breaker=left)
         logs.logger().info("circuitbreakers.removed", breaker=key)
 
-    def _parts(self, cluster: Cluster, key: str, uid: str, waited_s: float) -> bool:
-        """Return whether a breaker may go; until then its traffic is brought home."""
+    def _may_go(self, cluster: Cluster, key: str, uid: str, waited_s: float) -> bool:
+        """Return whether a breaker may go; request its retirement until then."""
         try:
-            record = self._store.read(key)
+            row = self._store.read(key)
         except NotEnrolled:
-            return True  # it never was accepted, or another watcher was quicker
-        found = self._found(record, waited_s)
-        if found is Parting.WAIT and _ends(cluster, record.policy.namespace):
-            found = Parting.LET_GO
-        name = uid or f"epoch {record.state.epoch}"
-        if found is Parting.WAIT:
-            self._ask(record, name)
+            return True  # no policy was ever accepted, or another watcher has removed the row
+        step = deletion_step(row, is_over=waited_s >= self._release_after_s)
+        name = uid or f"epoch {row.state.epoch}"
+        if step is DeletionStep.WAIT and not _is_terminating(cluster, row.policy.namespace):
+            self._request_retirement(row, name)
             return False
-        if found is Parting.GIVE_UP:
-            self._send(left_moved(key, name, record.placement, waited_s))
+        if step is DeletionStep.GIVE_UP:
+            self._send(left_moved_event(key, name, row.placement, waited_s))
         return True
 
-    def _ask(self, record: Row, name: str) -> None:
-        key, now = record.policy.key, time.monotonic()
-        if not is_retired(record.state) and now >= self._asked.get(key, float("-inf")) + ASK_AGAIN_S:
-            self._send(retirement(key, name))
-            self._asked[key] = now
-
-    def welcome(self, resource: Resource) -> None:
-        """Let a breaker work again that was retired, since there is a new resource of its name."""
-        asked = self._asked.pop(resource.key, None)
-        if asked is not None or is_retired(self._store.read(resource.key).state):
-            self._send(comeback(resource.key, resource.uid))
-
-    def _found(self, record: Row, waited_s: float) -> Parting:
-        is_over = waited_s >= self._release_after_s
-        return parting(record, is_over=is_over)
+    def _request_retirement(self, row: Row, name: str) -> None:
+        now = time.monotonic()
+        if not is_retired(row.state) and now >= self._asked.get(row.key, float("-inf")) + ASK_AGAIN_S:
+            self._send(retire_request(row.key, name))
+            self._asked[row.key] = now
 
     def _send(self, event: Event) -> None:
         entry = Entry(kind="ingest", event=f"{event.source} {event.id}", type=event.type, reason="a deletion")
         self._outbox.append([event], entry)
 
 
-def _release(cluster: Cluster, resource: Resource) -> None:
+def _remove_finalizer(cluster: Cluster, resource: Resource) -> None:
     try:
-        found = resources.read(cluster.get(resource.path))
-        patch = resources.held(found, hold=False)
+        found = read_resource(cluster.get(resource.path))
+        patch = finalizer_patch(found, hold=False)
         if patch is not None and found.uid == resource.uid:
             cluster.patch(resource.path, patch)
             logs.logger().info("circuitbreakers.released", breaker=resource.key)
     except (Conflict, NotFound):
-        return  # somebody else was quicker; if not, there is a next look
+        return  # another watcher has removed it, or the next look does
 
 
-def _ends(cluster: Cluster, namespace: str) -> bool:
-    """Say whether a namespace is on its way out: nothing in it is worth waiting for."""
+def _is_terminating(cluster: Cluster, namespace: str) -> bool:
+    """Say whether a namespace is being deleted: the traffic in it does not matter any more."""
     try:
         found = cluster.get(namespace_path(namespace))
     except NotFound:

@@ -1,7 +1,7 @@
-"""Types as structural schemas: OpenAPI as a ``CustomResourceDefinition`` may have it.
+"""Types as structural schemas: OpenAPI in the form that a ``CustomResourceDefinition`` accepts.
 
-msgspec writes JSON Schema. A structural schema has no references, no ``null``, a type at every place, and does not say
-that other fields are refused: the API server does that by itself. What a field means stands below it in the source.
+msgspec writes JSON Schema. A structural schema has no references and no ``null``, names a type everywhere, and does not
+forbid unknown fields, because the API server does so by itself. Descriptions are the docstrings below the fields.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ _LEFT_OUT: Final = ("$ref", "$defs", "title", "anyOf", "additionalProperties", "
 
 
 def structural(kind: type, finish: Finish) -> Schema:
-    """Return the schema of a type; ``finish`` is given each part of it with its path, and returns it as it shall be."""
-    whole = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(kind)))  # else defaults are tuples
+    """Return the schema of a type; ``finish`` gets each part with its path, and returns its final form."""
+    # Encoding and decoding turns the tuples among the defaults into lists.
+    whole = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(kind)))
     return _Inlining(whole["$defs"], sys.modules[kind.__module__], finish).inline("", {"$ref": whole["$ref"]})
 
 
 class _Inlining:
-    """Puts definitions where they are referred to."""
+    """Replaces references by the definitions."""
 
     def __init__(self, definitions: Mapping[str, Schema], module: ModuleType, finish: Finish) -> None:
         self._definitions = definitions
@@ -66,8 +67,8 @@ class _Inlining:
         fields = {each.encode_name: each.name for each in msgspec.structs.fields(kind)}
         for key, schema in members.items():
             member = self.inline(f"{path}.{key}".lstrip("."), schema)
-            said = (docs.get(fields[key], ""), member.get("description", ""))
-            yield key, {"description": " ".join(filter(None, said)), **_without(member, "description")}
+            texts = (docs.get(fields[key], ""), member.get("description", ""))
+            yield key, {"description": " ".join(filter(None, texts)), **_without(member, "description")}
 
 
 def _without(schema: Schema, key: str) -> Schema:
@@ -75,14 +76,14 @@ def _without(schema: Schema, key: str) -> Schema:
 
 
 def _without_null(schema: Schema) -> Schema:
-    """Return what else may stand where ``null`` may: in Kubernetes a field that is null is one that is not there."""
+    """Return the alternative to ``null``: Kubernetes treats a null field as a missing field."""
     if "anyOf" in schema:
         (schema,) = (each for each in schema["anyOf"] if each != {"type": "null"})
     return schema
 
 
 def _make_default_short(schema: Schema) -> None:
-    """Let each member say its own default, where the whole has one."""
+    """Shorten the default of a whole to ``{}``, because each member has its own default."""
     if not schema.get("required"):
         schema.pop("required", None)
     if "default" in schema:
@@ -90,7 +91,7 @@ def _make_default_short(schema: Schema) -> None:
 
 
 def _of_values(kind: type[Enum], description: str) -> str:
-    """Return the description of an enumeration with that of each value."""
+    """Return the description of an enumeration, followed by the descriptions of its values."""
     docs = _documented(kind)
     values = {member.value: docs.get(member.name, "") for member in kind}
     return " ".join([description, *(f"{value}: {doc}" for value, doc in values.items() if doc)])
@@ -98,7 +99,7 @@ def _of_values(kind: type[Enum], description: str) -> str:
 
 @cache
 def _documented(kind: type) -> dict[str, str]:
-    """Return the text below each field of a class, from the module that defines the class."""
+    """Return the docstring below each field of a class, from the source of its module."""
     tree = ast.parse(inspect.getsource(sys.modules[kind.__module__]))
     return dict(
         _below(next(each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == kind.__name__))

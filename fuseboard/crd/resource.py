@@ -1,4 +1,4 @@
-"""CircuitBreaker resources as the API server has them: what is read of one, and what is written to it."""
+"""A CircuitBreaker resource as the API server has it, and the patches that Fuseboard sends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fuseboard.cluster.objects import CircuitBreakerMeta
 from fuseboard.errors import InvalidInput, InvalidPolicy
 from fuseboard.policy import validation
 from fuseboard.policy.spec import API_VERSION, KIND, Policy
-from fuseboard.times import kubernetes_timestamp, parse_timestamp
+from fuseboard.times import parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,55 +20,54 @@ if TYPE_CHECKING:
     Manifest = dict[str, Any]
 
 FINALIZER: Final = "fuseboard.dev/placement"
-"""Keeps a CircuitBreaker from going while its traffic is moved."""
-
-MESSAGE_LENGTH: Final = 1024
+"""Our finalizer: a deleted CircuitBreaker keeps existing while its traffic is moved."""
 
 
 class Resource(Struct, frozen=True):
-    """One CircuitBreaker, as it was found."""
+    """A CircuitBreaker as the API server has it."""
 
     key: str
+    """``namespace/name``."""
     uid: str
     version: str
     generation: int
     created: str
-    """RFC 3339, whole seconds: the order of the alphabet is that of time."""
+    """RFC 3339 in whole seconds: alphabetical order is order in time."""
     deleted_at: int | None
-    """When somebody deleted it, in milliseconds since 1970; it goes when its finalizers have."""
+    """Time of its deletion, in milliseconds since 1970; the resource exists until its finalizers are gone."""
     finalizers: tuple[str, ...]
     status: Manifest
     policy: Policy | None
     problem: str = ""
-    """Why it is no policy."""
+    """Why its spec is no valid policy."""
 
     @property
     def path(self) -> str:
         """Its path on the API server."""
-        return path_of(self.key)
+        return resource_path(self.key)
 
     @property
     def age(self) -> tuple[str, str]:
-        """Sorts the oldest first."""
+        """A key that sorts the oldest resource first."""
         return self.created, self.key
 
     @property
     def is_held(self) -> bool:
-        """Whether our finalizer is on it."""
+        """Whether our finalizer is present."""
         return FINALIZER in self.finalizers
 
 
-def path_of(key: str) -> str:
+def resource_path(key: str) -> str:
     """Return the path of a breaker's CircuitBreaker."""
     namespace, _, name = key.partition("/")
     return object_path(CIRCUIT_BREAKER, namespace, name)
 
 
-def read(found: Mapping[str, Any]) -> Resource:
-    """Return what an object says; one that is no policy says why.
+def read_resource(found: Mapping[str, Any]) -> Resource:
+    """Return an object of the API server as a resource; an invalid spec becomes its problem.
 
     Raises:
-        InvalidInput: it is no object of the API server's.
+        InvalidInput: the object has no valid metadata.
 
     """
     try:
@@ -104,31 +103,20 @@ def _policy(found: Mapping[str, Any], meta: CircuitBreakerMeta) -> tuple[Policy 
         return None, str(error)
 
 
-def said(key: str, status: Manifest, version: str = "") -> Manifest:
-    """Return what is applied to a resource's status; with a ``version``, only if that is still the current one."""
+def status_patch(key: str, status: Manifest, version: str = "") -> Manifest:
+    """Return the object to apply to the status of a resource; with a ``version``, to this version only."""
     namespace, _, name = key.partition("/")
     metadata = {"name": name, "namespace": namespace} | ({"resourceVersion": version} if version else {})
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status}
 
 
-def held(resource: Resource, *, hold: bool) -> Manifest | None:
-    """Return the patch that puts our finalizer on a resource or takes it off; None where that is so already."""
-    if resource.is_held == hold or (hold and resource.deleted_at is not None):  # then Kubernetes takes no new ones
+def finalizer_patch(resource: Resource, *, hold: bool) -> Manifest | None:
+    """Return the patch that adds our finalizer, or removes it unless ``hold``; None if no patch is needed.
+
+    Kubernetes refuses new finalizers on a deleted resource.
+    """
+    if resource.is_held == hold or (hold and resource.deleted_at is not None):
         return None
     others = [each for each in resource.finalizers if each != FINALIZER]
     finalizers = [*others, FINALIZER] if hold else others
     return {"metadata": {"resourceVersion": resource.version, "finalizers": finalizers}}
-
-
-def condition(before: Manifest, kind: str, *, so: bool, reason: str, message: str, now: int) -> Manifest:
-    """Return a condition as Kubernetes has them: the time is that of the last change from so to not so, or back."""
-    status = "True" if so else "False"
-    known: Manifest = next((each for each in before.get("conditions") or () if each.get("type") == kind), {})
-    since = known.get("lastTransitionTime") if known.get("status") == status else None
-    return {
-        "type": kind,
-        "status": status,
-        "reason": reason,
-        "message": message[:MESSAGE_LENGTH],
-        "lastTransitionTime": since or kubernetes_timestamp(now),
-    }

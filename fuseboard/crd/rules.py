@@ -1,8 +1,8 @@
-"""What a breaker must fulfil beyond its types, as the API server checks it: rules in CEL, each with a sentence.
+"""The rules of a CircuitBreaker beyond its types, in CEL with a message each, as the API server checks them.
 
-They say what ``validation`` says. They run on an object that has its defaults already, and only where all fields have
-the right type, so a rule asks for optional fields alone whether they are there. Where a text cannot be longer than so
-much, a list not longer than so many, it is for their sake: the API server wants to know what a rule can cost.
+They match ``validation``. The API server fills in defaults before it runs them, and runs them only if all fields have
+the right type. Therefore a rule tests with ``has()`` only for optional fields. The limits on lengths of texts and lists
+in the policy exist for these rules, because the API server estimates the cost of a rule from them.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
     from fuseboard.crd.openapi import Schema
 
 _SPACE: Final = r"[\s\v\x1c-\x1f\x85\pZ]"
-"""Where Python sees a space; RE2 sees fewer."""
+"""Python's white space, which is more than RE2's."""
 
 _MATCHER: Final = (
     r"(?s)^\s*[a-zA-Z_:][a-zA-Z0-9_:]*\s*(=~|!~|!=|=)\s*"
     rf'("([^"\\]|\\.)*"|([^"=~{_SPACE[1:-1]}][^"{_SPACE[1:-1]}]*)?)\s*$'
 )
-"""A matcher as ``matchers`` reads it, in RE2."""
+"""The syntax of a matcher in ``policy.matchers``, in RE2."""
 
 _EXPRESSION: Final = (
     r"""!self.matches(r'^[^"=!]*[=!]~') || [self.substring(self.indexOf('~') + 1).trim()].all(e, """
     r"""'a'.matches((e.startsWith('"') ? e.substring(1, size(e) - 1) : e)"""
     r""".replace('\\\\', '\\').replace('\\"', '"')) in [true, false])"""
 )
-"""Whether the regular expression of a matcher, if it has one, is one: where not, this is an error, in RE2's words."""
+"""Tests the regular expression of a matcher; an invalid expression is an error with RE2's message."""
 
 
 def _rule(rule: str, message: str, field: str = "") -> Schema:
-    """Return a rule; a message that begins with a quote is an expression, so that it can name values."""
-    found = {"rule": rule, ("messageExpression" if message.startswith("'") else "message"): message}
-    return {**found, "fieldPath": field} if field else found
+    """Return a rule; a message that begins with a quote is a CEL expression, which can quote values."""
+    schema = {"rule": rule, ("messageExpression" if message.startswith("'") else "message"): message}
+    return {**schema, "fieldPath": field} if field else schema
 
 
 def _pattern(kind: Any) -> str:  # noqa: ANN401  - an annotated type
@@ -44,7 +44,7 @@ def _pattern(kind: Any) -> str:  # noqa: ANN401  - an annotated type
     return found
 
 
-OF_TYPES: Final[tuple[tuple[Any, tuple[Schema, ...]], ...]] = (
+RULES_BY_TYPE: Final[tuple[tuple[Any, tuple[Schema, ...]], ...]] = (
     (
         Duration,
         (
@@ -78,9 +78,9 @@ OF_TYPES: Final[tuple[tuple[Any, tuple[Schema, ...]], ...]] = (
         ),
     ),
 )
-"""Rules for each value of a type, beside its pattern: the API server quotes that, which helps nobody."""
+"""Rules for each value of a type. They repeat its pattern with a better message than the API server's own."""
 
-AT: Final[dict[str, tuple[Schema, ...]]] = {
+RULES_BY_PATH: Final[dict[str, tuple[Schema, ...]]] = {
     "recover.probe.http": (
         _rule("self.matches('^/[!-~]*$')", "'\"' + self + '\" is no path: write one such as /healthz, without a host'"),
     ),
@@ -147,10 +147,13 @@ AT: Final[dict[str, tuple[Schema, ...]]] = {
         ),
     ),
 }
-"""Rules by path below ``spec``. What spans fields of a part with a default stands above it: the default of the part is
-held against its rules before that of its members is there."""
+"""Rules by path below ``spec``.
 
-AT_ROOT: Final = (
+A rule about several fields stands above a part with a default: the API server checks the default of the part before it
+fills in the defaults of the members.
+"""
+
+ROOT_RULES: Final = (
     _rule(
         "size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')",
         "'metadata.name is ' + self.metadata.name + ': write at most 63 lower case letters, digits and -'",
@@ -161,4 +164,4 @@ AT_ROOT: Final = (
         ".spec.dependsOn",
     ),
 )
-"""Rules that need the breaker's own name."""
+"""Rules about the name of the breaker."""

@@ -1,4 +1,4 @@
-"""What stands in ``.status`` of a ``CircuitBreaker``: what Fuseboard says about it, on transitions only."""
+"""The schema of ``.status`` of a CircuitBreaker; Fuseboard writes the status on transitions only."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Moment = Annotated[datetime, Meta(tz=True)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 
 
-class Truth(StrEnum):
-    """Whether a condition is so."""
+class ConditionStatus(StrEnum):
+    """The status of a condition."""
 
     TRUE = "True"
     FALSE = "False"
@@ -25,40 +25,40 @@ class Truth(StrEnum):
 
 
 class _StatusPart(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A part of the status: immutable, camelCase on the wire, what is not known left out."""
+    """A part of the status: immutable, camelCase on the wire, without unknown values."""
 
 
 class PlacementShares(_StatusPart, frozen=True):
-    """Who serves, in percent; what is left of 100 goes to an error page."""
+    """Shares of the traffic, in percent; the rest of 100 goes to an error page."""
 
     target: Percent | None = None
-    """What the target is given."""
+    """The target's share."""
     standby: Percent | None = None
-    """What the standby is given."""
+    """The standby's share."""
 
 
 class PlacementStatus(_StatusPart, frozen=True):
-    """Who serves, and the transition that put it there."""
+    """The shares of target and standby, the transition that asked for them, and the result of the last change."""
 
     epoch: Count | None = None
-    """The transition that it answers; one below the breaker's is still owed."""
+    """The transition that asked for the placement; if lower than the breaker's epoch, a change is still due."""
     step: Count | None = None
     """Changes made to the cluster within that epoch."""
     shares: PlacementShares | None = None
     result: Text | None = None
-    """What came of it: verified, observed, refused, failed and the like."""
+    """The result of the last change: verified, observed, refused, failed and others."""
     reason: Text | None = None
-    """Why, where it is not verified."""
+    """Why the placement is not verified."""
     verified_at: Moment | None = None
-    """When it was seen to be in place."""
+    """When the placement was last verified."""
 
 
 class StatusCondition(_StatusPart, frozen=True):
     """A condition in the Kubernetes convention."""
 
     type: Annotated[str, Meta(pattern=r"^[A-Za-z]([-A-Za-z0-9_./]*[A-Za-z0-9])?$", max_length=316)]
-    """What it is about; one of each type."""
-    status: Truth
+    """The type of the condition; a status has at most one condition of each type."""
+    status: ConditionStatus
     last_transition_time: Moment
     """When the status changed last."""
     reason: Annotated[str, Meta(pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", max_length=1024)]
@@ -66,42 +66,41 @@ class StatusCondition(_StatusPart, frozen=True):
     message: Annotated[str, Meta(max_length=32_768)]
     """Why, for people."""
     observed_generation: Count | None = None
-    """The generation of the resource that it is about."""
+    """The generation of the resource that the condition describes."""
 
 
 class DependencyStatus(_StatusPart, frozen=True):
-    """A breaker that this one depends on."""
+    """A breaker in spec.dependsOn."""
 
     name: Text
     """Its name, in this namespace."""
     state: Text | None = None
-    """Its state; none where there is no such breaker."""
+    """Its state; missing if the breaker does not exist."""
 
 
 class BreakerStatus(_StatusPart, frozen=True):
-    """The breaker as it stands. Fuseboard writes it on transitions only."""
+    """The present state of the breaker. Fuseboard writes the status on transitions only."""
 
     state: Text | None = None
-    """CLOSED, LIMITED, OPEN or HALF_OPEN: whether the target should serve."""
+    """CLOSED, LIMITED, OPEN or HALF_OPEN."""
     epoch: Count | None = None
-    """Transitions that the breaker has made."""
+    """Number of transitions of the breaker."""
     since: Moment | None = None
-    """When it came to this state."""
+    """Time of the last transition."""
     reason: Text | None = None
-    """Why it did."""
+    """Reason of the last transition."""
     mode: Text | None = None
-    """The mode in force: the policy's, or an operator's."""
+    """The mode in force: from the policy, or set by an operator."""
     serving: Text | None = None
-    """Who serves, such as 'target 50 %, standby 50 %'."""
+    """Shares of target and standby, such as 'target 50 %, standby 50 %'."""
     ready: Text | None = None
-    """Pods of the target that are ready, of those that are desired, such as 2/2."""
+    """Ready and desired pods of the target, such as 2/2."""
     standby: Text | None = None
-    """Pods of the standby that are ready, of those that are desired, such as 1/1."""
+    """Ready and desired pods of the standby, such as 1/1."""
     observed_generation: Count | None = None
-    """The generation of the resource that is in force; an edit that cannot be used leaves the one before."""
+    """The generation of the resource that was judged last; the condition Accepted says whether it is in force."""
     placement: PlacementStatus | None = None
-    """Who serves, and what came of the last change."""
     dependencies: Annotated[tuple[DependencyStatus, ...], Meta(max_length=32)] | None = None
-    """Breakers that this one depends on, as they stand."""
+    """The breakers in spec.dependsOn and their states."""
     conditions: Annotated[tuple[StatusCondition, ...], Meta(max_length=16)] | None = None
-    """What is so about the breaker, in the Kubernetes convention."""
+    """Conditions of policy and breaker, in the Kubernetes convention."""

@@ -1,4 +1,4 @@
-"""Write a breaker's status to its CircuitBreaker, and keep the finalizer on it while its traffic is moved."""
+"""Write the status of a breaker to its CircuitBreaker, with the finalizer while the traffic is moved."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fuseboard.breaker.placement import Shares
-from fuseboard.crd import conditions as statuses
-from fuseboard.crd import resource as resources
+from fuseboard.crd.breaker_status import renews, status_of
+from fuseboard.crd.resource import finalizer_patch, read_resource, resource_path, status_patch
 from fuseboard.errors import ClusterUnavailable, Conflict, NotEnrolled, NotFound
 
 if TYPE_CHECKING:
@@ -19,49 +19,49 @@ if TYPE_CHECKING:
     from fuseboard.stores import Store
 
 MANAGER: Final = "fuseboard-status"
-"""Who owns what is said of the breaker; what is said of the policy is ``fuseboard-policy``'s."""
+"""Field manager of the fields about the breaker; ``fuseboard-policy`` manages the fields about the policy."""
 MAX_CONFLICTS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class StatusWriter:
-    """Says what the record says: it is read again each time, so that what was late says nothing old."""
+    """Writes the row of a breaker as a status; each attempt reads the row again, because an old status is useless."""
 
     store: Store
     cluster: Writable
 
     def write(self, key: str) -> None:
-        """Write the status of a breaker, if it says anything new; without a CircuitBreaker there is none.
+        """Write the status of a breaker if it has changed; do nothing for a breaker without a CircuitBreaker.
 
         Raises:
             NotEnrolled, Refused, Unavailable: as the store and the cluster raise them.
 
         """
         for _ in range(MAX_CONFLICTS):
-            record = self.store.read(key)
+            row = self.store.read(key)
             try:
-                found = resources.read(self.cluster.get(resources.path_of(key)))
-                if self._is_marked(record, found):
-                    return self._say(record, found)
+                resource = read_resource(self.cluster.get(resource_path(key)))
+                if self._has_right_finalizer(row, resource):
+                    return self._write_status(row, resource)
             except Conflict:
                 continue
             except NotFound:
                 return None
         raise ClusterUnavailable(f"{key}: its CircuitBreaker was changed {MAX_CONFLICTS} times in between")
 
-    def _is_marked(self, record: Row, found: Resource) -> bool:
-        """Put the finalizer on or take it off; return whether nothing was to be done."""
-        patch = resources.held(found, hold=record.placement.shares != Shares())
+    def _has_right_finalizer(self, row: Row, resource: Resource) -> bool:
+        """Return whether the finalizer is as the placement demands; if not, patch the resource."""
+        patch = finalizer_patch(resource, hold=row.placement.shares != Shares())
         if patch is not None:
-            self.cluster.patch(found.path, patch)
+            self.cluster.patch(resource.path, patch)
         return patch is None
 
-    def _say(self, record: Row, found: Resource) -> None:
-        depends = {name: self._state(record.policy, name) for name in record.policy.spec.depends_on}
-        status = statuses.status_of(record, found.status, depends)
-        if statuses.renews(status, found.status):
-            body = resources.said(found.key, status, found.version)
-            self.cluster.apply(f"{found.path}/status", body, MANAGER)
+    def _write_status(self, row: Row, resource: Resource) -> None:
+        dependencies = {name: self._state(row.policy, name) for name in row.policy.spec.depends_on}
+        status = status_of(row, resource.status, dependencies)
+        if renews(status, resource.status):
+            body = status_patch(resource.key, status, resource.version)
+            self.cluster.apply(f"{resource.path}/status", body, MANAGER)
 
     def _state(self, policy: Policy, name: str) -> State | None:
         try:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from fuseboard.cluster import Writable
     from fuseboard.cluster.client import Kubernetes
     from fuseboard.delivery.sinks import Sink
+    from fuseboard.http_client import HttpClient
     from fuseboard.settings import Settings
-    from fuseboard.signals.http import HttpClient
     from fuseboard.stores.checkpoints import RedisCheckpoints
     from fuseboard.stores.outbox import RedisOutbox
     from fuseboard.stores.redis import RedisStore
@@ -81,7 +81,8 @@ class Connections:
     @cached_property
     def cluster(self) -> Writable:
         """The cluster of the settings, or a rehearsal of one."""
-        from fuseboard.cluster.client import Kubernetes, open_cluster  # noqa: PLC0415  - see above
+        from fuseboard.cluster.client import Kubernetes  # noqa: PLC0415  - see above
+        from fuseboard.cluster.config import open_cluster  # noqa: PLC0415  - see above
 
         cluster = open_cluster(self.settings)
         if isinstance(cluster, Kubernetes):
@@ -106,7 +107,7 @@ class Connections:
     @cached_property
     def prometheus(self) -> HttpClient | None:
         """Prometheus' HTTP API; None without an address."""
-        from fuseboard.signals.http import HttpClient  # noqa: PLC0415  - see above
+        from fuseboard.http_client import HttpClient  # noqa: PLC0415  - see above
 
         url, token_file = self.settings.prometheus_url, self.settings.prometheus_token_file
         return self._close_later(HttpClient(url, token_file, lanes=PROMETHEUS_LANES)) if url else None
@@ -114,7 +115,7 @@ class Connections:
     @cached_property
     def alertmanagers(self) -> tuple[HttpClient, ...]:
         """Alertmanager's HTTP API, by the address of each member of its cluster; empty without an address."""
-        from fuseboard.signals.http import HttpClient  # noqa: PLC0415  - see above
+        from fuseboard.http_client import HttpClient  # noqa: PLC0415  - see above
 
         urls = filter(None, map(str.strip, self.settings.alertmanager_url.split(",")))
         token_file = self.settings.alertmanager_token_file

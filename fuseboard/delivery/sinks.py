@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-import urllib3
-
-from fuseboard.errors import InvalidInput, SinkUnavailable
+from fuseboard.errors import InvalidInput, SinkUnavailable, Unavailable
 from fuseboard.events.wire import encode
+from fuseboard.http_client import HttpClient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fuseboard.events.event import Event
 
+LANES: Final = 16
+"""Connections that are kept: one for each lane of the relay or the clock."""
 CONNECT_TIMEOUT_S: Final = 2.0
 ANSWER_TIMEOUT_S: Final = 30.0
 """An in-memory channel answers only when every function has: longer than ``delivery.timeout`` and its first retries."""
@@ -44,28 +45,23 @@ class Sink(Protocol):
 class HttpSink:
     """A broker's ingress, or any other HTTP address that takes CloudEvents."""
 
-    def __init__(self, url: str, connections: int = 16) -> None:
+    def __init__(self, url: str, lanes: int = LANES) -> None:
+        self._http = HttpClient(url, lanes=lanes, deadline_s=ANSWER_TIMEOUT_S, connect_s=CONNECT_TIMEOUT_S)
         self._url = url
-        self._http = urllib3.PoolManager(
-            maxsize=connections,
-            block=True,
-            retries=False,
-            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=ANSWER_TIMEOUT_S),
-        )
 
     def send(self, event: Event) -> None:
         """See ``Sink.send``."""
         message = encode(event)
         try:
-            answer = self._http.request("POST", self._url, headers=message.headers, body=message.body)
-        except urllib3.exceptions.HTTPError as error:
-            raise SinkUnavailable(f"{self._url} does not answer: {error}") from error
+            answer = self._http.post(message.body, message.headers)
+        except Unavailable as error:
+            raise SinkUnavailable(str(error)) from error
         if answer.status in NEVER:
             raise InvalidInput(f"{self._url} answers {answer.status} to {event.type} {event.id}: it will never take it")
-        if not 200 <= answer.status < 300:  # noqa: PLR2004  - HTTP's own classes
+        if not answer.is_success:
             hint = _HINTS.get(answer.status, "")
             raise SinkUnavailable(f"{self._url} answers {answer.status}{hint}")
 
     def close(self) -> None:
         """Close the connections that were kept."""
-        self._http.clear()
+        self._http.close()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from fuseboard import metrics
 from fuseboard.cluster.names import list_path
-from fuseboard.cluster.reflector import Heard, Watch, WatchPace
+from fuseboard.cluster.pace import WatchPace
+from fuseboard.cluster.reflector import Watch
 from fuseboard.delivery.loops import Supervised, refuse_silence
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from threading import Event as Flag
 
     from fuseboard.cluster import Manifest
-    from fuseboard.cluster.reflector import Watchable
+    from fuseboard.cluster.changes import Heard
+    from fuseboard.cluster.reflector import Watchable, WatchStart
     from fuseboard.workloads.batch import WatchedKind
 
 BACKLOG: Final = 2_000
@@ -84,17 +86,14 @@ class Watches:
         """The watches whose thread has ended by a bug: begun again, they may get further."""
         return {key for key, running in self._running.items() if running.thread.has_ended}
 
-    def begin(
-        self, followed: WatchedKind, keep: Callable[[Manifest], Any], *, version: str = "", lost: str = ""
-    ) -> None:
-        """Begin a watch; see ``Watch`` for ``keep``, ``version`` and ``lost``."""
+    def begin(self, followed: WatchedKind, keep: Callable[[Manifest], Any], start: WatchStart) -> None:
+        """Begin a watch; see ``Watch`` for ``keep`` and ``start``."""
 
         def hear(heard: Heard) -> None:
             self.heard.put((followed, heard), followed.stop)
 
         path = list_path(followed.kind, followed.namespace)
-        watch = Watch(self._cluster, path, hear, version=version, lost=lost, keep=keep)
-        watch.pace = self.pace
+        watch = Watch(self._cluster, path, hear, start=start, keep=keep, pace=self.pace)
         thread = Supervised(f"{followed.kind} of {followed.namespace}", watch.run, followed.stop)
         self._running[followed.namespace, followed.kind] = _RunningWatch(followed, watch, thread)
         thread.start()

@@ -39,7 +39,7 @@ def connect(url: str, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> redis.Re
         )
     except ValueError as error:
         raise CannotStart(
-            f"the store's URL cannot be used ({error}): give one such as redis://127.0.0.1:6379/0"
+            f"the store's URL is malformed ({error}): use a URL such as redis://127.0.0.1:6379/0"
         ) from error
 
 
@@ -90,8 +90,8 @@ def errors_translated(what: str) -> Iterator[None]:
         raise StoreUnavailable(message) from error
 
 
-def refuse_forgetful(client: redis.Redis) -> None:
-    """Check that the server keeps its data.
+def require_persistence(client: redis.Redis) -> None:
+    """Refuse a server that may lose data.
 
     A managed server may hide its configuration; such a server is accepted.
 
@@ -100,7 +100,7 @@ def refuse_forgetful(client: redis.Redis) -> None:
         StoreUnavailable: the server does not answer.
 
     """
-    with errors_translated("the check at start-up"):
+    with errors_translated("checking the store at start-up"):
         found: dict[str, str] = {}
         for name in ("maxmemory-policy", "appendonly"):
             try:

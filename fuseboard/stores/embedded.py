@@ -39,7 +39,7 @@ def embedded_valkey(state_dir: Path) -> Iterator[str]:
     socket = folder / "valkey.sock"
     if len(bytes(socket)) > MAX_SOCKET_PATH:
         socket = Path(tempfile.mkdtemp(prefix="fuseboard-")) / "valkey.sock"
-    _end_orphan(folder)
+    _stop_orphan(folder)
     (folder / "socket").write_text(str(socket), encoding="utf-8")
     try:
         server = ValkeyServer(
@@ -78,7 +78,7 @@ def _keep_running(server: ValkeyServer, stop: Event) -> None:
             logs.logger().error("valkey.not_started", error=str(error))
 
 
-def _end_orphan(folder: Path) -> None:
+def _stop_orphan(folder: Path) -> None:
     """Stop a Valkey left over from a killed run, which still has the data open. The caller holds the folder's lock."""
     socket_path = folder / "socket"
     if not socket_path.exists():

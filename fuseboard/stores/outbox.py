@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from fuseboard.errors import CannotStart, StoreUnavailable
 from fuseboard.events.wire import encode
-from fuseboard.stores.connection import connect, errors_translated, refuse_forgetful, stream_id_ms
+from fuseboard.stores.connection import connect, errors_translated, require_persistence, stream_id_ms
 from fuseboard.stores.keys import INGEST, OUTBOX
 from fuseboard.stores.queue import HELD_MS, EventQueue
 from fuseboard.stores.records import read_entry
@@ -42,7 +42,7 @@ def open_outbox(url: str) -> RedisOutbox:
 
     """
     client = connect(url, answer_timeout_s=ANSWER_TIMEOUT_S)
-    refuse_forgetful(client)
+    require_persistence(client)
     return RedisOutbox(client)
 
 

@@ -1,4 +1,4 @@
-"""The events of the outbox that wait for the broker, as relays take them: a consumer group on the outbox's stream."""
+"""The queue of events between outbox and broker, shared by relays: a consumer group on the outbox's stream."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class EventQueue:
         self._held_ms = held_ms
 
     def take(self, relay: str, count: int, *, again: bool = False) -> list[tuple[str, Event]]:
-        """Return new events for a relay; with ``again``, the events that the relay has taken and not finished."""
+        """Return new events for a relay; with ``again``, its unfinished events of earlier calls."""
         with errors_translated("reading the outbox"):
             try:
                 found = self._read(relay, count, again=again)
@@ -74,7 +74,7 @@ class EventQueue:
                 self._reject(identifier.decode(), fields.get(b"event", b""), str(error))
 
     def done(self, identifiers: Iterable[str]) -> None:
-        """Remove events that the broker has accepted."""
+        """Remove events accepted by the broker."""
         names = list(identifiers)
         with errors_translated("removing events from the outbox"):
             pipe = self._client.pipeline(transaction=True)
@@ -83,7 +83,7 @@ class EventQueue:
             pipe.execute()
 
     def reject(self, identifier: str, event: Event, reason: str) -> None:
-        """Move an event that the broker will never accept to the rejected events, for an operator to look at."""
+        """Move an event permanently refused by the broker to the rejected events, for an operator to look at."""
         self._reject(identifier, encode(event, structured=True).body, reason)
 
     def _reject(self, identifier: str, body: bytes, reason: str) -> None:

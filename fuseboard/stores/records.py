@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from fuseboard.breaker.evidence import Weighed
 from fuseboard.breaker.placement import Placement
 from fuseboard.breaker.state import BreakerState
-from fuseboard.breaker.step import next_due
+from fuseboard.breaker.transitions import next_due
 from fuseboard.errors import RecordCorrupt
 from fuseboard.times import back_off
 

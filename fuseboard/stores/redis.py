@@ -15,7 +15,7 @@ from fuseboard.stores.connection import (
     ThreadConnection,
     connect,
     errors_translated,
-    refuse_forgetful,
+    require_persistence,
     time_ms,
 )
 from fuseboard.stores.due import DueEntries
@@ -44,7 +44,7 @@ def open_store(url: str) -> RedisStore:
 
     """
     client = connect(url)
-    refuse_forgetful(client)
+    require_persistence(client)
     return RedisStore(client)
 
 

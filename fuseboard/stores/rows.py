@@ -75,7 +75,7 @@ class CachedRow:
             )
             self._raw_policy = policy
         except (msgspec.DecodeError, ValueError) as error:
-            message = f"{self.key}: its record in Redis cannot be read ({error}): it stays as it is until repaired"
+            message = f"{self.key}: the record in Redis cannot be read ({error}), no change is made: repair the record"
             raise RecordCorrupt(message) from error
 
 
@@ -134,7 +134,7 @@ class Rows:
         """Yield the keys of the breakers that hold a condition. Most hold none, so only their states are read."""
         for start in range(0, len(keys), CHUNK):
             chunk = keys[start : start + CHUNK]
-            with errors_translated("looking for breakers that hold a condition"):
+            with errors_translated("reading the conditions of breakers"):
                 pipe = self._client.pipeline(transaction=False)
                 for key in chunk:
                     pipe.hget(keys_of(key)[0], "breaker")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import redis
 
 CHUNK: Final = 500
+"""Breakers per round trip."""
 
 
 class Table:
@@ -91,13 +92,9 @@ class Table:
         return [key for key, row in zip(keys, rows, strict=True) if row is not None]
 
     def _write_policies(self, wanted: Mapping[str, bytes], now: int) -> None:
-        calls = [(keys_of(key), self._arguments(key, policy, now)) for key, policy in wanted.items()]
+        calls = [(keys_of(key), _put_arguments(key, policy, now)) for key, policy in wanted.items()]
         for start in range(0, len(calls), CHUNK):
             PUT.run_each(self._client, calls[start : start + CHUNK])
-
-    def _arguments(self, key: str, policy: bytes, now: int) -> tuple[bytes | str, ...]:
-        entry = Entry(kind="policy", breaker=key, now=now, reason="the policy was changed")
-        return policy, members_of(key)[0], msgspec.json.encode(entry), next_version()
 
     def _retire(self, key: str) -> bool:
         """Cut a breaker off from decisions and clock; return whether its traffic is still moved. Its record stays."""
@@ -116,9 +113,14 @@ class Table:
             return True  # unknown: an operator has to look
 
 
+def _put_arguments(key: str, policy: bytes, now: int) -> tuple[bytes | str, ...]:
+    entry = Entry(kind="policy", breaker=key, now=now, reason="the policy was changed")
+    return policy, members_of(key)[0], msgspec.json.encode(entry), next_version()
+
+
 def _policy(key: str, raw: bytes) -> Policy:
     try:
         return msgspec.json.decode(raw, type=Policy)
     except msgspec.DecodeError as error:
-        message = f"{key}: its policy in Redis cannot be read ({error}): apply the policies again"
+        message = f"{key}: the policy in Redis cannot be read ({error}): apply the policies again"
         raise RecordCorrupt(message) from error

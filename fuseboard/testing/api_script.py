@@ -13,7 +13,8 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from fuseboard.cluster.client import Kubernetes, _client
+from fuseboard.cluster.client import Kubernetes
+from fuseboard.cluster.config import api_client
 from fuseboard.testing.api_server import kubeconfig
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class ApiScript:
     def client(self, directory: Path) -> Kubernetes:
         """Return the real client of this server."""
         url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        return Kubernetes(_client(str(kubeconfig(directory, url))))
+        return Kubernetes(api_client(str(kubeconfig(directory, url))))
 
     def verbs(self) -> list[str]:
         """Return what was asked, in order."""

@@ -23,7 +23,8 @@ from kmock import (
     headers,
 )
 
-from fuseboard.cluster.client import Kubernetes, _client
+from fuseboard.cluster.client import Kubernetes
+from fuseboard.cluster.config import api_client
 from fuseboard.cluster.rehearsal import merged
 
 if TYPE_CHECKING:
@@ -254,4 +255,4 @@ def kubeconfig(directory: Path, url: str, name: str = "kubeconfig") -> Path:
 
 def connect(directory: Path, server: FakeApiServer, call_timeout_s: float = 5.0) -> Kubernetes:
     """Return the real client, by way of a kubeconfig."""
-    return Kubernetes(_client(str(kubeconfig(directory, server.url))), call_timeout_s=call_timeout_s)
+    return Kubernetes(api_client(str(kubeconfig(directory, server.url))), call_timeout_s=call_timeout_s)

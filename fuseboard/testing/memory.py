@@ -1,4 +1,4 @@
-"""The store in this process: for tests, and the twin that the Redis store is held against."""
+"""A store and checkpoints in memory, for tests; the store in Redis is checked against the store in memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class MemoryStore:
-    """Keeps everything in dictionaries, behind one lock."""
+    """See ``Store``; a lock makes every method atomic."""
 
     def __init__(self, clock: Callable[[], int]) -> None:
         """Use ``clock`` as the store's time, in milliseconds since 1970."""
@@ -33,8 +33,7 @@ class MemoryStore:
         self._lock = Lock()
         self._policies: dict[str, Policy] = {}
         self._rows: dict[str, tuple[BreakerState, Placement]] = {}
-        self._dues: dict[str, dict[str, int]] = {}
-        self._due: dict[tuple[str, str], tuple[int, int]] = {}
+        self._due = MemoryDueEntries()
         self._journal: defaultdict[str, deque[Entry]] = defaultdict(lambda: deque(maxlen=JOURNAL_CAP))
         self._written = 0
 
@@ -60,59 +59,56 @@ class MemoryStore:
         if changed:
             self._policies = {**self._policies, **changed}
         for key in changed:
-            self._look_again(key)
+            self._enroll(key)
 
     def _remove(self, keys: Iterable[str]) -> tuple[str, ...]:
         gone = self._policies.keys() & set(keys)
         self._policies = {key: policy for key, policy in self._policies.items() if key not in gone}
         for key in gone:
-            self._due.pop((key, TIMER), None)
-            self._due.pop((key, DEBT), None)
+            self._due.remove(key)
         return tuple(sorted(key for key in gone if self._rows[key][1].shares != Shares()))
 
-    def _look_again(self, key: str) -> None:
-        """Begin a breaker's record, or have the clock look at it: its new policy may ask for something else."""
+    def _enroll(self, key: str) -> None:
+        """Add an empty record, or make a known breaker due: its new policy may call for another decision."""
         if key not in self._rows:
-            self._rows[key], self._dues[key] = (BreakerState(), Placement()), {}
+            self._rows[key] = (BreakerState(), Placement())
+            self._due.schedule(key, {})
             return
         now = self._clock()
         self._write(key, Entry(kind="policy", reason="the policy was changed"), now)
-        self._dues.pop(key, None)
-        self._due[key, TIMER] = (now, 0)
+        self._due.at_once(key, now)
 
     def table(self) -> Mapping[str, Policy]:
         """See ``Store.table``."""
-        return self._policies  # replaced, never changed
+        return self._policies  # never changed in place
 
     def read(self, key: str) -> Row:
         """See ``Store.read``."""
         with self._lock:
-            return self._record(key)
+            return self._row(key)
 
     def holding(self) -> list[Row]:
         """See ``Store.holding``."""
         with self._lock:
-            return [self._record(key) for key in sorted(self._policies) if self._rows[key][0].conditions]
+            return [self._row(key) for key in sorted(self._policies) if self._rows[key][0].conditions]
 
     def change(self, key: str, decide: Decide) -> Change:
         """See ``Store.change``."""
         with self._lock:
-            record = self._record(key)
-            change = decide(record)
+            row = self._row(key)
+            change = decide(row)
             self._rows[key] = (change.state, change.placement)
-            self._schedule(replace(record, state=change.state, placement=change.placement), key)
+            after = replace(row, state=change.state, placement=change.placement)
+            self._due.schedule(key, dues_after(after, self._due.scheduled.get(key, {})))
             for entry in change.entries:
-                self._write(key, entry, record.now)
+                self._write(key, entry, row.now)
             return change
 
     def take_due(self, limit: int) -> tuple[int, list[Due]]:
         """See ``Store.take_due``."""
         with self._lock:
             now = self._clock()
-            ready = sorted((at, tries, slot) for slot, (at, tries) in self._due.items() if at <= now)[:limit]
-            for _, tries, slot in ready:
-                self._due[slot] = (next_attempt(now, tries), tries + 1)
-            return now, [Due(key, kind, at, tries) for at, tries, (key, kind) in ready]
+            return now, self._due.take(now, limit)
 
     def journal(self, keys: Iterable[str], limit: int) -> list[Entry]:
         """See ``Store.journal``."""
@@ -123,34 +119,58 @@ class MemoryStore:
     def check(self) -> None:
         """See ``Store.check``."""
 
-    def _record(self, key: str) -> Row:
+    def _row(self, key: str) -> Row:
         if key not in self._policies:
             message = f"{key} is not in the breaker table"
             raise NotEnrolled(message)
-        breaker, placement = self._rows[key]
-        return Row(self._policies[key], breaker, placement, self._clock())
-
-    def _schedule(self, record: Row, key: str) -> None:
-        written = self._dues.get(key)
-        dues = dues_after(record, written or {})
-        if dues == written:
-            return  # what has been put off stays put off
-        self._dues[key] = dues
-        for kind in (TIMER, DEBT):
-            self._due.pop((key, kind), None)
-            if kind in dues:
-                self._due[key, kind] = (dues[kind], 0)
+        state, placement = self._rows[key]
+        return Row(self._policies[key], state, placement, self._clock())
 
     def _write(self, key: str, entry: Entry, now: int) -> None:
         self._written += 1
         self._journal[key].append(replace(entry, id=str(self._written), breaker=key, now=now))
 
 
-class MemoryCheckpoints:
-    """Keeps them in this process, for tests."""
+class MemoryDueEntries:
+    """Due entries by breaker and kind, with the times last scheduled for each breaker."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        self.scheduled: dict[str, dict[str, int]] = {}
+        """The due times last written, in ms by kind; a breaker that was made due at once has none."""
+        self.entries: dict[tuple[str, str], tuple[int, int]] = {}
+        """When each entry is due, in ms, and how often it was handed out."""
+
+    def schedule(self, key: str, times: dict[str, int]) -> None:
+        """Replace the entries of a breaker; entries that were put off stay so if the times are the same as before."""
+        if times == self.scheduled.get(key):
+            return
+        self.scheduled[key] = times
+        self.remove(key)
+        for kind, time in times.items():
+            self.entries[key, kind] = (time, 0)
+
+    def at_once(self, key: str, now: int) -> None:
+        """Make a breaker due now; its next change writes all its times."""
+        self.scheduled.pop(key, None)
+        self.entries[key, TIMER] = (now, 0)
+
+    def remove(self, key: str) -> None:
+        """Remove the entries of a breaker."""
+        for kind in (TIMER, DEBT):
+            self.entries.pop((key, kind), None)
+
+    def take(self, now: int, limit: int) -> list[Due]:
+        """Hand out the entries due by ``now``, and put each off."""
+        ready = sorted((at, attempt, slot) for slot, (at, attempt) in self.entries.items() if at <= now)[:limit]
+        for _, attempt, slot in ready:
+            self.entries[slot] = (next_attempt(now, attempt), attempt + 1)
+        return [Due(key, kind, at, attempt) for at, attempt, (key, kind) in ready]
+
+
+class MemoryCheckpoints:
+    """See ``Checkpoints``."""
+
+    def __init__(self) -> None:
         self._kept: dict[str, Checkpoint] = {}
 
     def read(self, namespace: str) -> Checkpoint | None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from fuseboard.breaker.placement import Placement, Result
 from fuseboard.breaker.row import Row
 from fuseboard.breaker.state import BreakerState, Dependency, State
-from fuseboard.breaker.step import Decision, next_due, step
+from fuseboard.breaker.step import Decision, step
+from fuseboard.breaker.transitions import next_due
 from fuseboard.events.event import Event, Foreign
 from fuseboard.events.types import (
     Action,

@@ -1,1 +1,1 @@
-"""What a cluster says of targets and standbys: Events, pods, rollouts, probes."""
+"""The state of targets and standbys, read from Events, pods, rollouts and probes."""

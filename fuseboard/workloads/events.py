@@ -116,7 +116,7 @@ def read_event(found: Mapping[str, Any]) -> ObservedEvent:
     try:
         event = msgspec.convert(found, EventObject)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise InvalidInput(f"this is no Event: {error}") from error
+        raise InvalidInput(f"not an Event: {error}") from error
     about = event.regarding or event.involved_object or ObjectReference()
     meta = event.metadata
     created = parse_timestamp(meta.creation_timestamp)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fuseboard.workloads.events import ObservedEvent
 
 
-MAX_KNOWN: Final = 20_000
+MAX_EVENTS: Final = 20_000
 """Event objects of a namespace whose counts are remembered; the one not heard of for the longest time goes first."""
 _SAME_TIME_MS: Final = 10 * 60_000
 
@@ -22,7 +22,7 @@ _SAME_TIME_MS: Final = 10 * 60_000
 class Ledger:
     """The counts of a namespace's Event objects as they were last seen: what is above is new."""
 
-    def __init__(self, known: Mapping[str, SeenCount] | None = None, limit: int = MAX_KNOWN) -> None:
+    def __init__(self, known: Mapping[str, SeenCount] | None = None, limit: int = MAX_EVENTS) -> None:
         """Begin with what an earlier run knew."""
         self._known = OrderedDict(known or {})
         self._limit = limit

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     from fuseboard.signals.targets import InvolvedObject, Owners
 
-REMEMBERED: Final = 8_192
-NOT_READ_S: Final = 60.0
+MAX_REMEMBERED: Final = 8_192
+RETRY_UNREADABLE_S: Final = 60.0
 """How long it is not asked again for what is gone or must not be read."""
-NOT_ASKED_S: Final = 5.0
+RETRY_UNAVAILABLE_S: Final = 5.0
 """How long nothing is asked after an API server did not answer: the signals must not wait for it."""
 
-NOBODY: Final = (("", ""),)
+NO_OWNER: Final = (("", ""),)
 """The owner of a pod that was made by hand: whatever its name looks like, it is nobody's."""
 
 _HAVE_OWNERS: Final = frozenset({POD, REPLICA_SET})
@@ -58,7 +58,7 @@ class OwnerResolver:
             return ()
         expires, owners = self._ask(about, path, uid)
         self._known[path, uid] = expires, owners
-        if len(self._known) > REMEMBERED:
+        if len(self._known) > MAX_REMEMBERED:
             self._known.popitem(last=False)
         return owners
 
@@ -67,19 +67,19 @@ class OwnerResolver:
         try:
             meta = self._read(path).get("metadata") or {}
         except ClusterUnavailable:
-            self._asks_again = self._clock() + NOT_ASKED_S
+            self._asks_again = self._clock() + RETRY_UNAVAILABLE_S
             return self._asks_again, ()
         except Refused:
-            return self._clock() + NOT_READ_S, ()
+            return self._clock() + RETRY_UNREADABLE_S, ()
         if uid and meta.get("uid") != uid:
             return math.inf, ()
         controller = next((each for each in meta.get("ownerReferences") or () if each.get("controller")), None)
         if controller is None:
-            return math.inf, NOBODY
+            return math.inf, NO_OWNER
         kind, name = str(controller.get("kind")), str(controller.get("name"))
         if kind not in _HAVE_OWNERS:
             return math.inf, ((kind, name),)
         above = self.owners(type(about)(about.namespace, kind, name), str(controller.get("uid") or ""))
         # Without the Deployment, the ReplicaSet's name tells it; look again when that can be read.
-        expires = math.inf if above else self._clock() + NOT_READ_S
+        expires = math.inf if above else self._clock() + RETRY_UNREADABLE_S
         return expires, ((kind, name), *above)

@@ -1,4 +1,4 @@
-"""Ask the pods of open breakers, every few seconds, for as long as a probe may decide about them."""
+"""Probe the pods of open breakers every few seconds, for as long as the result can decide about a trial."""
 
 from __future__ import annotations
 
@@ -19,100 +19,103 @@ if TYPE_CHECKING:
     from fuseboard.workloads.readiness import Readiness
 
 EVERY_S: Final = 5.0
-READS: Final = 500
-"""Breakers that are looked up in one round, beside those that were open the last time: the others take turns."""
-PROBED: Final = frozenset({State.OPEN, State.HALF_OPEN})
+READS_PER_ROUND: Final = 500
+"""Closed breakers whose state is read in a round, in turns; the breakers that were open last time are always read."""
+PROBED_STATES: Final = frozenset({State.OPEN, State.HALF_OPEN})
+
+_NOT_PROBED: Final = ""
 
 
 class ProbeRounds:
-    """Knows which breakers have a probe and are open; used by one thread.
+    """Finds the breakers that have a probe and are open; used by one thread.
 
-    Until it is known whether a breaker is open, and what its pods then answer, nothing is told of its target: that it
-    was not probed would let it try its target.
+    The readiness of a target is not reported before the state of the breaker is known and the first result of an open
+    breaker is there: a report without a result would permit a trial.
     """
 
-    def __init__(self, store: Store, capacity: Readiness, prober: Prober) -> None:
-        """Begin with none."""
+    def __init__(self, store: Store, readiness: Readiness, prober: Prober) -> None:
+        """Start with an empty breaker table."""
         self._store = store
-        self._capacity = capacity
+        self._readiness = readiness
         self._prober = prober
         self._policies: Mapping[str, Policy] = {}
         self._probes: dict[str, Probe] = {}
         self._known: set[str] = set()
-        """Breakers of which it is known whether they are open."""
+        """Breakers whose state has been read."""
         self._open: set[str] = set()
         self._waiting: set[str] = set()
-        """Open ones whose pods are not known yet."""
+        """Open breakers whose pods have not been listed yet."""
         self._turn = 0
-        self._looked_at = float("-inf")
+        self._last_round = float("-inf")
         self.every_s = EVERY_S
 
-    def look(self, policies: Mapping[str, Policy]) -> None:
-        """Take in what was answered; begin a round when it is time."""
+    def run_once(self, policies: Mapping[str, Policy]) -> None:
+        """Collect results, and begin the next round when it is due."""
         if policies is not self._policies:
-            self._know(policies)
+            self._set_table(policies)
         for breaker, result in self._prober.results():
             if breaker in self._open:
-                self._capacity.probed(self._policies[breaker], result)
+                self._readiness.set_probe_result(self._policies[breaker], result)
         try:
             for key in self._due():
-                self._ask(key)
+                self._probe_if_open(key)
         except StoreUnavailable as error:
             logs.logger().warning("apiserver.waiting", error=str(error))
 
     def end(self) -> None:
-        """Ask nothing any more."""
+        """Stop probing."""
         self._prober.end()
 
-    def _know(self, policies: Mapping[str, Policy]) -> None:
+    def _set_table(self, policies: Mapping[str, Policy]) -> None:
         before, self._policies = self._probes, policies
-        found = {key: each.spec.recover.probe for key, each in policies.items()}
-        self._probes = {key: probe for key, probe in found.items() if probe is not None}
+        probes = {key: each.spec.recover.probe for key, each in policies.items()}
+        self._probes = {key: probe for key, probe in probes.items() if probe is not None}
         for key in before.keys() - self._probes.keys():
-            self._close(key)
+            self._stop_probing(key)
             self._known.discard(key)
 
     def _due(self) -> Iterable[str]:
-        """Return the breakers to look up: new ones at once; in time those that were open, and some of the others."""
-        if time.monotonic() < self._looked_at + self.every_s:
-            return [*islice(self._probes.keys() - self._known, READS), *self._waiting]
-        self._looked_at = time.monotonic()
+        """Return the breakers to read: new breakers at once, and in each round the open and some of the others."""
+        if time.monotonic() < self._last_round + self.every_s:
+            return [*islice(self._probes.keys() - self._known, READS_PER_ROUND), *self._waiting]
+        self._last_round = time.monotonic()
         others = [key for key in self._probes if key not in self._open]
         start = self._turn % max(len(others), 1)
-        self._turn = start + READS
-        return [*self._open, *islice(others[start:] + others[:start], READS)]
+        self._turn = start + READS_PER_ROUND
+        return [*self._open, *islice(others[start:] + others[:start], READS_PER_ROUND)]
 
-    def _ask(self, key: str) -> None:
-        """Ask the pods of a breaker if it is open."""
+    def _probe_if_open(self, key: str) -> None:
         policy, is_open = self._policies[key], self._is_open(key)
         if not is_open:
-            self._close(key)
+            self._stop_probing(key)
         if key not in self._known and not is_open:
-            self._capacity.probed(policy, "")
+            self._readiness.set_probe_result(policy, _NOT_PROBED)
         self._known.add(key)
-        if not is_open:
-            return
-        self._open.add(key)
-        desired = self._capacity.desired(policy)
+        if is_open:
+            self._open.add(key)
+            self._begin_probe(key, policy)
+
+    def _begin_probe(self, key: str, policy: Policy) -> None:
+        target = self._readiness.target(policy)
         self._waiting.discard(key)
-        if desired is None:
+        if target is None:
             self._waiting.add(key)
-        elif desired:
-            self._prober.begin(key, self._capacity.serving(policy), self._probes[key])
+        elif target.desired:
+            self._prober.begin(key, target.ready_pods, self._probes[key])
         else:
-            self._capacity.probed(policy, "")  # there is nobody to ask, and nobody is wanted
+            self._readiness.set_probe_result(policy, _NOT_PROBED)  # scaled to zero: there is no pod to probe
 
     def _is_open(self, key: str) -> bool:
         try:
-            return self._store.read(key).state.state in PROBED
+            return self._store.read(key).state.state in PROBED_STATES
         except (NotEnrolled, RecordCorrupt):
             return False
 
-    def _close(self, key: str) -> None:
-        """A breaker's pods are asked no longer: what they answered is not so for ever."""
+    def _stop_probing(self, key: str) -> None:
+        """Stop probing a breaker's pods, and withdraw the last result, which grows stale."""
         self._waiting.discard(key)
         if key in self._open:
             self._open.remove(key)
             self._prober.forget(key)
             if key in self._policies:
-                self._capacity.probed(self._policies[key], "")
+                self._readiness.set_probe_result(self._policies[key], _NOT_PROBED)

@@ -1,12 +1,12 @@
-"""What a workload goes through: is it short of ready pods on purpose?
+"""The phase of a workload: whether planned work explains a lack of ready pods.
 
-Pure: told by what Deployment, StatefulSet and pods say of themselves. The rules stand in one table; the first that
-holds decides. What a phase means for a breaker is the breaker's to say.
+The phase follows from the status of the Deployment or StatefulSet and from its pods. The rules stand in one table, and
+the first rule that holds decides. The breaker decides which consequence a phase has.
 
-*Rolled out* is ``kubectl rollout status``' rule (``polymorphichelpers/rollout_status.go``), with one thing added: a
-Deployment whose controller has said ``NewReplicaSetAvailable`` is done until the next change of its template, so that
-pods which then fail, or are too few because of a quota, are not taken for a rollout. One that has exceeded its progress
-deadline, or is paused, is steady.
+A rollout is complete by the rule of ``kubectl rollout status`` (``polymorphichelpers/rollout_status.go``), with one
+addition: after the controller has reported ``NewReplicaSetAvailable``, a Deployment stays complete until the next
+change of its template. Pods that fail later, or that a quota holds back, are therefore no rollout. A Deployment past
+its progress deadline, or paused, is steady.
 """
 
 from __future__ import annotations
@@ -23,63 +23,63 @@ if TYPE_CHECKING:
     from fuseboard.workloads.status import WorkloadStatus
 
 
-LONGEST_MS: Final = 10 * 60_000
-"""A disruption excuses no longer, nor does youth: as long as a Deployment's progress deadline is by default."""
+MAX_EXCUSE_MS: Final = 10 * 60_000
+"""How long a disruption or a recent creation explains missing pods: the default progress deadline of a Deployment."""
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """All that decides about a phase."""
+class WorkloadView:
+    """The input of the phase rules."""
 
     status: WorkloadStatus
     pods: Sequence[Pod]
     now: int
     template: str = ""
-    """What was rolled out when its controller had looked last; empty where that was not seen."""
+    """The template when the controller last caught up with the spec; empty if unknown."""
     was_available: bool = False
     disrupted_at: int = 0
-    """When the last of its pods was told to leave, since it was last complete."""
+    """When the latest pod was disrupted, unless all pods were ready afterwards; 0 for none."""
 
     @property
     def ready(self) -> int:
-        """How many of its pods are ready."""
+        """How many pods are ready."""
         return sum(pod.is_ready for pod in self.pods)
 
     @property
     def starting(self) -> int:
-        """How many of its pods are new, and well as far as is known."""
+        """How many pods are new and have had no failure."""
         return sum(pod.is_starting for pod in self.pods)
 
 
-def phase(view: View) -> Phase:
+def phase(view: WorkloadView) -> Phase:
     """Return the phase of a workload."""
-    return next((found for found, holds in RULES if holds(view)), Phase.STEADY)
+    return next((each for each, holds in RULES if holds(view)), Phase.STEADY)
 
 
-def _is_fresh(view: View) -> bool:
+def _is_fresh(view: WorkloadView) -> bool:
     status = view.status
-    young = view.now < status.created_at + LONGEST_MS or (status.is_rolling and status.has_deadline)
+    young = view.now < status.created_at + MAX_EXCUSE_MS or (status.is_rolling and status.has_deadline)
     return young and not (status.is_late or status.is_available or status.was_available or view.was_available)
 
 
-def _is_rolled_out(view: View) -> bool:
+def _is_rolled_out(view: WorkloadView) -> bool:
     status = view.status
-    # Scaling it is a change that its controller must look at, too, and no rollout.
+    # Scaling also changes the spec, which the controller has to observe, but scaling is no rollout.
     changed = status.is_behind and status.template != view.template
     return (status.is_rolling or changed) and not status.is_late
 
 
-def _is_disrupted(view: View) -> bool:
-    return view.ready < view.status.desired and view.now < view.disrupted_at + LONGEST_MS
+def _is_disrupted(view: WorkloadView) -> bool:
+    return view.ready < view.status.desired and view.now < view.disrupted_at + MAX_EXCUSE_MS
 
 
-def _grows(view: View) -> bool:
-    """Say whether all that is missing are pods that have just been made."""
+def _grows(view: WorkloadView) -> bool:
+    """Say whether all missing pods were just created, as after scaling up."""
     missing = view.status.desired - view.ready
     return 0 < missing <= view.starting and not view.status.is_late
 
 
-RULES: Final[tuple[tuple[Phase, Callable[[View], bool]], ...]] = (
+RULES: Final[tuple[tuple[Phase, Callable[[WorkloadView], bool]], ...]] = (
     (Phase.FRESH, _is_fresh),
     (Phase.ROLLOUT, _is_rolled_out),
     (Phase.DISRUPTION, _is_disrupted),

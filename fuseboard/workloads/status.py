@@ -19,50 +19,53 @@ if TYPE_CHECKING:
 
 
 COMPLETE: Final = "NewReplicaSetAvailable"
+"""Reason of the condition Progressing after a rollout."""
 TIMED_OUT: Final = "ProgressDeadlineExceeded"
+"""Reason of the condition Progressing after the progress deadline."""
 
-
-_FIRST_MS: Final = 60_000
-"""A Deployment's controller says for the first time whether it is available so soon after it was made."""
+_FIRST_CONDITION_MS: Final = 60_000
+"""Within this time after the creation of a Deployment, its controller writes the first condition Available."""
 
 
 class WorkloadStatus(Struct, frozen=True):
-    """What a workload says of itself."""
+    """The part of a workload's status that the phase rules need."""
 
     kind: str
     name: str
     uid: str
     generation: int
-    """Grows with every change of its spec."""
+    """Grows with every change of the spec."""
     desired: int
+    """How many pods the spec asks for."""
     created_at: int
+    """In milliseconds since 1970."""
     template: str
-    """Stands for what its pods are to be."""
+    """Digest of the pod template."""
     is_behind: bool = False
-    """Its controller has not looked at its last change yet."""
+    """Whether the controller has yet to observe the latest generation."""
     is_rolling: bool = False
     is_late: bool = False
-    """Its rollout has exceeded its deadline."""
+    """Whether the rollout has exceeded its progress deadline."""
     is_available: bool = False
     was_available: bool = False
-    """It was available once, as far as it says."""
+    """Whether the status shows that the workload was available at some time."""
     has_deadline: bool = False
-    """Its controller says when it has been late for too long."""
-    stamp: str = ""
-    """Changes whenever ``is_late`` does."""
+    """Whether the controller reports an exceeded progress deadline."""
+    progress_changed_at: str = ""
+    """Timestamp of the condition Progressing: changes whenever ``is_late`` does."""
 
 
 def read_workload(kind: str, found: Mapping[str, Any]) -> WorkloadStatus:
-    """Return what a Deployment or a StatefulSet says of itself; in a list it does not say which it is.
+    """Read a Deployment or a StatefulSet; the kind is given because items of a list do not carry theirs.
 
     Raises:
-        InvalidInput: it is none.
+        InvalidInput: the object has not the fields of this kind.
 
     """
     try:
         return _READERS[kind](msgspec.convert(found, WorkloadObject))
     except (msgspec.ValidationError, RecursionError) as error:
-        raise InvalidInput(f"this is no {kind}: {error}") from error
+        raise InvalidInput(f"not a {kind}: {error}") from error
 
 
 def _deployment(found: WorkloadObject) -> WorkloadStatus:
@@ -71,21 +74,21 @@ def _deployment(found: WorkloadObject) -> WorkloadStatus:
     progress, available = conditions.get("Progressing", _NONE), conditions.get("Available", _NONE)
     desired = 1 if spec.replicas is None else spec.replicas
     old = status.replicas - status.updated_replicas
-    # With the strategy Recreate it still says that it is complete while the last old pods take their time to go.
+    # With the strategy Recreate, Progressing already says complete while the last old pods terminate.
     done = progress.reason == COMPLETE and not old and (status.updated_replicas > 0 or not desired)
     has_deadline = progress.reason is not None
     short = status.updated_replicas < desired or (has_deadline and status.available_replicas < status.updated_replicas)
     created = parse_timestamp(found.metadata.creation_timestamp)
-    turned = parse_timestamp(available.last_transition_time)
+    available_changed = parse_timestamp(available.last_transition_time)
     return _status(
         found,
         DEPLOYMENT,
         is_rolling=not (done or spec.paused) and (old > 0 or short),
         is_late=progress.reason == TIMED_OUT,
         is_available=available.status == "True",
-        was_available=progress.reason == COMPLETE or turned > created + _FIRST_MS,
+        was_available=progress.reason == COMPLETE or available_changed > created + _FIRST_CONDITION_MS,
         has_deadline=has_deadline,
-        stamp=progress.last_transition_time or "",
+        progress_changed_at=progress.last_transition_time or "",
     )
 
 
@@ -106,7 +109,7 @@ _READERS: Final[Mapping[str, Callable[[WorkloadObject], WorkloadStatus]]] = {
 }
 
 
-def _status(found: WorkloadObject, kind: str, **said: Any) -> WorkloadStatus:  # noqa: ANN401  - fields of Status
+def _status(found: WorkloadObject, kind: str, **judged: Any) -> WorkloadStatus:  # noqa: ANN401  - fields of the status
     meta, spec = found.metadata, found.spec
     return WorkloadStatus(
         kind=kind,
@@ -117,8 +120,9 @@ def _status(found: WorkloadObject, kind: str, **said: Any) -> WorkloadStatus:  #
         created_at=parse_timestamp(meta.creation_timestamp),
         template=digest(json.dumps(spec.template, sort_keys=True)),
         is_behind=meta.generation > found.status.observed_generation,
-        **said,
+        **judged,
     )
 
 
 _NONE: Final = ObjectCondition("")
+"""Stands for a missing condition."""

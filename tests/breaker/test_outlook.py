@@ -1,104 +1,27 @@
-"""The outlook says what the table of edges does: what blocks, and what time alone brings."""
+"""What explain says of a breaker: the guards that keep it in its state, and what time alone brings."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fuseboard.breaker.outlook import Outlook, outlook
 from fuseboard.breaker.state import State
-from fuseboard.breaker.step import next_due
-from fuseboard.breaker.transitions import edge
 from fuseboard.events.types import Action, CapacityChanged, FailureDetected, LoadChanged, OperatorRequested
 from fuseboard.policy.enums import Mode
 from fuseboard.roles import Role
-from fuseboard.testing.panel import HOUR, MINUTE, START, Panel, alert, limited, on_trial, opened, row_of
+from fuseboard.testing.panel import HOUR, MINUTE, START, Panel, alert, limited, on_trial, opened
 from fuseboard.testing.policies import policy
-from tests.proofs.moments import Moment, delays, told, waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from fuseboard.policy.spec import Policy
-
-signals = st.one_of(
-    st.builds(FailureDetected, failures=told),
-    st.builds(CapacityChanged, st.just(Role.TARGET), st.integers(0, 2), st.just(2), probe=st.sampled_from(["", "503"])),
-    st.builds(LoadChanged, st.sampled_from([1.0, 99.0])),
-    st.builds(
-        OperatorRequested,
-        st.sampled_from([Action.TRIP, Action.RESET, Action.HOLD, Action.RELEASE]),
-        st.just("anna"),
-        st.just("because"),
-        st.sampled_from([0, 30_000, 3_600_000]),
-    ),
-)
-sequences = st.lists(st.builds(Moment, waits, delays, st.booleans(), signals), max_size=20)
-policies = st.sampled_from(
-    [
-        policy(),
-        policy(mode="ForcedOpen"),
-        policy(mode="Disabled"),
-        policy(recover={"mode": "Manual"}),
-        policy(
-            target={"name": "login", "minReady": 2, "capacity": 10},
-            trip={"minimumSources": 2, "limitFor": "5m"},
-            recover={"coolDown": "1s", "maxCoolDown": "4s", "probe": {"http": "/"}, "trialShares": [50, 100]},
-        ),
-    ]
-)
 
 
 def seen(panel: Panel) -> Outlook:
     """Return the outlook of a panel as it is now."""
     return outlook(panel.row)
-
-
-def played(chosen: Policy, sequence: list[Moment]) -> Panel:
-    """Return a panel after a sequence."""
-    panel = Panel(chosen)
-    for each in sequence:
-        panel.wait(each.wait / 1000)
-        if each.verify:
-            panel.verify()
-        panel.tell(each.data, ago=each.delay / 1000)
-    return panel
-
-
-@given(policies, sequences, waits)
-def test_what_is_blocked_has_no_edge(chosen: Policy, sequence: list[Moment], wait: int) -> None:
-    """Where something blocks, the table has no edge; an open breaker without an edge is told what blocks it."""
-    panel = played(chosen, sequence)
-    panel.now += wait
-    found = seen(panel)
-    taken = edge(row_of(policy=panel.policy, state=found.row.state, placement=panel.placement))
-    is_due = found.ahead is not None and found.ahead.at <= panel.now
-    assert not found.blocked or taken is None
-    assert found.blocked or is_due or found.row.state.state is State.CLOSED or taken is not None
-
-
-@given(policies, sequences)
-def test_what_is_next_comes_then(chosen: Policy, sequence: list[Moment]) -> None:
-    """Told only what is due, the breaker stays until the time that the outlook names, and then does what it says."""
-    panel = played(chosen, sequence)
-    ahead = seen(panel).ahead
-    before = (panel.breaker.epoch, panel.breaker.trial)
-    while (due := next_due(panel.row)) is not None:
-        if ahead is not None and due > ahead.at:
-            break
-        panel.now = due
-        panel.tick()
-        if (panel.breaker.epoch, panel.breaker.trial) != before:
-            break
-    if ahead is None:
-        assert (panel.breaker.epoch, panel.breaker.trial) == before
-    else:
-        assert (panel.now, panel.state) == (ahead.at, ahead.state)
-        assert panel.breaker.trial or panel.breaker.reason == ahead.text
 
 
 def test_a_new_breaker_waits_for_failures() -> None:

@@ -11,13 +11,13 @@ from msgspec.structs import replace
 from functions import failover
 from fuseboard.breaker import criticality, evidence, placement, state
 from fuseboard.breaker import step as breaker
-from fuseboard.breaker import transitions as edges
 from fuseboard.breaker.criticality import Past
 from fuseboard.breaker.evidence import Condition, Occurrence, Outcome, Resolved, Weighed
 from fuseboard.breaker.placement import Fence, Placement, Result, Shares
 from fuseboard.breaker.row import CLOCK_STEP_MS, Row
 from fuseboard.breaker.state import BreakerState, Dependency, Load, Override, ReadyPods, Remembered, State
 from fuseboard.breaker.step import Decision, step
+from fuseboard.breaker.transitions import Transition
 from fuseboard.events.event import Event
 from fuseboard.events.types import Action, Failure, Phase, TimerElapsed
 from fuseboard.failover import attempt
@@ -38,9 +38,9 @@ NUMBERS: Final = {
     "an event is remembered for a day": (breaker.REMEMBER_MS, 24 * HOUR),
     "32 events are remembered": (breaker.MAX_REMEMBERED, 32),
     "the last four replies are kept": (breaker.MAX_REPLIES, 4),
-    "three episodes": (breaker.FLAPS, 3),
-    "within an hour latch a breaker": (breaker.FLAP_WINDOW_MS, HOUR),
-    "ten causes are told": (breaker._TOLD_CAUSES, 10),
+    "three episodes": (state.FLAPS, 3),
+    "within an hour latch a breaker": (state.FLAP_WINDOW_MS, HOUR),
+    "ten causes are told": (breaker._SHOWN_CAUSES, 10),
     "of an id 64 bits are kept": (breaker._NAME_LENGTH, 16),
     "a lack of pods is known for five minutes": (state.CAPACITY_LEASE_MS, 5 * MINUTE),
     "a load is known for three times as long as it is asked for": (state.LOAD_LEASES, 3),
@@ -82,7 +82,7 @@ EMPTY: Final = (
     Occurrence("a", "a", 1, 5),
     Condition("a", 1, 5, 5),
     criticality.Judgement(enumss.FailureClass.NODE, 1),
-    edges.Transition(State.OPEN, "why"),
+    Transition(State.OPEN, "why"),
     Decision(row_of(), row_of()),
 )
 

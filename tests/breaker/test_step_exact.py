@@ -304,5 +304,7 @@ def test_what_is_stale_is_put_down_to_nobody() -> None:
 def test_who_is_left_alone_is_not_looked_at() -> None:
     """A breaker of which nothing is known waits for nothing."""
     assert Panel().due is None
-    assert opened().due == 99
+    cooling = opened()
+    cooling.resolve("down")
+    assert cooling.due == 99
     assert Panel(placement=Placement(verified_at=START)).due is None

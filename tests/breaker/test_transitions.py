@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from fuseboard.breaker.placement import Placement, Result, Shares
-from fuseboard.breaker.state import State
-from fuseboard.breaker.step import FLAPS, adopt
+from fuseboard.breaker.state import FLAPS, State
+from fuseboard.breaker.step import adopt
 from fuseboard.events.types import CapacityChanged, Failure, FailureDetected, Phase
 from fuseboard.roles import Role
 from fuseboard.testing.panel import MINUTE, Panel, limited, on_trial, opened

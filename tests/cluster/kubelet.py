@@ -6,7 +6,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from fuseboard.cluster.reflector import WatchPace
+from fuseboard.cluster.pace import WatchPace
 
 if TYPE_CHECKING:
     from tests.cluster.cluster import Cluster

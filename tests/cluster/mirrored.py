@@ -13,8 +13,9 @@ from functions.breaker import Breaker
 from functions.failover import Failover
 from functions.status import Status
 from fuseboard.breaker.placement import Shares
-from fuseboard.cluster.client import Kubernetes, open_cluster
-from fuseboard.cluster.reflector import WatchPace
+from fuseboard.cluster.client import Kubernetes
+from fuseboard.cluster.config import open_cluster
+from fuseboard.cluster.pace import WatchPace
 from fuseboard.crd import resource as resources
 from fuseboard.delivery.relay import Relay
 from fuseboard.errors import FuseboardError, NotEnrolled, SinkUnavailable, StoreUnavailable
@@ -116,7 +117,7 @@ class Mirrored:
 
     def path(self, name: str = "login") -> str:
         """Return the path of the resource."""
-        return resources.path_of(f"{self.space}/{name}")
+        return resources.resource_path(f"{self.space}/{name}")
 
     def resource(self, name: str = "login") -> dict[str, Any]:
         """Return the resource; empty where there is none."""

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eventsources.apiserver import ApiServer
-from fuseboard.cluster.client import Kubernetes, open_cluster
+from fuseboard.cluster.client import Kubernetes
+from fuseboard.cluster.config import open_cluster
 from fuseboard.events.types import CapacityChanged, Failure, FailureDetected, Phase
 from fuseboard.policy.validation import parse_document
 from fuseboard.roles import Role
@@ -97,7 +98,7 @@ def watching(
     breakers.apply([parse_document(document | {"spec": {"target": {"name": "login", "minReady": LEAST}} | spec}, "")])
     found = open_cluster(Settings(kubeconfig=str(cluster.kubeconfig(USER))))
     assert isinstance(found, Kubernetes)
-    source = ApiServer(breakers, box, MemoryCheckpoints(), found, prober=Prober(asks_loopback=True))
+    source = ApiServer(breakers, box, MemoryCheckpoints(), found, prober=Prober(allow_loopback=True))
     source.watches.pace, source._rounds.every_s = SOON, 0.2
     with in_thread(source.run):
         yield source

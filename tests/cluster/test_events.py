@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from eventsources.apiserver import ApiServer
-from fuseboard.cluster.client import Kubernetes, open_cluster
+from fuseboard.cluster.client import Kubernetes
+from fuseboard.cluster.config import open_cluster
 from fuseboard.policy.spec import Metadata, Policy, Spec, Workload
 from fuseboard.settings import Settings
 from fuseboard.testing.api_script import in_thread, until

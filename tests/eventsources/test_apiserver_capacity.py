@@ -69,7 +69,7 @@ def watching(
     """Run the source until the block ends; pods on loopback are asked."""
     breakers = store or MemoryStore(lambda: round(time.time() * 1000))
     breakers.apply(policies or [policy()])
-    prober = Prober(asks_loopback=True)
+    prober = Prober(allow_loopback=True)
     source = ApiServer(breakers, box, MemoryCheckpoints(), server.client(directory), prober=prober)
     source.watches.pace, source._rounds.every_s = SOON, 0.2
     with in_thread(source.run):

@@ -14,10 +14,10 @@ from structlog.testing import capture_logs
 from eventsources.circuitbreakers import MANAGER, CircuitBreakers, new
 from fuseboard.breaker.placement import Placement, Shares
 from fuseboard.breaker.state import BreakerState, Override, State
-from fuseboard.cluster.reflector import Alive, Changed, Denied, Listed
-from fuseboard.crd.deletion import WHY
+from fuseboard.cluster.changes import Alive, Changed, Denied, Listed
+from fuseboard.crd.deletion import DELETED_REASON
 from fuseboard.crd.finalizer import ASK_AGAIN_S, GONE_AFTER_S
-from fuseboard.crd.resource import FINALIZER, path_of
+from fuseboard.crd.resource import FINALIZER, resource_path
 from fuseboard.crd.writer import MANAGER as STATUS_MANAGER
 from fuseboard.delivery.connections import Connections
 from fuseboard.errors import ClusterUnavailable, Refused, StoreUnavailable, Unavailable
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from fuseboard.policy.spec import Policy
 
 KEY = "shop/login"
-PATH = path_of(KEY)
+PATH = resource_path(KEY)
 SPACE = "/api/v1/namespaces/shop"
 AWAY = Placement(epoch=1, step=1, shares=Shares(target=0, standby=100))
 
@@ -75,7 +75,7 @@ class Board:
 
     def write(self, name: str = "login", spec: Any = None, **metadata: Any) -> None:  # noqa: ANN401  - JSON
         """Put a resource on the shelf."""
-        path = path_of(f"shop/{name}")
+        path = resource_path(f"shop/{name}")
         found = circuit_breaker(spec or {"target": {"name": name}}, name=name, **metadata)
         known = self.shelf.objects.get(path, {})
         self.shelf.put(path, found | ({"status": known["status"]} if "status" in known else {}))
@@ -211,7 +211,7 @@ def test_a_status_that_may_not_be_written_is_tried_later_and_stops_nobody(board:
     board.write("cart")
     board.relist()
     assert set(board.store.table()) == {KEY, "shop/cart"}
-    assert board.shelf.objects[path_of("shop/cart")]["status"]["state"] == "CLOSED"
+    assert board.shelf.objects[resource_path("shop/cart")]["status"]["state"] == "CLOSED"
     board.shelf.before = lambda _: None
     board.look()
     assert board.accepted == {}  # not every half second
@@ -307,7 +307,7 @@ def test_a_retirement_that_was_not_heard_is_asked_for_again(board: Board) -> Non
     assert board.asked == [Action.RETIRE] * 2
     assert board.box.events[0].id == board.box.events[1].id
     board.watcher._departures._asked[KEY] -= ASK_AGAIN_S
-    board.move(override=Override(Action.HOLD, "fuseboard", WHY, 1))
+    board.move(override=Override(Action.HOLD, "fuseboard", DELETED_REASON, 1))
     board.look()
     assert len(board.asked) == 2
 
@@ -403,7 +403,7 @@ def test_others_finalizers_stay(board: Board) -> None:
 def test_a_breaker_that_is_written_again_works_again(board: Board, *, retired: bool) -> None:
     """One that was retired is released; an operator's hold is left as it is."""
     board.store.put([policy()])
-    override = Override(Action.HOLD, "fuseboard" if retired else "tess", WHY, 1)
+    override = Override(Action.HOLD, "fuseboard" if retired else "tess", DELETED_REASON, 1)
     board.move(Placement(), state=State.CLOSED, override=override)
     board.write()
     board.relist()
@@ -413,7 +413,7 @@ def test_a_breaker_that_is_written_again_works_again(board: Board, *, retired: b
 def test_a_breaker_that_is_written_again_works_again_whoever_told_its_state_first(board: Board) -> None:
     """Its status may say a state before this watcher has looked, or after another one has ended: it is released."""
     board.store.put([policy()])
-    board.move(Placement(), state=State.CLOSED, override=Override(Action.HOLD, "fuseboard", WHY, 1))
+    board.move(Placement(), state=State.CLOSED, override=Override(Action.HOLD, "fuseboard", DELETED_REASON, 1))
     board.write(creationTimestamp=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
     board.shelf.objects[PATH]["status"] = {"state": "CLOSED"}
     board.relist()

@@ -12,10 +12,11 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from eventsources.prometheus import LANES, Prometheus
+from eventsources.prometheus import Prometheus
+from fuseboard.delivery.connections import PROMETHEUS_LANES as LANES
 from fuseboard.errors import Unavailable
 from fuseboard.events.types import LoadChanged
-from fuseboard.signals.http import HttpClient
+from fuseboard.http_client import HttpClient
 from fuseboard.testing import policies
 from fuseboard.testing.http_server import answering
 from fuseboard.testing.memory import MemoryStore
@@ -229,9 +230,9 @@ def test_a_failed_query_is_asked_ever_more_seldom() -> None:
         login, cart = (running.source._queries[f"default/{name}"] for name in ("login", "cart"))
         waits = []
         for failed in (0, 1, 2, 5, 6, 100):
-            login.failed = cart.failed = failed
-            waits.append(login.wait())
-            assert cart.wait() == 300_000
+            login.failures = cart.failures = failed
+            waits.append(login.wait_ms)
+            assert cart.wait_ms == 300_000
         assert waits == [1_000, 2_000, 4_000, 32_000, 60_000, 60_000]
 
 

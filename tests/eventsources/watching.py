@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from fuseboard.cluster.reflector import WatchPace
+from fuseboard.cluster.pace import WatchPace
 from tests.workloads.shapes import shape
 
 POD = "login-7d9c5b8f6d-x2x4z"

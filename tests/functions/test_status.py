@@ -13,7 +13,7 @@ from functions.status import Status
 from fuseboard.breaker.placement import Placement, Shares
 from fuseboard.breaker.state import State
 from fuseboard.cluster.rehearsal import Rehearsal
-from fuseboard.crd.resource import FINALIZER, path_of
+from fuseboard.crd.resource import FINALIZER, resource_path
 from fuseboard.crd.writer import MAX_CONFLICTS
 from fuseboard.errors import ClusterUnavailable, NotEnrolled, Refused
 from fuseboard.events.event import Event
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fuseboard.breaker.row import Row
 
 KEY = "shop/login"
-PATH = path_of(KEY)
+PATH = resource_path(KEY)
 TARGET = "/apis/apps/v1/namespaces/shop/deployments/login"
 EVENTS = "/api/v1/namespaces/shop/events"
 AWAY = Shares(target=0, standby=100)
@@ -239,17 +239,17 @@ def test_who_depends_on_it_is_told_of_it_too(board: Board) -> None:
     """The status of a breaker says that its dependency is open, and that it is so no longer; others are left alone."""
     board.store.put([named("db"), named("web", dependsOn=["db"]), named("far", "other", dependsOn=["db"])])
     for key in ("shop/db", "shop/web", "other/far"):
-        board.shelf.put(path_of(key), {"spec": {}})
+        board.shelf.put(resource_path(key), {"spec": {}})
 
     def said() -> str:
-        conditions = board.shelf.objects[path_of("shop/web")]["status"]["conditions"]
+        conditions = board.shelf.objects[resource_path("shop/web")]["status"]["conditions"]
         return next(str(each["status"]) for each in conditions if each["type"] == "DependencyOpen")
 
     board.function.handle(board.move(key="shop/db"))
     assert said() == "True"
     board.function.handle(board.move(State.CLOSED, key="shop/db"))
     assert said() == "False"
-    assert "status" not in board.shelf.objects[path_of("other/far")]
+    assert "status" not in board.shelf.objects[resource_path("other/far")]
     assert "status" not in board.shelf.objects[PATH]
 
 

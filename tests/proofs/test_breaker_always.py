@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fuseboard.breaker.evidence import Outcome
 from fuseboard.breaker.state import BreakerState, State
-from fuseboard.breaker.step import Decision, next_due
+from fuseboard.breaker.transitions import next_due
 from fuseboard.events.event import Event
 from fuseboard.events.types import (
     BREAKER_EVENTS,
@@ -31,6 +31,7 @@ from tests.proofs.moments import Moment, delays, told, waits
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fuseboard.breaker.step import Decision
     from fuseboard.policy.spec import Policy
 
 ASKED: Final = {(before, State.OPEN) for before in State} | {(before, State.CLOSED) for before in State}

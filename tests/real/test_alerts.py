@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eventsources.alertmanager_poll import Alerts
-from fuseboard.signals.http import HttpClient
+from fuseboard.http_client import HttpClient
 from fuseboard.signals.known_alerts import PollPace
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store

@@ -3,22 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
-from fuseboard.stores.records import Change
 from fuseboard.stores.redis import open_store
-
-if TYPE_CHECKING:
-    from fuseboard.breaker.row import Row
-
-
-def one_more(record: Row) -> Change:
-    """Count in the epoch: every change that is lost is missing there."""
-    epoch = record.state.epoch + 1
-    return Change(replace(record.state, epoch=epoch), record.placement, answer=epoch)
-
+from tests.stores.decisions import one_more
 
 if __name__ == "__main__":
     url, key, count = sys.argv[1:]

@@ -8,7 +8,7 @@ import pytest
 
 from fuseboard.errors import ClusterUnavailable, Refused
 from fuseboard.signals.targets import InvolvedObject
-from fuseboard.workloads.owners import NOBODY, OwnerResolver
+from fuseboard.workloads.owners import NO_OWNER, OwnerResolver
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +64,7 @@ def test_an_owner_of_another_kind_ends_the_chain(kind: str) -> None:
 
 def test_a_pod_that_was_made_by_hand_is_nobodys() -> None:
     """However much its name looks like a Deployment's pod."""
-    assert Reader(pod=owned("p")).resolver.owners(ABOUT, "p") == NOBODY
+    assert Reader(pod=owned("p")).resolver.owners(ABOUT, "p") == NO_OWNER
 
 
 def test_another_one_of_the_same_name_is_not_it() -> None:

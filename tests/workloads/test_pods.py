@@ -75,9 +75,9 @@ def test_what_leaves_is_planned() -> None:
 
 def test_the_deployment_is_told_by_the_replica_sets_name() -> None:
     """A ReplicaSet is called NAME-HASH, and its pods carry the hash; one made by hand is nobody's by its name."""
-    assert read_pod(pod()).made_by == "login"
-    assert read_pod(pod(owner=("ReplicaSet", "login", "u"))).made_by == ""
-    assert read_pod(pod(owner=("StatefulSet", "login", "u"))).made_by == ""
+    assert read_pod(pod()).deployment == "login"
+    assert read_pod(pod(owner=("ReplicaSet", "login", "u"))).deployment == ""
+    assert read_pod(pod(owner=("StatefulSet", "login", "u"))).deployment == ""
     assert read_pod(pod(owner=("", "", ""))).owner == ("", "", "")
 
 
@@ -173,7 +173,7 @@ def test_the_cause_behind_an_event(containers: tuple[Manifest, ...], name: str, 
 @pytest.mark.parametrize("wrong", [{}, {"metadata": {}}, {"metadata": {"uid": 1, "name": "a", "namespace": "b"}}])
 def test_what_is_no_pod_says_so(wrong: dict[str, Any]) -> None:
     """It is left out, and holds up nothing."""
-    with pytest.raises(InvalidInput, match="no Pod"):
+    with pytest.raises(InvalidInput, match="not a Pod"):
         read_pod(wrong)
 
 

@@ -13,7 +13,7 @@ from fuseboard.testing.http_server import LOOPBACK, listening
 from fuseboard.testing.objects import pod
 from fuseboard.testing.ports import free_port
 from fuseboard.workloads import pods
-from fuseboard.workloads.probe import PASSES, Prober, ask, forbidden
+from fuseboard.workloads.probe import PASSED, Prober, forbidden_address, probe_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def test_200_to_399_passes(status: str, expected: str) -> None:
     """As to a kubelet."""
     with listening(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()) as pod_:
-        assert ask(LOOPBACK, pod_.port, "/healthz") == expected
+        assert str(probe_once(LOOPBACK, pod_.port, "/healthz") or "") == expected
 
 
 def test_it_asks_once_and_follows_nothing() -> None:
@@ -43,7 +43,7 @@ def test_it_asks_once_and_follows_nothing() -> None:
     with listening(b"") as other:
         answer = f"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://{LOOPBACK}:{other.port}/\r\n\r\n".encode()
         with listening(answer) as pod_:
-            assert ask(LOOPBACK, pod_.port, "/healthz?full=1") == ""
+            assert probe_once(LOOPBACK, pod_.port, "/healthz?full=1") is None
             assert [each.partition(b"\r\n")[0] for each in pod_.asked] == [b"GET /healthz?full=1 HTTP/1.1"]
         assert other.asked == []
 
@@ -51,7 +51,7 @@ def test_it_asks_once_and_follows_nothing() -> None:
 def test_a_line_break_in_a_path_smuggles_nothing() -> None:
     """A pattern's $ lets one through."""
     with listening(b"HTTP/1.1 200 OK\r\n\r\n") as pod_:
-        ask(LOOPBACK, pod_.port, "/healthz\n")
+        probe_once(LOOPBACK, pod_.port, "/healthz\n")
         assert pod_.asked[0].startswith(b"GET /healthz HTTP/1.1\r\nHost: ")
 
 
@@ -71,13 +71,13 @@ def test_it_is_over_in_time(pieces: Sequence[bytes], pause_s: float, expected: s
     """Whatever the other side does: much, in pieces, drop by drop, nothing, or something else."""
     with listening(*pieces, pause_s=pause_s) as pod_:
         began = time.monotonic()
-        assert ask(LOOPBACK, pod_.port, "/", within_s=0.3) == expected
+        assert str(probe_once(LOOPBACK, pod_.port, "/", timeout_s=0.3) or "") == expected
         assert time.monotonic() - began < 1
 
 
 def test_nobody_there() -> None:
     """A refused connection is no pass."""
-    assert ask(LOOPBACK, free_port(), "/") == "no answer: Connection refused"
+    assert str(probe_once(LOOPBACK, free_port(), "/")) == "no answer: Connection refused"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_nobody_there() -> None:
 )  # fmt: skip
 def test_what_is_no_pods_address_is_not_asked(address: str) -> None:
     """Metadata services, this machine, groups, nothing, and every name."""
-    assert forbidden(address)
+    assert forbidden_address(address)
 
 
 @pytest.mark.parametrize(
@@ -97,13 +97,13 @@ def test_what_is_no_pods_address_is_not_asked(address: str) -> None:
 )
 def test_pods_addresses_are_asked(address: str) -> None:
     """Whatever range a cluster has."""
-    assert forbidden(address) == ""
+    assert forbidden_address(address) is None
 
 
 def test_loopback_is_asked_where_a_test_says_so() -> None:
     """And nothing else with it."""
-    assert forbidden(LOOPBACK, asks_loopback=True) == ""
-    assert forbidden("169.254.169.254", asks_loopback=True)
+    assert forbidden_address(LOOPBACK, allow_loopback=True) is None
+    assert forbidden_address("169.254.169.254", allow_loopback=True)
 
 
 class TestRounds:
@@ -111,7 +111,7 @@ class TestRounds:
 
     def ask(self, *addresses: str, port: int = 0, here: bool = True) -> str:
         """Return what one round comes to."""
-        prober = Prober(asks_loopback=here)
+        prober = Prober(allow_loopback=here)
         found = [pods.read_pod(pod(f"p{n}", podIP=address)) for n, address in enumerate(addresses)]
         prober.begin("shop/login", found, Probe("/healthz", port or None))
         until(lambda: all(each.done() for each in prober._underway["shop/login"]))
@@ -122,7 +122,7 @@ class TestRounds:
     def test_all_that_were_asked_must_pass(self) -> None:
         """One pod that does not is the reason."""
         with listening(b"HTTP/1.1 200 OK\r\n\r\n") as well:
-            assert self.ask(LOOPBACK, LOOPBACK, port=well.port) == PASSES
+            assert self.ask(LOOPBACK, LOOPBACK, port=well.port) == PASSED
             assert self.ask(LOOPBACK, "169.254.169.254", port=well.port) == "p1: 169.254.169.254 is no pod's address"
             assert self.ask(LOOPBACK, port=well.port, here=False) == f"p0: {LOOPBACK} is no pod's address"
 
@@ -135,7 +135,7 @@ class TestRounds:
         found = pods.read_pod(pod() | {"spec": {"containers": [{"name": "app"}]}})
         prober = Prober()
 
-        assert "set spec.recover.probe.port" in prober._ask(found, Probe("/"))
+        assert "set spec.recover.probe.port" in prober._probe(found, Probe("/"))
 
     def test_three_at_a_time_take_turns(self) -> None:
         """Each is asked once in a while, however many there are."""
@@ -148,7 +148,7 @@ class TestRounds:
     def test_a_round_that_is_under_way_is_not_begun_again(self) -> None:
         """Slow pods pile nothing up; what is forgotten is not told."""
         with listening(b"", pause_s=5.0) as slow:
-            prober, found = Prober(asks_loopback=True), [pods.read_pod(pod(podIP=LOOPBACK))]
+            prober, found = Prober(allow_loopback=True), [pods.read_pod(pod(podIP=LOOPBACK))]
             for _ in range(5):
                 prober.begin("shop/login", found, Probe("/", slow.port))
             until(lambda: slow.asked)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from fuseboard.errors import Refused
 from fuseboard.testing.memory import MemoryStore, opened
+from fuseboard.workloads.inventory import Inventory
 from fuseboard.workloads.owners import OwnerResolver
 from fuseboard.workloads.probe import Prober
-from fuseboard.workloads.probe_rounds import READS, ProbeRounds
+from fuseboard.workloads.probe_rounds import READS_PER_ROUND, ProbeRounds
 from fuseboard.workloads.readiness import Readiness
 from tests.workloads.targets import policy
 
@@ -39,40 +40,40 @@ def unread(path: str) -> Mapping[str, object]:
 
 def rounds(count: int) -> tuple[Counting, ProbeRounds, Mapping[str, Policy]]:
     """Return so many breakers with a probe, and one without."""
-    store, capacity = Counting(), Readiness(OwnerResolver(unread))
+    store, readiness = Counting(), Readiness(Inventory(OwnerResolver(unread)))
     probed = [policy(f"b{n}", f"t{n}", recover={"probe": {"http": "/"}}) for n in range(count)]
     store.apply([*probed, policy("plain", "plain")])
     table = store.table()
-    capacity.know(table)
-    return store, ProbeRounds(store, capacity, Prober()), table
+    readiness.set_table(table)
+    return store, ProbeRounds(store, readiness, Prober()), table
 
 
 def test_all_are_looked_up_soon_and_then_in_turns() -> None:
     """The first time without waiting; later no more at once than the store bears, and none twice before all."""
-    store, found, table = rounds(2 * READS + 10)
+    store, found, table = rounds(2 * READS_PER_ROUND + 10)
     for _ in range(3):
-        found.look(table)
-    assert len(set(store.reads)) == len(store.reads) == 2 * READS + 10
+        found.run_once(table)
+    assert len(set(store.reads)) == len(store.reads) == 2 * READS_PER_ROUND + 10
 
     store.reads.clear()
-    found.look(table)
+    found.run_once(table)
     assert store.reads == []
     found.every_s = 0
     for _ in range(3):
-        found.look(table)
+        found.run_once(table)
     assert set(store.reads) == table.keys() - {"shop/plain"}
 
 
 def test_one_that_is_open_is_looked_up_every_time() -> None:
     """However many others there are."""
-    store, found, table = rounds(2 * READS)
+    store, found, table = rounds(2 * READS_PER_ROUND)
     store.change("shop/b7", opened)
     for _ in range(3):
-        found.look(table)
+        found.run_once(table)
     found.every_s = 0
     store.reads.clear()
     for _ in range(4):
-        found.look(table)
+        found.run_once(table)
 
     assert store.reads.count("shop/b7") >= 4
 
@@ -81,10 +82,10 @@ def test_one_that_leaves_the_table_is_forgotten() -> None:
     """Open or not."""
     store, found, table = rounds(2)
     store.change("shop/b1", opened)
-    found.look(table)
-    found.look({key: each for key, each in table.items() if key != "shop/b1"})
+    found.run_once(table)
+    found.run_once({key: each for key, each in table.items() if key != "shop/b1"})
     store.reads.clear()
     found.every_s = 0
-    found.look({})
+    found.run_once({})
 
     assert store.reads == []

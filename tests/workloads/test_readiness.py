@@ -15,8 +15,9 @@ from fuseboard.roles import Role
 from fuseboard.testing.objects import MADE, condition, container, deployment, end, pod, starting, stateful_set
 from fuseboard.workloads import pods, status
 from fuseboard.workloads import rollout as phases
+from fuseboard.workloads.inventory import Inventory
 from fuseboard.workloads.owners import OwnerResolver
-from fuseboard.workloads.readiness import TOLD_AGAIN_MS, Readiness
+from fuseboard.workloads.readiness import REPEAT_AFTER_MS, Readiness, is_planned
 from tests.workloads.targets import SET, policy
 
 if TYPE_CHECKING:
@@ -37,9 +38,10 @@ class Told:
         self.asked: list[str] = []
         self.now = LATER
         self._owner = owner
-        self.capacity = Readiness(OwnerResolver(self._read))
+        self.inventory = Inventory(OwnerResolver(self._read))
+        self.readiness = Readiness(self.inventory)
         self.policies = {each.key: each for each in policies or (policy(),)}
-        self.capacity.know(self.policies)
+        self.readiness.set_table(self.policies)
         self.events: list[Event] = []
 
     def _read(self, path: str) -> Mapping[str, Any]:
@@ -48,28 +50,29 @@ class Told:
 
     def begin(self, found: Manifest | None = None, *some: Manifest, kind: str = "Deployment") -> Told:
         """Both lists are there."""
-        self.capacity.statuses("shop", kind, [status.read_workload(kind, found)] if found else [])
+        self.inventory.replace_workloads("shop", kind, [status.read_workload(kind, found)] if found else [])
         self.died(*some)
         return self.look()
 
     def died(self, *some: Manifest) -> list[tuple[str, Failure]]:
         """List pods; return what has died."""
-        return list(self.capacity.all_pods("shop", map(pods.read_pod, some), self.now))
+        changes = self.inventory.replace_pods("shop", map(pods.read_pod, some))
+        return [died for change in changes for died in self.readiness.failures(change, self.now)]
 
     def change(self, found: Manifest, kind: str = "Deployment") -> Told:
         """A workload has changed."""
-        self.capacity.status("shop", status.read_workload(kind, found))
+        self.inventory.update_workload("shop", status.read_workload(kind, found))
         return self.look()
 
     def see(self, *some: Manifest) -> Told:
         """Pods have come or changed."""
         for each in some:
-            list(self.capacity.pod(pods.read_pod(each), self.now))
+            self.inventory.update_pod(pods.read_pod(each))
         return self.look()
 
     def look(self) -> Told:
         """Tell what is new."""
-        self.events += self.capacity.facts("/apiserver", self.now)
+        self.events += self.readiness.changes("/apiserver", self.now)
         return self
 
     def again(self) -> list[CapacityChanged]:
@@ -90,7 +93,7 @@ UP = (pod("a"), pod("b"), pod("c"))
 def test_the_first_list_is_told_once() -> None:
     """And nothing before both lists are there; what has not changed is not told again."""
     told = Told()
-    told.capacity.statuses("shop", "Deployment", [status.read_workload("Deployment", deployment())])
+    told.inventory.replace_workloads("shop", "Deployment", [status.read_workload("Deployment", deployment())])
     assert told.look().again() == []
 
     told.died(*UP)
@@ -114,7 +117,7 @@ def test_what_is_not_there_is_not_known() -> None:
 def test_a_workload_that_goes_wants_nothing() -> None:
     """None ready of none desired: that lacks nothing, and does not stand for ever as it was."""
     told = Told().begin(deployment(), *UP)
-    told.capacity.status("shop", status.read_workload("Deployment", deployment()), is_gone=True)
+    told.inventory.update_workload("shop", status.read_workload("Deployment", deployment()), is_deleted=True)
 
     assert told.look().again() == [fact(3), fact(0, 0)]
     assert told.begin(deployment() | {"metadata": deployment()["metadata"] | {"uid": "2"}}, *UP).again() == [fact(3)]
@@ -180,7 +183,7 @@ def test_a_pod_that_was_let_go_does_not_count() -> None:
     told = Told().begin(deployment(), *UP).see(pod("a", owner=("", "", "")))
 
     assert told.again() == [fact(3), fact(2)]
-    assert told.capacity.is_planned("uid-a", LATER, slow=False)
+    assert is_planned(told.inventory, "uid-a", LATER, is_unready=False)
 
 
 def test_a_stateful_set_of_before_has_pods_of_its_own() -> None:
@@ -197,7 +200,7 @@ def test_standby_and_target_are_told_apart() -> None:
     second = policy("spare", "spare")
     told = Told(first, second)
     statuses = [status.read_workload("Deployment", deployment(name=name)) for name in ("login", "spare")]
-    told.capacity.statuses("shop", "Deployment", statuses)
+    told.inventory.replace_workloads("shop", "Deployment", statuses)
     told.died(*UP)
     told.look()
 
@@ -219,7 +222,7 @@ def test_an_eviction_is_a_disruption_until_the_pods_are_back() -> None:
     told = Told().begin(deployment(), *UP)
     told.now = MADE + 100_000
     told.see(pod("a", disrupted_s=99)).see(pod("a", leaving=True, disrupted_s=99))
-    told.capacity.forget("uid-a")
+    told.inventory.delete_pod("uid-a")
     told.see(starting("d")).see(pod("d")).see(pod("d", ready=False, turned_s=90))
 
     assert told.again() == [fact(3), fact(2, 3, Phase.DISRUPTION), fact(3), fact(2)]
@@ -230,7 +233,7 @@ def test_a_disruption_that_lasts_is_an_excuse_no_longer() -> None:
     told = Told().begin(deployment(), *UP)
     told.now = MADE + 100_000
     told.see(pod("a", leaving=True, disrupted_s=99))
-    told.now += phases.LONGEST_MS
+    told.now += phases.MAX_EXCUSE_MS
 
     assert told.look().again()[1:] == [fact(2, 3, Phase.DISRUPTION), fact(2)]
 
@@ -241,7 +244,7 @@ def test_youth_ends_by_time_alone() -> None:
     told.now = MADE + 1_000
     found = deployment(1, conditions=(condition("Available", "False"),), availableReplicas=0)
     told.begin(found, starting(containers=(container(restarts=3),)))
-    told.now = MADE + phases.LONGEST_MS
+    told.now = MADE + phases.MAX_EXCUSE_MS
 
     assert told.look().again() == [fact(0, 1, Phase.FRESH), fact(0, 1)]
 
@@ -300,17 +303,17 @@ class TestProbe:
     def test_it_is_told_with_the_targets_capacity(self) -> None:
         """On change, and again while it is asked; never with the standby's."""
         told = Told(self.PROBED)
-        told.capacity.probed(self.PROBED, "")
+        told.readiness.set_probe_result(self.PROBED, "")
         told.begin(deployment(), *UP)
-        told.capacity.probed(self.PROBED, "a: it answers 503")
+        told.readiness.set_probe_result(self.PROBED, "a: it answers 503")
         told.look().look()
-        told.now += TOLD_AGAIN_MS
+        told.now += REPEAT_AFTER_MS
         told.look().look()
-        told.capacity.probed(self.PROBED, "ok")
+        told.readiness.set_probe_result(self.PROBED, "ok")
         told.look()
-        told.capacity.probed(self.PROBED, "")
+        told.readiness.set_probe_result(self.PROBED, "")
         told.look()
-        told.now += TOLD_AGAIN_MS
+        told.now += REPEAT_AFTER_MS
         told.look()
 
         assert [each.probe for each in told.again()] == ["", "a: it answers 503", "a: it answers 503", "ok", ""]
@@ -318,9 +321,9 @@ class TestProbe:
     def test_repeats_are_facts_of_their_own(self) -> None:
         """Else the second would be taken for a duplicate."""
         told = Told(self.PROBED).begin(deployment(), *UP)
-        told.capacity.probed(self.PROBED, "ok")
+        told.readiness.set_probe_result(self.PROBED, "ok")
         for _ in range(3):
-            told.now += TOLD_AGAIN_MS
+            told.now += REPEAT_AFTER_MS
             told.look()
 
         assert len({each.id for each in told.events}) == 3
@@ -328,21 +331,22 @@ class TestProbe:
     def test_only_the_targets_ready_pods_are_asked(self) -> None:
         """None where none are desired, or where it is not known."""
         told = Told(self.PROBED)
-        assert told.capacity.desired(self.PROBED) is None
+        assert told.readiness.target(self.PROBED) is None
 
         told.begin(deployment(), pod("a"), pod("b", ready=False), pod("x", owner=("ReplicaSet", "spare-5d", "u")))
-        assert [each.name for each in told.capacity.serving(self.PROBED)] == ["a"]
-        assert told.capacity.desired(self.PROBED) == 3
+        target = told.readiness.target(self.PROBED)
+        assert target is not None
+        assert ([each.name for each in target.ready_pods], target.desired) == (["a"], 3)
 
         told.change(deployment(0))
-        assert told.capacity.desired(self.PROBED) == 0
+        assert target.desired == 0
 
     def test_before_it_is_known_what_a_probe_says_nothing_is_told(self) -> None:
         """That nothing was probed would let an open breaker try its target, after each restart of the watcher."""
         told = Told(self.PROBED).begin(deployment(), *UP)
         assert [each.role for each in told.again()] == []
 
-        told.capacity.probed(self.PROBED, "a: it answers 503")
+        told.readiness.set_probe_result(self.PROBED, "a: it answers 503")
         assert [each.probe for each in told.look().again()] == ["a: it answers 503"]
 
 
@@ -353,10 +357,10 @@ class TestLack:
         """A breaker forgets what it is not told for some minutes; each repeat is a fact of its own."""
         told = Told(policy(target="login")).begin(deployment(), *(pod(name, ready=False) for name in "abc"))
         for _ in range(4):
-            told.now += TOLD_AGAIN_MS // 2
+            told.now += REPEAT_AFTER_MS // 2
             told.look()
         told.see(pod("a"))
-        told.now += TOLD_AGAIN_MS
+        told.now += REPEAT_AFTER_MS
         told.look()
 
         assert len({each.id for each in told.events}) == 4
@@ -366,10 +370,10 @@ class TestLack:
         """Where it can take nothing, nobody should forget it; and of one that has enough nothing is repeated."""
         told = Told(policy(standby={"name": "spare", "minReady": 2}, route={"name": "login"}))
         statuses = [status.read_workload("Deployment", deployment(name=name)) for name in ("login", "spare")]
-        told.capacity.statuses("shop", "Deployment", statuses)
+        told.inventory.replace_workloads("shop", "Deployment", statuses)
         told.died(*UP)
         told.look().again()
-        told.now += TOLD_AGAIN_MS
+        told.now += REPEAT_AFTER_MS
 
         assert told.look().again() == [fact(0, role=Role.STANDBY)]
 
@@ -400,9 +404,9 @@ class TestPlanned:
     def test_what_leaves_or_is_gone(self) -> None:
         """Its last Events come when it is gone."""
         told = Told().begin(deployment(), pod("a", leaving=True), pod("b", disrupted_s=50), pod("c"))
-        told.capacity.forget("uid-a")
+        told.inventory.delete_pod("uid-a")
 
-        assert [told.capacity.is_planned(f"uid-{name}", LATER, slow=False) for name in "abcx"] == [
+        assert [is_planned(told.inventory, f"uid-{name}", LATER, is_unready=False) for name in "abcx"] == [
             True, True, False, False,
         ]  # fmt: skip
 
@@ -412,22 +416,22 @@ class TestPlanned:
         told = Told().begin(
             deployment(conditions=going, updatedReplicas=1), pod("a", ready=False, turned_s=30), starting("b")
         )
-        assert [told.capacity.is_planned(f"uid-{name}", LATER, slow=True) for name in "ab"] == [False, True]
-        assert not told.capacity.is_planned("uid-b", LATER, slow=False)
+        assert [is_planned(told.inventory, f"uid-{name}", LATER, is_unready=True) for name in "ab"] == [False, True]
+        assert not is_planned(told.inventory, "uid-b", LATER, is_unready=False)
 
         late = (condition("Available"), condition("Progressing", "False", "ProgressDeadlineExceeded"))
         told.change(deployment(conditions=late, updatedReplicas=1))
-        assert not told.capacity.is_planned("uid-b", LATER, slow=True)
+        assert not is_planned(told.inventory, "uid-b", LATER, is_unready=True)
 
 
 def test_a_breaker_that_leaves_the_table_is_forgotten() -> None:
     """With its pods, and what was told; a new one on the same workload is told."""
     told = Told().begin(deployment(), *UP)
-    told.capacity.know({})
-    assert told.capacity.find("uid-a") is None
-    assert told.capacity.wanted == {}
+    told.readiness.set_table({})
+    assert told.inventory.pods.get("uid-a") is None
+    assert told.inventory.wanted == {}
 
-    told.capacity.know({"shop/login": policy()})
+    told.readiness.set_table({"shop/login": policy()})
     assert told.begin(deployment(), *UP).again() == [fact(3), fact(3)]
 
 
@@ -435,7 +439,7 @@ def test_a_breaker_that_comes_is_told_at_once() -> None:
     """What is known already, and to nobody else again."""
     told = Told().begin(deployment(), *UP)
     told.again()
-    told.capacity.know(
+    told.readiness.set_table(
         {
             "shop/login": policy(),
             "shop/second": policy("second", "cart", standby={"name": "login"}, route={"name": "x"}),
@@ -450,7 +454,7 @@ def test_a_breaker_that_comes_is_told_at_once() -> None:
 def test_while_all_is_listed_anew_nothing_is_told() -> None:
     """What was left out before may count now: half a list would be a false alarm."""
     told = Told().begin(deployment(), *UP)
-    told.capacity.unlist({"shop"})
+    told.inventory.unlist({"shop"})
     told.see(pod("a", ready=False, turned_s=100))
     assert told.again() == [fact(3)]
 

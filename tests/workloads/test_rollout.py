@@ -10,7 +10,7 @@ from fuseboard.errors import InvalidInput
 from fuseboard.events.types import Phase
 from fuseboard.testing.objects import MADE, condition, container, deployment, pod, starting, stateful_set
 from fuseboard.workloads import pods
-from fuseboard.workloads.rollout import LONGEST_MS, View, phase
+from fuseboard.workloads.rollout import MAX_EXCUSE_MS, WorkloadView, phase
 from fuseboard.workloads.status import read_workload
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ PAUSED = deployment(conditions=(AVAILABLE, GOING), updatedReplicas=1, spec_pause
 def of(found: Manifest, *some: Manifest, kind: str = "Deployment", **known: Any) -> Phase:  # noqa: ANN401
     """Return the phase of a workload with these pods; an hour later, unless said otherwise."""
     view = {"template": read_workload(kind, found).template, "now": LATER, **known}
-    return phase(View(read_workload(kind, found), [pods.read_pod(each) for each in some], **view))
+    return phase(WorkloadView(read_workload(kind, found), [pods.read_pod(each) for each in some], **view))
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ class TestFresh:
         """Ten minutes, as a deadline is by default."""
         found = deployment(conditions=(NEVER,), updatedReplicas=0)
 
-        assert of(found, now=MADE + LONGEST_MS - 1) is Phase.FRESH
-        assert of(found, now=MADE + LONGEST_MS) is not Phase.FRESH
+        assert of(found, now=MADE + MAX_EXCUSE_MS - 1) is Phase.FRESH
+        assert of(found, now=MADE + MAX_EXCUSE_MS) is not Phase.FRESH
 
     def test_before_its_controller_has_looked(self) -> None:
         """It has no status at all."""
@@ -152,7 +152,7 @@ class TestFresh:
 
         assert of(found, pod(), kind="StatefulSet", now=MADE + 60_000) is Phase.FRESH
         assert of(found, pod(), kind="StatefulSet", now=MADE + 60_000, was_available=True) is Phase.STEADY
-        assert of(found, pod(), kind="StatefulSet", now=MADE + LONGEST_MS) is Phase.STEADY
+        assert of(found, pod(), kind="StatefulSet", now=MADE + MAX_EXCUSE_MS) is Phase.STEADY
 
 
 class TestBehind:
@@ -178,8 +178,8 @@ class TestDisrupted:
 
     def test_it_is_an_excuse_for_ten_minutes(self) -> None:
         """A pod that found no place by then is missing."""
-        assert of(deployment(), *UP[:2], disrupted_at=LATER - LONGEST_MS + 1) is Phase.DISRUPTION
-        assert of(deployment(), *UP[:2], disrupted_at=LATER - LONGEST_MS) is Phase.STEADY
+        assert of(deployment(), *UP[:2], disrupted_at=LATER - MAX_EXCUSE_MS + 1) is Phase.DISRUPTION
+        assert of(deployment(), *UP[:2], disrupted_at=LATER - MAX_EXCUSE_MS) is Phase.STEADY
 
     def test_a_late_rollout_may_be_disrupted(self) -> None:
         """One is no excuse any more, the other is."""
@@ -197,5 +197,5 @@ def test_desired_is_what_the_spec_says(replicas: int | None, desired: int) -> No
 
 def test_what_is_no_workload_says_so() -> None:
     """It is left out, and holds up nothing."""
-    with pytest.raises(InvalidInput, match="no Deployment"):
+    with pytest.raises(InvalidInput, match="not a Deployment"):
         read_workload("Deployment", {"metadata": {"name": "x"}})

@@ -16,4 +16,4 @@ def schema() -> None:
       fuseboard schema | kubectl apply --server-side -f -
       fuseboard schema > knative/base/circuitbreakers.yaml
     """
-    click.echo(crd.text(), nl=False)
+    click.echo(crd.as_yaml(), nl=False)

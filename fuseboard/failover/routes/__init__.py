@@ -1,8 +1,8 @@
 """Route drivers: each reads and writes the shares of one kind of object, and checks which shares the kind can express.
 
-A driver is one file in this folder and one line in ``DRIVERS``. The driver carries the permissions that it needs and an
-example of a policy's ``route``. Every write to the object is fenced: ``(epoch, step)`` per breaker changes together
-with the shares, under the ``resourceVersion`` of the last read, and only rises.
+A driver is a file in this folder and a line in ``DRIVERS``. It carries its permissions and an example of a policy's
+``route``. Every write to the object is fenced: ``(epoch, step)`` per breaker changes together with the shares, under
+the ``resourceVersion`` of the last read, and only rises.
 """
 
 from __future__ import annotations

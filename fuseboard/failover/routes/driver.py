@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Permission(Struct, frozen=True):
-    """A rule of the Role that a driver needs."""
+    """A rule in the Role of a driver."""
 
     group: str
     resource: str
@@ -27,14 +27,14 @@ class Permission(Struct, frozen=True):
 
 
 class Seen(Struct, frozen=True):
-    """A route object as the driver read it, and the placement that the driver found in it."""
+    """A route object as the driver has read it, and the placement in it."""
 
     observed: Observed
     manifest: dict[str, Any]
 
 
 class RouteDriver(Protocol):
-    """Reads and changes one route object, for the length of one step.
+    """Reads and changes one route object, for the length of a step.
 
     Methods that call the cluster raise the errors of ``Cluster``.
     """
@@ -45,7 +45,7 @@ class RouteDriver(Protocol):
 
     @classmethod
     def of(cls, cluster: Cluster, policy: Policy, route: Route) -> Self:
-        """Return the driver of a route; in a rehearsal, with the objects that the driver will read assumed."""
+        """Return the driver of a route; in a rehearsal, assume the objects first."""
 
     @property
     def route(self) -> Route:
@@ -56,16 +56,16 @@ class RouteDriver(Protocol):
         """Assumptions of a rehearsal by role, in words; empty without a rehearsal."""
 
     def observe(self, asked: Shares) -> Seen:
-        """Read the route, and count the ready pods of the role that ``asked`` would give more traffic than now."""
+        """Read the route, and count the ready pods of the role that gains traffic by ``asked``."""
 
     def expresses(self, seen: Seen, shares: Shares) -> Problem | None:
-        """Check that the route can have these shares."""
+        """Check whether the route can have these shares."""
 
     def patch(self, seen: Seen, move: Move) -> Manifest:
-        """Return the patch that makes the move; if the route has the shares already, the patch only seals."""
+        """Return the patch for a move; if the route has the shares already, the patch only seals."""
 
     def seal(self, seen: Seen, fence: Fence) -> Manifest:
-        """Return the patch that raises the fence and changes nothing else."""
+        """Return the patch that only raises the fence."""
 
     def apply(self, patch: Manifest) -> None:
         """Send a patch.
@@ -76,10 +76,10 @@ class RouteDriver(Protocol):
         """
 
     def verify(self, seen: Seen, move: Move) -> Problem | None:
-        """Read the route again, and check that the move holds; ``seen`` is the route before the move."""
+        """Read the route again, and check the move; ``seen`` is the route before the move."""
 
     def revert(self, seen: Seen, fence: Fence) -> Manifest | None:
-        """Read the route again, and return the patch that restores ``seen``.
+        """Read the route again, and return the patch back to ``seen``.
 
-        The patch restores only values that the move set; None if others have changed them all since.
+        Return None if another client has changed the route since the move.
         """

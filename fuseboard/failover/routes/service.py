@@ -1,8 +1,7 @@
-"""The driver for a Service: its selector decides who serves.
+"""The driver for a Service, which sends traffic to the pods that its selector selects.
 
-A Service expresses the target, the standby, or both: then its selector is what the two selectors have in common, and
-the share follows the ready pods. One annotation per breaker holds the fence, what was set and what was there before;
-it changes together with the selector in one patch, and stays when the traffic is back.
+A Service expresses three placements: target, standby, or both. For both, its selector has the labels that the selectors
+of target and standby have in common, and the shares follow the numbers of ready pods.
 """
 
 from __future__ import annotations
@@ -11,15 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from fuseboard.breaker.placement import Fence, Shares
 from fuseboard.cluster import Rehearsing
 from fuseboard.cluster.names import SERVICE, object_path
-from fuseboard.errors import Problem, Refused
+from fuseboard.errors import Problem
 from fuseboard.failover.plan import Observed, gains_target
 from fuseboard.failover.routes.driver import Permission, Seen
+from fuseboard.failover.routes.service_mark import Mark, MarkedService
 from fuseboard.failover.selectors import WorkloadSelectors, overlap, strangers, unselectable
 from fuseboard.roles import Role
 
@@ -30,29 +29,9 @@ if TYPE_CHECKING:
     from fuseboard.failover.plan import Move
     from fuseboard.policy.spec import Policy, Route
 
-ANNOTATION_PREFIX: Final = "breaker.fuseboard.dev/"
 HOME: Final = Shares()
 AWAY: Final = Shares(target=0, standby=100)
 BOTH: Final = Shares(target=50, standby=50)
-
-
-class Mark(Struct, frozen=True, omit_defaults=True):
-    """The annotation: the fence, what we set, and what was there before while traffic is moved."""
-
-    epoch: int
-    step: int
-    shares: Shares
-    ours: dict[str, str]
-    prior: dict[str, str] | None = None
-
-    @property
-    def fence(self) -> Fence:
-        """The fence on the object."""
-        return Fence(self.epoch, self.step)
-
-    def under(self, fence: Fence) -> Mark:
-        """Return the same mark with another fence."""
-        return replace(self, epoch=fence.epoch, step=fence.step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +70,22 @@ route:
 
     def observe(self, asked: Shares) -> Seen:
         """See ``RouteDriver.observe``."""
-        service = self.cluster.get(self._path)
-        mark = self._mark(service)
-        shares, note = self._shares(_selector(service), mark)
+        service = self._read()
+        mark = service.mark
+        shares, note = self._shares(service)
         observed = Observed(mark.fence if mark else Fence(), shares, note)
         if shares is not None and shares != asked:
             if gains_target(shares, asked):
                 observed = replace(observed, ready_target=self.workloads.ready(Role.TARGET))
             else:
                 observed = replace(observed, ready_standby=self.workloads.ready(Role.STANDBY))
-        return Seen(observed, service)
+        return Seen(observed, service.manifest)
 
     def expresses(self, seen: Seen, shares: Shares) -> Problem | None:
         """See ``RouteDriver.expresses``."""
         if shares == HOME:
-            return None if self._prior(seen) is not None else unselectable(self.workloads, Role.TARGET)
+            knows_prior = self._marked(seen.manifest).prior is not None
+            return None if knows_prior else unselectable(self.workloads, Role.TARGET)
         if shares == AWAY:
             return unselectable(self.workloads, Role.STANDBY) or overlap(self.workloads)
         if shares == BOTH:
@@ -119,17 +99,18 @@ route:
 
     def patch(self, seen: Seen, move: Move) -> Manifest:
         """See ``RouteDriver.patch``."""
-        was = _selector(seen.manifest)
-        moved = seen.observed.shares != move.shares
-        prior = was if seen.observed.shares == HOME else self._prior(seen)
-        ours = self._destination(seen, move.shares) if moved else was
+        service = self._marked(seen.manifest)
+        moves = seen.observed.shares != move.shares
+        prior = service.selector if seen.observed.shares == HOME else service.prior
+        ours = self._destination(service, move.shares) if moves else service.selector
         mark = Mark(0, 0, move.shares, ours, None if move.shares == HOME else prior)
-        return self._patch(seen.manifest, ours, mark.under(move.fence))
+        return service.patch(ours, mark.under(move.fence))
 
     def seal(self, seen: Seen, fence: Fence) -> Manifest:
         """See ``RouteDriver.seal``."""
-        mark = self._mark(seen.manifest) or self._mark_of(seen)
-        return self._patch(seen.manifest, _selector(seen.manifest), mark.under(fence))
+        service = self._marked(seen.manifest)
+        mark = service.mark or service.new_mark(seen.observed.shares)
+        return service.patch(service.selector, mark.under(fence))
 
     def apply(self, patch: Manifest) -> None:
         """See ``RouteDriver.apply``."""
@@ -137,12 +118,12 @@ route:
 
     def verify(self, seen: Seen, move: Move) -> Problem | None:
         """See ``RouteDriver.verify``."""
-        service = self.cluster.get(self._path)
-        mark = self._mark(service)
+        service = self._read()
+        mark = service.mark
         if mark is None or mark.fence != move.fence:
-            return Problem("somebody else has changed the Service's annotation since")
-        if _selector(service) != mark.ours:
-            return Problem("somebody else has changed the Service's selector since")
+            return Problem("another client has changed the Service's annotation since")
+        if not service.has_own_selector():
+            return Problem("another client has changed the Service's selector since")
         if move.shares == HOME and seen.observed.shares == HOME:
             return None
         role = Role.TARGET if gains_target(seen.observed.shares, move.shares) else Role.STANDBY
@@ -150,49 +131,28 @@ route:
 
     def revert(self, seen: Seen, fence: Fence) -> Manifest | None:
         """See ``RouteDriver.revert``."""
-        service = self.cluster.get(self._path)
-        mark = self._mark(service)
-        if mark is None or mark.fence >= fence or _selector(service) != mark.ours:
+        service, past = self._read(), self._marked(seen.manifest)
+        mark = service.mark
+        if mark is None or mark.fence >= fence or not service.has_own_selector():
             return None
-        before = self._mark(seen.manifest)
-        if before is None or before.ours != _selector(seen.manifest):
-            before = self._mark_of(seen)
-        return self._patch(service, _selector(seen.manifest), before.under(fence))
-
-    # -- the Service -------------------------------------------------------------------------------------------------
-
-    @property
-    def _key(self) -> str:
-        return f"{ANNOTATION_PREFIX}{self.policy.metadata.name}"
+        before = past.mark
+        if before is None or not past.has_own_selector():
+            before = past.new_mark(seen.observed.shares)
+        return service.patch(past.selector, before.under(fence))
 
     @property
     def _path(self) -> str:
         return object_path(SERVICE, self.policy.namespace, self.route.name)
 
-    def _mark(self, service: Manifest) -> Mark | None:
-        text = (service["metadata"].get("annotations") or {}).get(self._key)
-        if text is None:
-            return None
-        try:
-            return msgspec.json.decode(text, type=Mark)
-        except msgspec.DecodeError as error:
-            raise Refused(
-                f"Service {self.route.name}: the annotation {self._key} cannot be read ({error}): "
-                "give the Service the selector that it should have, then remove the annotation"
-            ) from error
+    def _read(self) -> MarkedService:
+        return self._marked(self.cluster.get(self._path))
 
-    def _mark_of(self, seen: Seen) -> Mark:
-        """Return a mark for a Service that has none that holds."""
-        shares = seen.observed.shares
-        # Nothing is ours where somebody else's selector is in place.
-        return Mark(0, 0, shares or HOME, {} if shares is None else _selector(seen.manifest))
+    def _marked(self, manifest: Manifest) -> MarkedService:
+        return MarkedService(manifest, self.policy.metadata.name)
 
-    def _prior(self, seen: Seen) -> dict[str, str] | None:
-        mark = self._mark(seen.manifest)
-        return mark.prior if mark else None
-
-    def _shares(self, selector: dict[str, str], mark: Mark | None) -> tuple[Shares | None, str]:
-        """Return who serves by this selector; where it is neither target nor standby, say so."""
+    def _shares(self, service: MarkedService) -> tuple[Shares | None, str]:
+        """Return the shares that follow from the selector; if the selector has neither role's pods, None and a note."""
+        mark, selector = service.mark, service.selector
         if mark is not None and selector == mark.ours:
             return mark.shares, ""
         if mark is not None and selector == mark.prior:
@@ -205,24 +165,15 @@ route:
             return None, f"{name} selects the standby's pods as well: give it a selector that only the target's have"
         if target or standby:
             return HOME if target else AWAY, ""
-        for role in self.policy.spec.workloads:  # a workload that is gone explains it better
+        for role in self.policy.spec.workloads:  # if a workload is gone, its error explains more than the note below
             self.workloads.pods_of(role)
         text = msgspec.json.encode(selector).decode()
         return None, f"{name} selects neither target nor standby but {text}: restore its selector, or set selectors"
 
-    def _patch(self, service: Manifest, selector: dict[str, str], mark: Mark) -> Manifest:
-        """Return fence and selector as one patch under the version that was read."""
-        annotations = {self._key: msgspec.json.encode(mark).decode()}
-        version = service["metadata"]["resourceVersion"]
-        patch: Manifest = {"metadata": {"resourceVersion": version, "annotations": annotations}}
-        was = _selector(service)
-        if selector != was:
-            patch["spec"] = {"selector": {**dict.fromkeys(was.keys() - selector.keys()), **selector}}
-        return patch
-
-    def _destination(self, seen: Seen, shares: Shares) -> dict[str, str]:
+    def _destination(self, service: MarkedService, shares: Shares) -> dict[str, str]:
+        """Return the selector for shares that the Service does not have yet."""
         if shares == HOME:
-            return self._prior(seen) or self.workloads.selector_of(Role.TARGET)
+            return service.prior or self.workloads.selector_of(Role.TARGET)
         return self.workloads.common() if shares == BOTH else self.workloads.selector_of(Role.STANDBY)
 
 
@@ -242,7 +193,3 @@ def _assume(rehearsal: Rehearsing, policy: Policy, route: Route) -> dict[str, st
         spec = {"selector": {"matchLabels": labels[role]}}
         rehearsal.assume(object_path(workload.kind, namespace, workload.name), {"metadata": {}, "spec": spec})
     return {role.value: f"app={workload.name}" for role, workload in workloads.items()}
-
-
-def _selector(service: Manifest) -> dict[str, str]:
-    return dict(service["spec"].get("selector") or {})

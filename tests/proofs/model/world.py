@@ -19,7 +19,8 @@ from functions import failover
 from fuseboard.breaker.placement import Claim, Fence, Placement, Shares
 from fuseboard.breaker.row import Row
 from fuseboard.breaker.state import BreakerState, State
-from fuseboard.breaker.step import Decision, next_due, step
+from fuseboard.breaker.step import Decision, step
+from fuseboard.breaker.transitions import next_due
 from fuseboard.errors import Busy, Problem
 from fuseboard.events.event import Event
 from fuseboard.events.types import Failure, FailureDetected, FailureResolved, StepDue, TimerElapsed

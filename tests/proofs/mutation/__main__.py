@@ -24,7 +24,10 @@ BREAKER: Final = (
     "tests/proofs/test_breaker_always.py",
 )
 PLACEMENT: Final = ("tests/breaker/test_state_exact.py", "tests/failover/test_plan.py", "tests/failover/test_claims.py")
-STORE: Final = ("tests/stores/test_redis_contract.py", "tests/stores/test_redis.py")
+STORE: Final = (
+    "tests/stores/contract",
+    *(f"tests/stores/test_{name}.py" for name in ("folding", "rows", "due", "table", "redis")),
+)
 TESTS: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(
         (

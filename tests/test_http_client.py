@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fuseboard.errors import CannotStart, Unavailable
-from fuseboard.signals.http import HttpClient, HttpResponse
+from fuseboard.http_client import HttpClient, HttpResponse
 from fuseboard.testing.http_server import answering
 from fuseboard.testing.ports import free_port
 
