@@ -70,7 +70,6 @@ def _signal(name: str, identifier: str, moment: int) -> Event:
         condition="0f8fad5bd9cb469fa16570867728950e",
         severity="warning",
         started_at=moment - 60_000,
-        summary=f"HighErrorRate: Deployment {name} in {NAMESPACE}",
     )
     subject = f"{NAMESPACE}/{name}"
     return Event(id=identifier, source="/alertmanager", subject=subject, data=FailureDetected((failure,)), time=moment)

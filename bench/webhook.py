@@ -193,7 +193,7 @@ def _single(name: str, number: int) -> Event:
     now = time.time_ns() // 1_000_000
     key = f"{number:032x}"
     cause = f"KubePodCrashLooping Deployment/{name}"
-    failure = Failure(key=f"{key}:{now}:firing", cause=cause, condition=key, severity="warning", summary=cause)
+    failure = Failure(key=f"{key}:{now}:firing", cause=cause, condition=key, severity="warning")
     subject, data = f"shop/{name}", FailureDetected((failure,))
     return Event(id=f"{now}-{number}", source="/alertmanager", subject=subject, data=data, time=now)
 

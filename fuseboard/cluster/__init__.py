@@ -52,7 +52,7 @@ class Cluster(Protocol):
 class Rehearsing(Protocol):
     """A rehearsal: an object exists there once a caller has assumed, created or applied the object."""
 
-    def assume(self, path: str, found: Manifest) -> None:
+    def assume(self, path: str, body: Manifest) -> None:
         """Let an object exist; a patched, created or applied object stays as it is."""
 
 

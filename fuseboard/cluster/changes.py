@@ -64,9 +64,9 @@ def read_line(call: str, line: bytes) -> StreamLine:
     """
     try:
         event = json.loads(line)
-        kind, found = event["type"], event["object"]
+        kind, body = event["type"], event["object"]
         if kind == "ERROR":
-            raise as_error(call, int(found.get("code") or 500), {}, found)
-        return StreamLine(kind, found, str(found["metadata"]["resourceVersion"]))
+            raise as_error(call, int(body.get("code") or 500), {}, body)
+        return StreamLine(kind, body, str(body["metadata"]["resourceVersion"]))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ClusterUnavailable(f"{call}: a line of the stream is no change of an object: {error!r}") from error

@@ -6,7 +6,7 @@ import json
 import os
 from copy import deepcopy
 from threading import Lock
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from fuseboard.errors import CannotStart, ClusterUnavailable, Conflict, NotFound
 from fuseboard.logs import logger
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    Manifest = dict[str, Any]
+    from fuseboard.cluster import Manifest
 
 
 class Rehearsal:
@@ -39,10 +39,10 @@ class Rehearsal:
         """See ``Cluster.within``."""
         return self
 
-    def assume(self, path: str, found: Manifest) -> None:
+    def assume(self, path: str, body: Manifest) -> None:
         """See ``Rehearsing.assume``."""
         with self._lock:
-            self._assumed[path] = merged(found, {"metadata": {"resourceVersion": "0"}})
+            self._assumed[path] = merged(body, {"metadata": {"resourceVersion": "0"}})
 
     def get(self, path: str) -> Manifest:
         """See ``Cluster.get``."""
@@ -87,10 +87,10 @@ class Rehearsal:
         """See ``Cluster.check``."""
 
     def _current(self, path: str) -> Manifest:
-        found = self._patched.get(path) or self._assumed.get(path)
-        if found is None:
+        current = self._patched.get(path) or self._assumed.get(path)
+        if current is None:
             raise NotFound(f"{path}: the rehearsal has no such object")
-        return found
+        return current
 
     def _keep(self, objects: dict[str, Manifest]) -> None:
         if self._file is not None:

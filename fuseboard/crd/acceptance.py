@@ -63,9 +63,9 @@ class AcceptedPolicies:
         """Keys of resources whose present policy is not in the table."""
         self._deleted: set[str] = set()
 
-    def listed(self, found: Iterable[Resource]) -> None:
+    def listed(self, resources: Iterable[Resource]) -> None:
         """Replace all resources by a list of them."""
-        listed = {resource.key: resource for resource in found}
+        listed = {resource.key: resource for resource in resources}
         for key in self.resources.keys() - listed.keys():
             self.gone(key)
         for resource in listed.values():
@@ -118,8 +118,8 @@ class AcceptedPolicies:
 
     def lives(self, key: str) -> bool:
         """Say whether a resource exists and is not deleted."""
-        found = self.resources.get(key)
-        return found is not None and found.deleted_at is None
+        resource = self.resources.get(key)
+        return resource is not None and resource.deleted_at is None
 
     def orphans(self, table: Mapping[str, Policy]) -> set[str]:
         """Return the keys of table rows without a resource."""

@@ -97,8 +97,8 @@ def _of_spec(path: str, schema: Schema) -> Schema:
     rules = [*cel.RULES_BY_PATH.get(path, ()), *_of_type(schema)]
     if path in _WHOLE:
         schema["x-kubernetes-map-type"] = "atomic"
-    found = _of_list(path, schema)
-    return {**found, "x-kubernetes-validations": rules} if rules else found
+    part = _of_list(path, schema)
+    return {**part, "x-kubernetes-validations": rules} if rules else part
 
 
 def _of_list(path: str, schema: Schema) -> Schema:

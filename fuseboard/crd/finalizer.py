@@ -117,9 +117,9 @@ class FinalizerKeeper:
 
 def _remove_finalizer(cluster: Cluster, resource: Resource) -> None:
     try:
-        found = read_resource(cluster.get(resource.path))
-        patch = finalizer_patch(found, hold=False)
-        if patch is not None and found.uid == resource.uid:
+        latest = read_resource(cluster.get(resource.path))
+        patch = finalizer_patch(latest, hold=False)
+        if patch is not None and latest.uid == resource.uid:
             cluster.patch(resource.path, patch)
             logs.logger().info("circuitbreakers.released", breaker=resource.key)
     except (Conflict, NotFound):
@@ -129,9 +129,11 @@ def _remove_finalizer(cluster: Cluster, resource: Resource) -> None:
 def _is_terminating(cluster: Cluster, namespace: str) -> bool:
     """Say whether a namespace is being deleted: the traffic in it does not matter any more."""
     try:
-        found = cluster.get(namespace_path(namespace))
+        manifest = cluster.get(namespace_path(namespace))
     except NotFound:
         return True
     except Refused:
         return False
-    return bool(found["metadata"].get("deletionTimestamp")) or found.get("status", {}).get("phase") == "Terminating"
+    return (
+        bool(manifest["metadata"].get("deletionTimestamp")) or manifest.get("status", {}).get("phase") == "Terminating"
+    )

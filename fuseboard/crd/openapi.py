@@ -46,20 +46,20 @@ class _Inlining:
         schema = _without_null(schema)
         name = schema.get("$ref", "").rpartition("/")[2]
         full = {**self._definitions.get(name, {}), **schema}
-        found = {key: value for key, value in full.items() if key not in _LEFT_OUT}
-        if "enum" in found:
+        inlined = {key: value for key, value in full.items() if key not in _LEFT_OUT}
+        if "enum" in inlined:
             kind = getattr(self._module, name)
-            found |= {"type": "string", "description": _of_values(kind, found["description"])}
-        if "exclusiveMinimum" in found:
-            found |= {"minimum": found["exclusiveMinimum"], "exclusiveMinimum": True}
-        if "properties" in found:
-            found["properties"] = dict(self._members(path, name, found["properties"]))
-            _make_default_short(found)
-        if "items" in found:
-            found["items"] = self.inline(f"{path}[]", found["items"])
+            inlined |= {"type": "string", "description": _of_values(kind, inlined["description"])}
+        if "exclusiveMinimum" in inlined:
+            inlined |= {"minimum": inlined["exclusiveMinimum"], "exclusiveMinimum": True}
+        if "properties" in inlined:
+            inlined["properties"] = dict(self._members(path, name, inlined["properties"]))
+            _make_default_short(inlined)
+        if "items" in inlined:
+            inlined["items"] = self.inline(f"{path}[]", inlined["items"])
         if isinstance(full.get("additionalProperties"), dict):
-            found["additionalProperties"] = self.inline(f"{path}.*", full["additionalProperties"])
-        return self._finish(path, found)
+            inlined["additionalProperties"] = self.inline(f"{path}.*", full["additionalProperties"])
+        return self._finish(path, inlined)
 
     def _members(self, path: str, name: str, members: Mapping[str, Schema]) -> Iterator[tuple[str, Schema]]:
         kind = getattr(self._module, name)

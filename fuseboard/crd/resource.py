@@ -17,7 +17,7 @@ from fuseboard.times import parse_timestamp
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    Manifest = dict[str, Any]
+    from fuseboard.cluster import Manifest
 
 FINALIZER: Final = "fuseboard.dev/placement"
 """Our finalizer: a deleted CircuitBreaker keeps existing while its traffic is moved."""
@@ -36,7 +36,7 @@ class Resource(Struct, frozen=True):
     deleted_at: int | None
     """Time of its deletion, in milliseconds since 1970; the resource exists until its finalizers are gone."""
     finalizers: tuple[str, ...]
-    status: Manifest
+    status: dict[str, Any]
     policy: Policy | None
     problem: str = ""
     """Why its spec is no valid policy."""
@@ -63,7 +63,7 @@ def resource_path(key: str) -> str:
     return object_path(CIRCUIT_BREAKER, namespace, name)
 
 
-def read_resource(found: Mapping[str, Any]) -> Resource:
+def read_resource(manifest: Mapping[str, Any]) -> Resource:
     """Return an object of the API server as a resource; an invalid spec becomes its problem.
 
     Raises:
@@ -71,11 +71,11 @@ def read_resource(found: Mapping[str, Any]) -> Resource:
 
     """
     try:
-        meta = msgspec.convert(found.get("metadata"), CircuitBreakerMeta)
+        meta = msgspec.convert(manifest.get("metadata"), CircuitBreakerMeta)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"this is no CircuitBreaker: {error}") from error
-    policy, problem = _policy(found, meta)
-    status = found.get("status")
+    policy, problem = _policy(manifest, meta)
+    status = manifest.get("status")
     return Resource(
         key=f"{meta.namespace}/{meta.name}",
         uid=meta.uid,
@@ -90,12 +90,12 @@ def read_resource(found: Mapping[str, Any]) -> Resource:
     )
 
 
-def _policy(found: Mapping[str, Any], meta: CircuitBreakerMeta) -> tuple[Policy | None, str]:
+def _policy(manifest: Mapping[str, Any], meta: CircuitBreakerMeta) -> tuple[Policy | None, str]:
     document = {
         "apiVersion": API_VERSION,
         "kind": KIND,
         "metadata": {"name": meta.name, "namespace": meta.namespace},
-        "spec": found.get("spec"),
+        "spec": manifest.get("spec"),
     }
     try:
         return validation.parse_document(document, KIND), ""

@@ -40,8 +40,8 @@ def _rule(rule: str, message: str, field: str = "") -> Schema:
 
 
 def _pattern(kind: Any) -> str:  # noqa: ANN401  - an annotated type
-    found: str = msgspec.json.schema(kind)["pattern"]
-    return found
+    pattern: str = msgspec.json.schema(kind)["pattern"]
+    return pattern
 
 
 RULES_BY_TYPE: Final[tuple[tuple[Any, tuple[Schema, ...]], ...]] = (

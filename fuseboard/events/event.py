@@ -1,4 +1,8 @@
-"""A CloudEvent with data that has a name."""
+"""Events, and ids that follow from their content.
+
+Ids are deterministic: every sender gives a fact the same ``source`` and ``id``, and a receiver recognises a
+duplicate by both. The ``subject`` is the breaker's key, ``namespace/name``.
+"""
 
 from __future__ import annotations
 
@@ -14,41 +18,41 @@ JSON: Final = "application/json"
 
 
 class Foreign(Struct, frozen=True):
-    """Data of an event that its reader does not know, or does not want to look into."""
+    """Data of an event whose type the reader does not know, or does not decode."""
 
     type: str
     content: object
-    """JSON as Python reads it; bytes where ``media`` is something else."""
+    """Decoded JSON, or bytes if ``media`` is another type."""
     media: str = JSON
 
 
 class Event(Struct, frozen=True, kw_only=True):
-    """A CloudEvent with data that has a name."""
+    """A CloudEvent with typed data."""
 
     id: str
     source: str
     subject: str
     data: Data | Foreign
     time: int | None = None
-    """When it was taken in (a signal) or decided (a reply), by the store's clock, in milliseconds since 1970."""
+    """When a signal arrived or a reply was decided, by the store's clock, in milliseconds since 1970."""
     extensions: dict[str, str] = {}
 
     @property
     def type(self) -> str:
-        """Its CloudEvents type."""
+        """The CloudEvents type."""
         return self.data.type if isinstance(self.data, Foreign) else type_of(type(self.data))
 
     def at(self, time: int) -> Event:
-        """Return the same event with this time."""
+        """Return the event with this time."""
         return msgspec.structs.replace(self, time=time)
 
     def reply(self, data: Data, *, step: str, time: int) -> Event:
-        """Return the event that answers this one; its id follows from this one's and the step."""
+        """Return a reply to this event; the id of the reply follows from this event's id and the step."""
         trace = {name: value for name, value in self.extensions.items() if name in ("traceparent", "tracestate")}
         name = digest(self.source, self.id, step)
         return Event(id=name, source="/fuseboard", subject=self.subject, data=data, time=time, extensions=trace)
 
 
 def digest(*parts: str) -> str:
-    """Return a short name that follows from its parts alone: 128 bits of SHA-256."""
+    """Return a short id for some parts: 128 bits of their SHA-256."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

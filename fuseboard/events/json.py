@@ -1,4 +1,4 @@
-"""JSON, read as strictly as the wire deserves."""
+"""Strict JSON: no NaN, no duplicate keys, no lone surrogates, no deep nesting."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ MAX_DEPTH: Final = 64
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 _INTEGERS: Final = range(-(2**63), 2**64)
-"""What fits into 64 bits: a longer integer is nobody's, and could not be written again."""
+"""Integers of 64 bits: the encoder cannot write longer integers."""
 
 
-def decode_json(body: bytes, depth: int = MAX_DEPTH) -> Any:  # noqa: ANN401  - JSON is any value until it is given a type
-    """Read JSON as strictly as the wire deserves.
+def decode_json(body: bytes, depth: int = MAX_DEPTH) -> Any:  # noqa: ANN401  - JSON is any value until it has a type
+    """Read JSON strictly.
 
     Raises:
-        InvalidInput: not UTF-8, not JSON, NaN or Infinity, a key twice, a lone surrogate, too deep, too long a number.
+        InvalidInput: not UTF-8, not JSON, NaN or Infinity, a duplicate key, a lone surrogate, nesting deeper than
+            ``depth``, or an integer longer than 64 bits.
 
     """
     try:
@@ -54,7 +55,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
         doubled, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-        message = f"the key {doubled[:64]!r} is there twice in one object"
+        message = f"the key {doubled[:64]!r} appears twice in an object"
         raise ValueError(message)
     return members
 
@@ -96,4 +97,4 @@ def _refuse_surrogates(value: object) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise InvalidInput("the JSON has half of a surrogate pair, which is no character") from error
+        raise InvalidInput("the JSON has half of a surrogate pair, which is not a character") from error

@@ -1,11 +1,7 @@
-"""Fuseboard's events, and how they travel as CloudEvents 1.0.
+"""The types of events: a class for the data of each type, and its CloudEvents type.
 
-A type is ``dev.fuseboard.<noun>.<past participle>`` and follows from the name of the class that holds its data.
-``subject`` is ``namespace/breaker``; ``partitionkey`` equals it. Ids are deterministic: the same fact has the same
-``source`` and ``id``, whoever sends it, so that a duplicate can be known as one.
-
-Bindings and validation are the CloudEvents SDK's (``cloudevents.core``); only the JSON in them is read more strictly
-than Python reads it by itself: no NaN, no duplicate keys, no lone surrogates, no unbounded depth.
+A CloudEvents type is ``dev.fuseboard.<noun>.<past participle>`` and follows from the name of the class. The docstrings
+below become descriptions in the JSON schemas (``schemas/*.json``).
 """
 
 from __future__ import annotations
@@ -29,23 +25,24 @@ TYPE_PREFIX: Final = "dev.fuseboard."
 SCHEMA_PREFIX: Final = "https://fuseboard.dev/schemas/"
 _CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
-Key = Annotated[str, Meta(min_length=1, max_length=128, description="What makes this failure this one.")]
+Key = Annotated[str, Meta(min_length=1, max_length=128, description="Identifies the failure, also when repeated.")]
 Timestamp = Annotated[int, Meta(ge=0, le=253_402_300_799_999, description="Milliseconds since 1970, to the year 9999.")]
+Duration = Annotated[int, Meta(ge=0, le=253_402_300_799_999, description="Milliseconds.")]
 Cause = Annotated[str, Meta(min_length=1, max_length=320, description="Alert name or reason, and the object.")]
 Reason = Annotated[str, Meta(max_length=128, description="Alert name, Kubernetes reason or container exit reason.")]
 ANY: Final[EventTypes] = frozenset({"*"})
-"""What a function consumes whose Trigger has no filter."""
+"""The types that a function consumes if its Trigger has no filter."""
 
 
 class Data(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """What an event says; camelCase on the wire."""
+    """The data of an event; camelCase on the wire."""
 
 
 class Failure(Data, frozen=True):
-    """One thing that went wrong with a target.
+    """A failure of a target.
 
-    With ``condition`` it is something that is so until it is resolved (a firing alert); without, something that
-    happened (a Kubernetes event).
+    With ``condition`` the failure lasts until resolved, as a firing alert does. Without ``condition`` the failure is an
+    occurrence, as a Kubernetes Event is.
     """
 
     key: Key
@@ -53,37 +50,36 @@ class Failure(Data, frozen=True):
     condition: Annotated[str, Meta(max_length=128)] = ""
     severity: Annotated[str, Meta(max_length=64)] = ""
     started_at: Timestamp = 0
-    """When it began, in milliseconds since 1970; 0 when it is not known. Evidence of too long ago does not count."""
+    """When the failure began; 0 if unknown. Evidence from too long ago does not count."""
     emitted_at: Timestamp = 0
-    """The emitter's own stamp, where ``started_at`` is somebody else's."""
+    """The emitter's own timestamp, if ``started_at`` is from another clock."""
     reason: Reason = ""
-    """What went wrong, by the name that the table of failures knows it by."""
+    """The reason by which the table of failures (``failures.json``) classifies the failure."""
     chain: Annotated[tuple[Reason, ...], Meta(max_length=8)] = ()
-    """What led to it, by reason, the nearest first: ``OOMKilled`` behind a ``BackOff``."""
+    """Reasons that led to the failure, the nearest first, such as ``OOMKilled`` for a ``BackOff``."""
     container: Annotated[str, Meta(max_length=64)] = ""
-    """The container of the pod that it is about."""
-    summary: Annotated[str, Meta(max_length=1024)] = ""
+    """The container of the pod."""
 
     @property
     def name(self) -> str:
-        """Its reason; where none is given, the first word of its cause."""
+        """The reason, or the first word of the cause without a reason."""
         return self.reason or self.cause.partition(" ")[0]
 
 
 class FailureDetected(Data, frozen=True):
-    """Failures of one target, as one notification told them."""
+    """New failures of a target, from a single notification."""
 
     failures: Annotated[tuple[Failure, ...], Meta(min_length=1)]
 
 
 class FailureResolved(Data, frozen=True):
-    """Conditions of one target that hold no longer."""
+    """Conditions of a target that no longer hold."""
 
     failures: Annotated[tuple[Failure, ...], Meta(min_length=1)]
 
 
 class IngestGapFound(Data, frozen=True):
-    """Signals about a namespace may have been lost: for a while nobody looked, and what was missed is no more."""
+    """Signals about a namespace may be lost: no watch ran for a time, and the cluster no longer has the Events."""
 
     namespace: Annotated[str, Meta(max_length=63)]
     since: Timestamp = field(name="from")
@@ -92,25 +88,25 @@ class IngestGapFound(Data, frozen=True):
 
 
 class Phase(StrEnum):
-    """What a workload goes through that makes pods unready on purpose."""
+    """Planned work on a workload, which explains unready pods."""
 
     STEADY = "steady"
     ROLLOUT = "rollout"
     DISRUPTION = "disruption"
-    """A drain, an eviction, a preemption: pods are moved elsewhere."""
+    """A drain, an eviction or a preemption moves pods to another node."""
     FRESH = "fresh"
-    """It has never been available since it was made, and its time to become so is not over."""
+    """A new workload that has never been available, within its time to become available."""
 
 
 class CapacityChanged(Data, frozen=True):
-    """How many pods of a target or a standby are ready, as of now."""
+    """The number of ready pods of a target or a standby, as of now."""
 
     role: Role
     ready: Annotated[int, Meta(ge=0)]
     desired: Annotated[int, Meta(ge=0)]
     phase: Phase = Phase.STEADY
-    probe: Annotated[str, Meta(max_length=256, description="Why the policy's probe fails; 'ok' where it passes.")] = ""
-    """Empty where nothing was probed."""
+    probe: Annotated[str, Meta(max_length=256, description="Why the policy's probe fails, or 'ok'.")] = ""
+    """Empty without a probe."""
 
 
 class LoadChanged(Data, frozen=True):
@@ -120,34 +116,34 @@ class LoadChanged(Data, frozen=True):
 
 
 class Action(StrEnum):
-    """What an operator can ask of a breaker."""
+    """Requests of an operator."""
 
     TRIP = "trip"
     RESET = "reset"
     HOLD = "hold"
     RELEASE = "release"
     RETIRE = "retire"
-    """Reset and hold: its CircuitBreaker is being deleted, and the traffic goes home for good."""
+    """Reset and hold, because the CircuitBreaker is being deleted: the traffic returns to the target for good."""
 
 
 class OperatorRequested(Data, frozen=True):
-    """An operator asks for something; it is on the record with name and reason."""
+    """A request of an operator; the journal records name and reason."""
 
     action: Action
     operator: Annotated[str, Meta(min_length=1, max_length=128)]
     reason: Annotated[str, Meta(min_length=1, max_length=512)]
-    duration_ms: Timestamp = 0
-    """How long it lasts from when it was taken in; 0 until another request ends it."""
+    duration_ms: Duration = 0
+    """How long the request lasts, in milliseconds from its arrival; 0 until another request ends it."""
 
 
 class TimerElapsed(Data, frozen=True):
-    """A time that a breaker waited for has come: a cool-down, a lease, a trial."""
+    """The end of a time that a breaker waited for: a cool-down, a lease, a trial."""
 
     due_at: Timestamp
 
 
 class BreakerMoved(Data, frozen=True):
-    """A transition of a breaker; every subclass is one state that was entered."""
+    """A transition of a breaker; there is a subclass for each state."""
 
     state: str
     previous: str
@@ -160,7 +156,7 @@ class BreakerMoved(Data, frozen=True):
 
 
 class BreakerLimited(BreakerMoved, frozen=True):
-    """The target should serve only part of its traffic."""
+    """The target should serve only a part of the traffic."""
 
 
 class BreakerOpened(BreakerMoved, frozen=True):
@@ -176,13 +172,13 @@ class BreakerClosed(BreakerMoved, frozen=True):
 
 
 class StepDue(Data, frozen=True):
-    """A breaker's placement is still owed."""
+    """A breaker's traffic has still to be moved."""
 
     due_at: Timestamp
 
 
 class FailoverDone(Data, frozen=True):
-    """What became of one step towards what a breaker asks for; every subclass is one outcome."""
+    """The result of a step of a failover; there is a subclass for each result."""
 
     epoch: int
     step: int
@@ -193,19 +189,19 @@ class FailoverDone(Data, frozen=True):
 
 
 class FailoverCompleted(FailoverDone, frozen=True):
-    """The placement is what the breaker asks for, or its debt is paid otherwise (observed, not expressible)."""
+    """The traffic is placed as the breaker requests, or no step is needed (observed only, or not expressible)."""
 
 
 class FailoverRefused(FailoverDone, frozen=True):
-    """The step was not begun; it is tried again later."""
+    """The step did not begin; it is repeated later."""
 
 
 class FailoverFailed(FailoverDone, frozen=True):
-    """The cluster refused the step for good; it is tried again after a cool-down."""
+    """The cluster refused the step for good; the step is repeated after a cool-down."""
 
 
 class FailoverReverted(FailoverDone, frozen=True):
-    """The step did not hold and was undone."""
+    """The step had no lasting effect and was undone."""
 
 
 @lru_cache(maxsize=64)
@@ -239,7 +235,7 @@ DATA_TYPES: Final[Mapping[str, type[Data]]] = {
 
 
 def types_of(*kinds: type[Data]) -> EventTypes:
-    """Return the types of some classes of data."""
+    """Return the CloudEvents types of some classes."""
     return frozenset(type_of(kind) for kind in kinds)
 
 

@@ -1,4 +1,8 @@
-"""Events as HTTP messages: CloudEvents 1.0 in binary and in structured mode."""
+"""Events as HTTP messages: CloudEvents 1.0 in binary and structured mode.
+
+The bindings and their validation are those of the CloudEvents SDK (``cloudevents.core``); only JSON is read more
+strictly (``events.json``). ``partitionkey`` equals ``subject``, the key of the breaker.
+"""
 
 from __future__ import annotations
 
@@ -30,18 +34,18 @@ STRUCTURED: Final = "application/cloudevents+json"
 MAX_EVENT_BYTES: Final = 256 * 1024
 
 MAX_ATTRIBUTE: Final = 1_024
-"""Characters in an id, a source, a subject or a type: they are kept, so they must not be as long as a sender likes."""
+"""Characters in an id, a source, a subject or a type: the store keeps them, and their length must have a limit."""
 
 _JSON_MEDIA: Final = re.compile(r"^(application|text)/([\w.-]+\+)?json\s*(;.*)?$", re.ASCII | re.IGNORECASE)
 
 _RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
 
-_NOT_TAKEN_IN: Final = datetime.max.replace(tzinfo=UTC)
-"""Stands where an event has no time: left alone, the SDK would put in that of its own clock."""
+_NO_TIME: Final = datetime.max.replace(tzinfo=UTC)
+"""Stands for a missing time: without it, the SDK would insert the time of its own clock."""
 
 
 def encode(event: Event, *, structured: bool = False) -> http.HTTPMessage:
-    """Return the event as an HTTP message in binary mode, or in structured mode."""
+    """Write an event as an HTTP message in binary mode, or in structured mode."""
     wire = CloudEvent(_attributes(event), _content(event.data))
     if structured:
         return http.to_structured(wire, _STRICT)
@@ -52,22 +56,22 @@ def encode(event: Event, *, structured: bool = False) -> http.HTTPMessage:
 
 
 def decode(headers: Mapping[str, str], body: bytes, known: Iterable[str] = ANY) -> Event:
-    """Read an event in either mode; data of a type that is not in ``known`` stays as it came.
+    """Read an event in either mode; data of a type outside ``known`` stays undecoded.
 
     Raises:
-        InvalidInput: it is not a CloudEvent 1.0, or its data are not what its type says.
-        WrongContentType: it is in neither mode, or its data are not JSON.
+        InvalidInput: the message is not a CloudEvent 1.0, or the data do not fit the schema of their type.
+        WrongContentType: the message has neither mode, or the data are not JSON.
 
     """
     found = {name.lower(): value for name, value in headers.items()}
     if len(found) < len(headers):
-        raise InvalidInput("a header is there twice, in capitals and in small letters: send it once")
+        raise InvalidInput("a header appears twice, in upper and lower case: send the header once")
     media = found.get("content-type", "")
     binary = {name: value for name, value in found.items() if name.startswith("ce-")}
     structured = media.partition(";")[0].strip().lower() == STRUCTURED
     if structured and binary:
         names = ", ".join(sorted(binary))
-        raise InvalidInput(f"both modes at once: the content type {STRUCTURED} and the headers {names}: send one")
+        raise InvalidInput(f"both modes at once: the content type {STRUCTURED} and the headers {names}: choose one")
     if not structured and not binary:
         raise WrongContentType(
             f"not a CloudEvent: send its attributes as ce-* headers, or the content type {STRUCTURED}"
@@ -90,24 +94,24 @@ class _StrictJSON(Format):
     """The JSON event format (CloudEvents JSON format 1.0), read strictly."""
 
     def read(self, event_factory: EventFactory | None, data: str | bytes) -> BaseCloudEvent:
-        # One level more, for the envelope: data are as deep in one mode as in the other.
+        # The envelope adds a level: data may be equally deep in both modes.
         members = decode_json(data if isinstance(data, bytes) else data.encode(), MAX_DEPTH + 1)
         if not isinstance(members, dict):
             raise InvalidInput("a CloudEvent in structured mode is a JSON object")
         attributes = {name: value for name, value in members.items() if value is not None}
         content = _content_of(attributes, attributes.pop("data", None), attributes.pop("data_base64", None))
         if "time" in attributes:
-            attributes["time"] = _moment(attributes["time"])
+            attributes["time"] = _parse_time(attributes["time"])
         return (event_factory or CloudEvent)(attributes, content)
 
     def write(self, event: BaseCloudEvent) -> bytes:
-        members = {name: _text(value) for name, value in event.get_attributes().items() if value is not _NOT_TAKEN_IN}
+        members = {name: _text(value) for name, value in event.get_attributes().items() if value is not _NO_TIME}
         content = event.get_data()
-        # msgspec writes bytes as base64 (RFC 4648), as the format asks for.
+        # msgspec writes bytes as base64 (RFC 4648), as the format requires.
         return encode_data({**members, "data_base64" if isinstance(content, bytes) else "data": content})
 
     def write_data(self, data: dict[str, Any] | str | bytes | None, datacontenttype: str | None) -> bytes:
-        del datacontenttype  # what is not JSON is bytes
+        del datacontenttype  # all data but JSON are bytes
         return data if isinstance(data, bytes) else encode_data(data)
 
     def read_data(self, body: bytes, datacontenttype: str | None) -> dict[str, Any] | str | bytes | None:
@@ -123,12 +127,12 @@ _STRICT: Final = _StrictJSON()
 
 
 def _as_sent(attributes: dict[str, Any], data: Any) -> CloudEvent:  # noqa: ANN401  - as the SDK's factories
-    # The SDK makes up what is missing: an id, its own version, its own clock. Here, what was not sent is not there.
-    return CloudEvent({"id": "", "specversion": "", "time": _NOT_TAKEN_IN, **attributes}, data)
+    # The SDK fills missing attributes with an id, its version and its clock. Keep missing attributes missing.
+    return CloudEvent({"id": "", "specversion": "", "time": _NO_TIME, **attributes}, data)
 
 
 def _content_of(attributes: Mapping[str, Any], data: object, encoded: object) -> Any:  # noqa: ANN401  - any JSON
-    """Return the data of an event in structured mode, as binary mode would have read them."""
+    """Return the data of an event in structured mode as binary mode would read them."""
     media = str(attributes.get("datacontenttype", JSON))
     if encoded is not None:
         if data is not None:
@@ -140,15 +144,15 @@ def _content_of(attributes: Mapping[str, Any], data: object, encoded: object) ->
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:
-    """Refuse what the SDK would read as something else: bytes that are not UTF-8, a time that is not RFC 3339."""
+    """Refuse values that the SDK would misread: bytes other than UTF-8, a time other than RFC 3339."""
     for name, value in headers.items():
         text = unquote(value, errors="strict")
         text.encode()
         if name == "ce-time":
-            _moment(text)
+            _parse_time(text)
 
 
-def _moment(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     if not _RFC_3339.fullmatch(text):
         message = f"time is {text[:64]!r}: expected RFC 3339, such as 2026-01-31T12:00:00Z"
         raise ValueError(message)
@@ -157,7 +161,7 @@ def _moment(text: str) -> datetime:
 
 def _read(wire: BaseCloudEvent, known: Iterable[str]) -> Event:
     name = wire.get_type()
-    moment = wire.get_time()
+    time = wire.get_time()
     for attribute, value in (("id", wire.get_id()), ("source", wire.get_source()), ("type", name)):
         _check_length(attribute, value)
     subject = wire.get_subject() or ""
@@ -167,7 +171,7 @@ def _read(wire: BaseCloudEvent, known: Iterable[str]) -> Event:
         source=wire.get_source(),
         subject=subject,
         data=_data(name, wire) if name in known else Foreign(name, wire.get_data(), wire.get_datacontenttype() or JSON),
-        time=None if moment in (None, _NOT_TAKEN_IN) else to_timestamp(moment),
+        time=None if time in (None, _NO_TIME) else to_timestamp(time),
         extensions=_extensions(wire),
     )
 
@@ -180,7 +184,7 @@ def _check_length(attribute: str, value: str) -> None:
 def _extensions(wire: BaseCloudEvent) -> dict[str, str]:
     own = {"id", "source", "type", "specversion", "subject", "time", "datacontenttype", "partitionkey"}
     if wire.get_type() in DATA_TYPES:
-        own.add("dataschema")  # it follows from the type
+        own.add("dataschema")  # the encoder derives the schema from the type
     found = {name: value for name, value in wire.get_attributes().items() if name not in own}
     return {name: _attribute(name, value) for name, value in found.items()}
 
@@ -211,7 +215,7 @@ def _attributes(event: Event) -> dict[str, Any]:
         "type": name,
         "source": event.source,
         "id": event.id,
-        "time": _NOT_TAKEN_IN if event.time is None else to_datetime(event.time),
+        "time": _NO_TIME if event.time is None else to_datetime(event.time),
         "datacontenttype": event.data.media if isinstance(event.data, Foreign) else JSON,
         **event.extensions,
     }

@@ -1,1 +1,1 @@
-"""What the user wrote: read, checked, explained."""
+"""Policies of breakers: reading, validation, and advice to their authors."""

@@ -1,4 +1,4 @@
-"""The words that a policy may use."""
+"""The enumerations of a policy; their descriptions become part of the CRD."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from enum import StrEnum
 
 
 class Mode(StrEnum):
-    """What a breaker may do. Changing a mode alone never moves traffic."""
+    """How much a breaker may do. A change of the mode alone never moves traffic."""
 
     OBSERVE = "Observe"
-    """Decide, journal and tell; never act."""
+    """Decide, write the journal and send events, but do not change the cluster."""
     ENFORCE = "Enforce"
-    """Act as well."""
+    """Change the cluster as well."""
     FORCED_OPEN = "ForcedOpen"
-    """As Enforce, but an open breaker stays open until the mode is another."""
+    """As Enforce, but an open breaker stays open until the mode changes."""
     DISABLED = "Disabled"
-    """Nothing moves the breaker but an operator, and nothing is done to the cluster."""
+    """Only an operator moves the breaker, and the cluster is not changed."""
 
     @property
     def acts(self) -> bool:
-        """Whether what the breaker asks for is done to the cluster."""
+        """Whether the breaker may change the cluster."""
         return self in (Mode.ENFORCE, Mode.FORCED_OPEN)
 
 
@@ -31,48 +31,48 @@ class WorkloadKind(StrEnum):
 
 
 class RouteKind(StrEnum):
-    """Kinds of object whose shares decide who serves."""
+    """Kinds of object that divide the traffic between target and standby."""
 
     SERVICE = "Service"
 
 
 class FailureClass(StrEnum):
-    """What kind of thing went wrong; told from its reason by a table (``failures.json``)."""
+    """Class of a failure; a table (``failures.json``) gives the class of each reason."""
 
     RUNTIME = "runtime"
-    """A crash, an OOM kill, a probe that fails, a service fault."""
+    """A crash, an OOM kill, a failing probe, a fault of the service."""
     CONFIGURATION = "configuration"
-    """A bad image, a bad mount, an invalid configuration: what was rolled out cannot work."""
+    """A bad image, a bad mount, an invalid configuration: the new version cannot work."""
     NETWORK = "network"
-    """No name, no connection, no route to others."""
+    """A failing name lookup, connection or route."""
     NODE = "node"
-    """What the pods run on."""
+    """A failure of a node."""
 
 
 class LeadsTo(StrEnum):
     """How far failures of a class may bring a breaker."""
 
     OPEN = "Open"
-    """They count towards ``limitAt`` and ``openAt``."""
+    """The failures count towards ``limitAt`` and ``openAt``."""
     LIMIT = "Limit"
-    """They count towards ``limitAt`` only."""
+    """The failures count towards ``limitAt`` only."""
     JOURNAL = "Journal"
-    """They are told and journaled, and weigh nothing."""
+    """The failures are sent and journaled, with weight 0."""
 
 
 class RecoverMode(StrEnum):
-    """Who lets an open breaker try its target again."""
+    """Who starts the trial of an open breaker."""
 
     AUTO = "Auto"
-    """The breaker, after its cool-down."""
+    """The breaker itself, after the cool-down."""
     MANUAL = "Manual"
-    """An operator, by ``fuseboard reset``."""
+    """An operator, with ``fuseboard reset``."""
 
 
 class OnDelete(StrEnum):
-    """What becomes of traffic that is moved when its CircuitBreaker is deleted."""
+    """Where the traffic goes when the CircuitBreaker is deleted while the standby serves."""
 
     REVERT = "Revert"
-    """It goes back to the target first."""
+    """The traffic returns to the target before the deletion completes."""
     LEAVE = "Leave"
-    """It stays where it is."""
+    """The traffic stays on the standby."""

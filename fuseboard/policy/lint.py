@@ -1,4 +1,4 @@
-"""All that is wrong with the breakers of some files, and what is hardly meant: the offline check."""
+"""The offline check of policy files: errors that a cluster would refuse, and warnings about likely mistakes."""
 
 from __future__ import annotations
 
@@ -19,52 +19,52 @@ if TYPE_CHECKING:
 
 
 class Severity(StrEnum):
-    """How bad it is."""
+    """How serious a finding is."""
 
     ERROR = "error"
-    """The breaker, or the table, would be refused."""
+    """The breaker or the table would be refused."""
     WARNING = "warning"
 
 
 class Finding(Struct, frozen=True):
-    """One thing that was found in a file."""
+    """An error or a warning about a document of a file."""
 
     file: str
     breaker: str
-    """``namespace/name``, or which document of the file it is, where that is not known."""
+    """``namespace/name``, or the number of the document if the name is unknown."""
     severity: Severity
     code: str
     text: str
 
     def __str__(self) -> str:
-        """Return the line that people read."""
+        """Return the finding as a line of text."""
         return f"{self.file}: {self.breaker}: {self.severity}: {self.text} [{self.code}]"
 
 
 class LintReport(Struct, frozen=True):
-    """What a check came to."""
+    """The result of a check."""
 
     findings: tuple[Finding, ...]
     checked: int
-    """Breakers that were looked at."""
+    """Number of breakers checked."""
     skipped: int
-    """Documents of other kinds."""
+    """Number of documents of another kind."""
 
     def count(self, severity: Severity) -> int:
-        """Return how many findings are as bad as that."""
+        """Return how many findings have this severity."""
         return sum(1 for each in self.findings if each.severity is severity)
 
 
 class _PlacedDocument(NamedTuple):
-    """A document and where it is."""
+    """A document and its place in the files."""
 
     file: str
-    found: Document
+    document: Document
     number: int
 
     @property
     def key(self) -> str:
-        content = self.found.content
+        content = self.document.content
         metadata = content.get("metadata") if isinstance(content, dict) else None
         name = metadata.get("name") if isinstance(metadata, dict) else None
         if not isinstance(metadata, dict) or not isinstance(name, str):
@@ -75,26 +75,26 @@ class _PlacedDocument(NamedTuple):
     def error(self, code: str, text: str) -> Finding:
         return Finding(self.file, self.key, Severity.ERROR, code, text)
 
-    def warning(self, found: advice.Advice) -> Finding:
-        return Finding(self.file, self.key, Severity.WARNING, found.code, found.text)
+    def warning(self, given: advice.Advice) -> Finding:
+        return Finding(self.file, self.key, Severity.WARNING, given.code, given.text)
 
 
 class _PlacedPolicy(NamedTuple):
-    """A document that is a policy, though not always one that is valid."""
+    """A document whose fields have the right types, though the policy may be invalid."""
 
     placed: _PlacedDocument
     policy: Policy
 
 
 def check(texts: Mapping[str, str]) -> LintReport:
-    """Return all that is to be said about the breakers of some files."""
+    """Check the breakers in the texts of some files, given by file name."""
     skipped, documents, findings, rows = 0, list[_PlacedDocument](), list[Finding](), list[_PlacedPolicy]()
     for file, text in texts.items():
-        for number, found in enumerate(policyfile.documents(text), 1):
-            if found is None:
+        for number, document in enumerate(policyfile.documents(text), 1):
+            if document is None:
                 skipped += 1
             else:
-                documents.append(_PlacedDocument(file, found, number))
+                documents.append(_PlacedDocument(file, document, number))
     for placed in documents:
         policy = _read(placed, findings)
         if policy is not None:
@@ -108,12 +108,12 @@ def check(texts: Mapping[str, str]) -> LintReport:
 
 
 def _read(placed: _PlacedDocument, findings: list[Finding]) -> Policy | None:
-    """Return the policy of a document, or add why it is none."""
-    if placed.found.problem:
-        findings.append(placed.error("unreadable", placed.found.problem))
+    """Return the policy of a document, or add a finding and return None."""
+    if placed.document.problem is not None:
+        findings.append(placed.error("unreadable", str(placed.document.problem)))
         return None
     try:
-        return validation.decode_document(placed.found.content)
+        return validation.decode_document(placed.document.content)
     except InvalidPolicy as error:
         findings.append(placed.error("invalid", str(error)))
         return None
@@ -134,7 +134,7 @@ def _of_table(rows: Sequence[_PlacedPolicy]) -> Iterator[Finding]:
         mine, other = where[id(policy)], where[id(owner)]
         yield mine.error("taken", problem if mine.file == other.file else f"{problem} (the other is in {other.file})")
     for cycle in validation.cycles(policies):
-        if len(cycle) > 1:  # one that depends on itself has been told so
+        if len(cycle) > 1:  # a breaker that depends on itself has an error already
             yield placed[cycle[0]].error("cycle", validation.cycle_message(cycle))
 
 
@@ -142,5 +142,5 @@ def _of_dependencies(rows: Sequence[_PlacedPolicy], there: Container[str]) -> It
     for row in rows:
         for name in row.policy.spec.depends_on:
             if f"{row.policy.namespace}/{name}" not in there:
-                text = f"spec.dependsOn names {name}, which is no breaker of these files: add it, or correct the name"
+                text = f"spec.dependsOn names {name}, but these files have no such breaker: add it, or correct the name"
                 yield row.placed.warning(advice.Advice("unknown-dependency", text))

@@ -1,9 +1,10 @@
 r"""Alertmanager's matchers: ``severity=~"warning|critical"``.
 
 Operators, escapes and anchoring are those of Alertmanager (``pkg/labels/parse.go``): ``=``, ``!=``, ``=~``, ``!~``; a
-missing label is the empty string; ``\"``, ``\n`` and ``\\`` are escapes and any other backslash stands for itself; a
-regular expression is RE2 and matches the whole value. RE2 has no backtracking, so no policy can make an ingest slow.
-Stricter than there: a value without quotes has no spaces and does not begin with a sign, as in ``severity==page``.
+missing label equals the empty string; ``\"``, ``\n`` and ``\\`` are escapes, and another backslash is literal; a
+regular expression is RE2 and matches the whole value. RE2 does not backtrack, and no policy can slow an ingest down.
+The syntax is stricter in a detail: a value without quotes has no spaces and does not begin with an operator, as in
+``severity==page``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from fuseboard.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -34,20 +37,20 @@ class _Parts(NamedTuple):
 
 
 def compile_matchers(matchers: Sequence[str]) -> Callable[[Mapping[str, str]], bool]:
-    """Return a test whether labels satisfy all of the matchers.
+    """Return a test whether labels satisfy all matchers.
 
     Raises:
-        ValueError: one is no matcher; the message is what was expected instead.
+        ValueError: a matcher is malformed; the message describes a correct matcher.
 
     """
     tests = [_compiled(matcher) for matcher in matchers]
     return lambda labels: all(test(labels.get(name, "")) for name, test in tests)
 
 
-def contradiction(matchers: Sequence[str], known: Mapping[str, Collection[str]]) -> str:
-    """Return a label of which no value satisfies all of the matchers, as far as that can be told; else nothing.
+def contradiction(matchers: Sequence[str], known: Mapping[str, Collection[str]]) -> str | None:
+    """Return a label for which no value satisfies all matchers; None if there is none, or none can be found.
 
-    ``known`` has all values of some labels; of others the matchers themselves name those that can be.
+    ``known`` has all possible values of some labels. For any other label, the values named by the matchers are tried.
     """
     parts = [_parts(matcher) for matcher in matchers]
     for label in dict.fromkeys(each.label for each in parts):
@@ -55,30 +58,30 @@ def contradiction(matchers: Sequence[str], known: Mapping[str, Collection[str]])
         tests = [test for name, test in map(_compiled, matchers) if name == label]
         if values is not None and not any(all(test(value) for test in tests) for value in values):
             return label
-    return ""
+    return None
 
 
 def restrictions(matchers: Sequence[str], known: Mapping[str, Collection[str]]) -> frozenset[tuple[str, str, str]]:
-    """Return the matchers that do not hold for all values: label, operator and value of each."""
+    """Return label, operator and value of each matcher, without the matchers that every value satisfies."""
     return frozenset(each for matcher in matchers if not _holds(each := _parts(matcher), matcher, known))
 
 
 def label_of(matcher: str) -> str:
-    """Return the label that a matcher asks for."""
+    """Return the label of a matcher."""
     return _parts(matcher).label
 
 
-def problem(matcher: str) -> str:
-    """Return what was expected instead of this matcher; empty when it is fine."""
+def matcher_problem(matcher: str) -> Problem | None:
+    """Return a description of a correct matcher if this matcher is malformed."""
     try:
         _compiled(matcher)
     except ValueError as error:
-        return str(error)
-    return ""
+        return Problem(str(error))
+    return None
 
 
 def _named(parts: Iterable[_Parts]) -> Collection[str] | None:
-    """Return the values that one of a label's matchers names, if one does: no other can satisfy them all."""
+    """Return the values that a matcher of a label names; None if no matcher limits the values to a list."""
     opposites = {(each.operator, each.value) for each in parts}
     for operator, value in opposites:
         if operator == "=":
@@ -111,15 +114,15 @@ def _compiled(matcher: str) -> tuple[str, Test]:
     name, operator, value = _parts(matcher)
     wanted = operator in ("=", "=~")
     if operator in ("=", "!="):
-        return name, lambda found: (found == value) is wanted
+        return name, lambda text: (text == value) is wanted
     if _LITERALS.fullmatch(value):
         choices = frozenset(value.split("|"))
-        return name, lambda found: (found in choices) is wanted
+        return name, lambda text: (text in choices) is wanted
     return name, _regular_expression(value, wanted=wanted)
 
 
 def _regular_expression(expression: str, *, wanted: bool) -> Test:
-    import re2  # noqa: PLC0415  - only who uses more than a list of words pays for it
+    import re2  # noqa: PLC0415  - imported only for expressions beyond a list of words
 
     options = re2.Options()
     options.log_errors = False
@@ -128,4 +131,4 @@ def _regular_expression(expression: str, *, wanted: bool) -> Test:
     except re2.error as error:
         message = f"a regular expression that RE2 accepts ({error.args[0].decode(errors='replace')})"
         raise ValueError(message) from error
-    return lambda found: (compiled.fullmatch(found) is not None) is wanted
+    return lambda text: (compiled.fullmatch(text) is not None) is wanted

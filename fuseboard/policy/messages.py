@@ -1,7 +1,7 @@
-"""What is wrong with a document, in the words of its reader: the field, its value, and what was expected there.
+"""Messages of validation errors: the field, its value, and the expected value.
 
-msgspec says where a document does not fit its type and which JSON type it met. Its reader wrote YAML, and wants to know
-what to write instead: that follows from the type.
+msgspec reports the path of an invalid field and its JSON type. The author wrote YAML and needs to know what to write
+instead, which follows from the type that msgspec expected.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _brief.maxstring = _brief.maxother = 80
 _brief.maxlevel = 2
 
 
-class _Found(NamedTuple):
-    """A place in a document, what stands there, and what should."""
+class _Place(NamedTuple):
+    """A place in a document, its value, and the expected type."""
 
     path: str
     value: object
@@ -43,59 +43,59 @@ class _Found(NamedTuple):
 
 
 def validation_message(error: ValidationError, document: object, kind: type) -> str:
-    """Say which field of the document has which value, and what was expected."""
-    told, _, place = str(error).partition(" - at `")
+    """Return the message for an error: the path of the field, its value, and the expected value."""
+    text, _, place = str(error).partition(" - at `")
     place = place.rpartition("$")[2].rstrip("`")
-    missing = re.search(r"(missing required|unknown) field `(.+)`", told)
+    missing = re.search(r"(missing required|unknown) field `(.+)`", text)
     if missing:
         field = f"{place}.{missing[2]}".lstrip(".")
         if missing[1] == "unknown":
-            return f"{field} is not a field of a {kind_name(document)}: remove it, or check its spelling"
+            return f"{field} is not a field of a {_kind(document)}: remove it, or check its spelling"
         return f"{field} is missing"
-    found = _find(_Found("", document, type_info(kind)), place)
+    found = _find(_Place("", document, type_info(kind)), place)
     return f"{found.path.lstrip('.') or 'the document'} is {brief_repr(found.value)}: expected {_words(found.expected)}"
 
 
 def brief_repr(value: object) -> str:
-    """Return a value as a message shows it: not longer than a line, however large it is."""
+    """Return the ``repr`` of a value, shortened to about a line."""
     return _brief.repr(value)
 
 
-def kind_name(document: object) -> str:
-    """Return what a document says it is."""
+def _kind(document: object) -> str:
+    """Return the kind of a document."""
     kind = document.get("kind") if isinstance(document, dict) else None
     return kind if isinstance(kind, str) else "document of this kind"
 
 
-def _find(found: _Found, place: str) -> _Found:
+def _find(found: _Place, place: str) -> _Place:
     for name, index in _STEP.findall(place):
         found = _member(found, name) if name else _item(found, index)
     return _wrong_key(found)
 
 
-def _member(found: _Found, name: str) -> _Found:
+def _member(found: _Place, name: str) -> _Place:
     expected = _plain(found.expected)
     fields = {each.encode_name: each.type for each in expected.fields} if isinstance(expected, StructType) else {}
     value = found.value.get(name) if isinstance(found.value, dict) else None
-    return _Found(f"{found.path}.{name}", value, fields.get(name))
+    return _Place(f"{found.path}.{name}", value, fields.get(name))
 
 
-def _item(found: _Found, index: str) -> _Found:
+def _item(found: _Place, index: str) -> _Place:
     expected, value = _plain(found.expected), found.value
     if isinstance(expected, VarTupleType) and isinstance(value, list):
-        return _Found(f"{found.path}[{index}]", value[int(index)], expected.item_type)
+        return _Place(f"{found.path}[{index}]", value[int(index)], expected.item_type)
     if isinstance(expected, DictType) and isinstance(value, dict):
-        # msgspec does not say which: it is the first that does not fit.
+        # msgspec does not report the key: find the first value that does not fit.
         wanted = expected.value_type
         key = next((key for key, each in value.items() if not _fits(each, wanted)), "…")
-        return _Found(f"{found.path}.{key}", value.get(key), wanted)
+        return _Place(f"{found.path}.{key}", value.get(key), wanted)
     return found
 
 
-def _wrong_key(found: _Found) -> _Found:
-    """Return the key of a mapping that is no text, if that is what is wrong: YAML reads ``5`` and ``no`` as others."""
+def _wrong_key(found: _Place) -> _Place:
+    """Return the first key of a mapping that is no text, if any: YAML reads ``5`` and ``no`` as other types."""
     keys = [key for key in found.value if not isinstance(key, str)] if isinstance(found.value, dict) else []
-    return _Found(f"a key of {found.path.lstrip('.') or 'the document'}", keys[0], StrType()) if keys else found
+    return _Place(f"a key of {found.path.lstrip('.') or 'the document'}", keys[0], StrType()) if keys else found
 
 
 def _fits(value: object, expected: Type) -> bool:
@@ -106,7 +106,7 @@ def _fits(value: object, expected: Type) -> bool:
 
 
 def _plain(expected: Type | None) -> Type | None:
-    """Return a type without what may stand around it: ``or null``, a description."""
+    """Return a type without its description and without null."""
     while isinstance(expected, Metadata | UnionType):
         if isinstance(expected, Metadata):
             expected = expected.type
@@ -116,7 +116,7 @@ def _plain(expected: Type | None) -> Type | None:
 
 
 def _words(expected: Type | None) -> str:
-    """Say what a type expects."""
+    """Describe the values of a type."""
     if isinstance(expected, UnionType):
         return _words(next(each for each in expected.types if not isinstance(each, NoneType)))
     if isinstance(expected, Metadata):
@@ -129,7 +129,7 @@ def _words(expected: Type | None) -> str:
     if isinstance(expected, DictType) and expected.min_length:
         return "a mapping that is not empty"
     words: dict[Any, str] = {StrType: "text", VarTupleType: "a list", DictType: "a mapping", StructType: "a mapping"}
-    return words.get(type(expected), "something else")
+    return words.get(type(expected), "another value")
 
 
 def _number(expected: IntType) -> str:

@@ -1,7 +1,8 @@
-"""The policy: what the user wrote about one breaker.
+"""The policy of a breaker, as its author writes it.
 
-A policy is a ``CircuitBreaker`` document (``fuseboard.dev/v1alpha1``). The structs below are its schema; everything
-but ``target`` has a default. Durations are written as Kubernetes writes them (``100s``, ``1m30s``, ``1h``).
+A policy is a ``CircuitBreaker`` document (``fuseboard.dev/v1alpha1``). The structs below are its schema, and their
+descriptions become part of the CRD. All fields but ``target`` have a default. Durations use the notation of Kubernetes
+(``100s``, ``1m30s``, ``1h``).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ API_VERSION: Final = "fuseboard.dev/v1alpha1"
 KIND: Final = "CircuitBreaker"
 
 OCCURRENCE: Final = "occurrence"
-"""Key in ``signals.weights`` for what merely happened: a Kubernetes event of type Warning."""
+"""Key in ``signals.weights`` for occurrences: Kubernetes Events of type Warning, and failed containers."""
 
 DEFAULT_WEIGHTS: Final[Mapping[str, int]] = {
     "none": 0,
@@ -34,17 +35,17 @@ DEFAULT_WEIGHTS: Final[Mapping[str, int]] = {
     "page": 10,
     OCCURRENCE: 1,
 }
-"""Weights by severity, so that one warning limits, a growing number opens and one critical opens at once."""
+"""Weights by severity: a warning limits, several warnings open, and a critical alert opens at once."""
 
 LEASE_REPEATS: Final = 3
-"""A condition's lease is that many times ``signals.repeatInterval``: two lost repeats do not end it."""
+"""A condition's lease in multiples of ``signals.repeatInterval``: two lost notifications do not end the condition."""
 
 MAX_WEIGHT: Final = 1_000_000
 
 Duration = Annotated[
     str,
     Meta(
-        # No more digits than 30 days need: what is longer than 292 years is no duration to the API server's rules.
+        # Only as many digits as 30 days need: the API server's rules cannot parse a duration above 292 years.
         pattern=r"^([0-9]{1,5}h|[0-9]{1,5}m|[0-9]{1,7}s|[0-9]{1,10}ms)+$",
         max_length=32,
         description="A duration such as 100s, 1m30s or 1h, of at most 30 days.",
@@ -65,16 +66,16 @@ Share = Annotated[int, Meta(ge=1, le=100)]
 
 
 class _Document(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """A part of the document: immutable, camelCase on the wire, unknown fields refused."""
+    """A part of the document: immutable, camelCase on the wire, without unknown fields."""
 
     def brief(self) -> dict[str, object]:
-        """Return the document without what is as it would be anyway: as it is kept, ten thousand times over."""
-        values = ((told, getattr(self, told.name)) for told in fields(self))
-        return {told.encode_name: _brief(value) for told, value in values if value != _default(told)}
+        """Return the document without fields that have their default: the form in which the store keeps it."""
+        values = ((each, getattr(self, each.name)) for each in fields(self))
+        return {each.encode_name: _brief(value) for each, value in values if value != _default(each)}
 
 
-def _default(told: FieldInfo) -> object:
-    return told.default if told.default_factory is NODEFAULT else told.default_factory()
+def _default(declared: FieldInfo) -> object:
+    return declared.default if declared.default_factory is NODEFAULT else declared.default_factory()
 
 
 def _brief(value: object) -> object:
@@ -88,31 +89,29 @@ def _brief(value: object) -> object:
 
 
 class Workload(_Document, frozen=True):
-    """A target or a standby, and the least capacity that it must have."""
+    """A target or a standby, and the capacity that the workload must have."""
 
     name: Name
-    """Its name, in the breaker's namespace."""
+    """Name of the workload, in the breaker's namespace."""
     kind: WorkloadKind = WorkloadKind.DEPLOYMENT
-    min_ready: Annotated[int, Meta(ge=0, le=100_000, description="Ready pods that it must keep.")] = 1
-    """The least, unless fewer are desired: a workload that is scaled to zero lacks nothing."""
-    capacity: Annotated[float, Meta(gt=0, description="Load that it can carry, in the unit of the query.")] | None = (
-        None
-    )
-    """More opens the breaker of a target; a standby is never given more than it has left."""
+    min_ready: Annotated[int, Meta(ge=0, le=100_000, description="A number of ready pods, from 0 to 100000.")] = 1
+    """With fewer ready pods the workload lacks capacity, unless it desires fewer, as when scaled to zero."""
+    capacity: Annotated[float, Meta(gt=0, description="A load above 0, in the unit of the query.")] | None = None
+    """The load that the workload can carry. A target with more load opens the breaker; a standby gets no more."""
 
     @property
     def id(self) -> tuple[WorkloadKind, str]:
-        """Kind and name: what makes it this workload in its namespace."""
+        """Kind and name, which identify the workload in its namespace."""
         return self.kind, self.name
 
 
 class Selectors(_Document, frozen=True):
-    """Pod selectors of target and standby, where they do not follow from the workloads."""
+    """Pod selectors of target and standby, if they cannot be derived from the workloads."""
 
     target: Labels
-    """Labels of the target's pods, and of no others."""
+    """Labels that only the target's pods have."""
     standby: Labels
-    """Labels of the standby's pods, and of no others."""
+    """Labels that only the standby's pods have."""
 
     def of(self, role: Role) -> Labels:
         """Return the labels of a role's pods."""
@@ -120,48 +119,48 @@ class Selectors(_Document, frozen=True):
 
 
 class Route(_Document, frozen=True):
-    """The one object whose shares decide who serves."""
+    """The object that divides the traffic between target and standby."""
 
     name: Name
-    """Its name, in the breaker's namespace."""
+    """Name of the object, in the breaker's namespace."""
     kind: RouteKind = RouteKind.SERVICE
     selectors: Selectors | None = None
 
 
 class LoadSource(_Document, frozen=True):
-    """Where the target's load comes from; it is held against ``target.capacity``."""
+    """The source of the target's load, which is compared with ``target.capacity``."""
 
-    query: Annotated[str, Meta(max_length=2048, description="PromQL with one number as its answer.")] = ""
+    query: Annotated[str, Meta(max_length=2048, description="PromQL that returns a single number.")] = ""
     every: Duration = "15s"
-    """How often Prometheus is asked."""
-    annotation: Annotated[str, Meta(max_length=128, description="Annotation of an alert that holds the load.")] = ""
+    """How often to query Prometheus."""
+    annotation: Annotated[str, Meta(max_length=128, description="Annotation of an alert that contains the load.")] = ""
 
 
 class Rating(_Document, frozen=True):
-    """What failures of one reason are; what is left out is as in the table."""
+    """Class, severity and weight of the failures with a reason; a field left out keeps the value of the table."""
 
     class_: FailureClass | None = field(name="class", default=None)
     severity: Annotated[str, Meta(max_length=64)] | None = None
-    """A severity that ``signals.weights`` knows."""
+    """A severity from ``signals.weights``."""
     weight: Weight | None = None
-    """How much it counts, instead of what its severity weighs."""
+    """Weight of a failure, instead of the weight of its severity."""
 
 
 class Signals(_Document, frozen=True):
-    """Which signals count for this breaker, and how much."""
+    """The signals that count for this breaker, and their weights."""
 
     match: Annotated[tuple[Matcher, ...], Meta(max_length=32)] = ()
-    """What the labels of an alert must satisfy; without any, every alert about the target counts."""
+    """An alert counts if its labels satisfy all of these; without matchers, every alert about the target counts."""
     weights: Annotated[dict[str, Weight], Meta(max_length=32)] = {}
-    """What a failure weighs, by severity; unless set, info 0, warning 3, critical and page 10, and occurrence 1."""
+    """Weight of a failure by severity; the defaults are info 0, warning 3, critical and page 10, occurrence 1."""
     failures: Annotated[dict[str, Rating], Meta(max_length=256)] = {}
-    """What failures are, by alert name, Kubernetes reason or container exit reason, where it is not as in the table."""
+    """Changes to the table of failures, by alert name, Kubernetes reason or container exit reason."""
     repeat_interval: Duration = "4h"
-    """Alertmanager's: an alert that is not sent again for three times as long is over."""
+    """The ``repeat_interval`` of Alertmanager: an alert without a notification for three times as long is over."""
     load: LoadSource | None = None
 
     def weigh(self, severity: str, *, condition: bool) -> int:
-        """Return the weight of a failure by its severity; a missing or unknown one is a warning or an occurrence."""
+        """Return the weight of a severity; a missing or unknown severity weighs as a warning or an occurrence."""
         fallback = "warning" if condition else OCCURRENCE
         name = severity or fallback
         weight = self.weights.get(name, DEFAULT_WEIGHTS.get(name))
@@ -169,12 +168,12 @@ class Signals(_Document, frozen=True):
 
     @property
     def lease_ms(self) -> int:
-        """How long a condition holds without being seen again, in milliseconds."""
+        """How long a condition holds after the last notification, in milliseconds."""
         return LEASE_REPEATS * duration_ms(self.repeat_interval)
 
 
 class Classes(_Document, frozen=True):
-    """What failures of each class lead to."""
+    """The consequence of failures, by class."""
 
     runtime: LeadsTo = LeadsTo.OPEN
     configuration: LeadsTo = LeadsTo.OPEN
@@ -182,87 +181,87 @@ class Classes(_Document, frozen=True):
     node: LeadsTo = LeadsTo.OPEN
 
     def leads_to(self, kind: FailureClass) -> LeadsTo:
-        """Return what failures of a class lead to."""
-        found: LeadsTo = getattr(self, kind.value)
-        return found
+        """Return the consequence of failures of a class."""
+        consequence: LeadsTo = getattr(self, kind.value)
+        return consequence
 
 
 class Trip(_Document, frozen=True):
-    """When the target should no longer serve alone, or at all."""
+    """When to limit the target's traffic, and when to move all traffic to the standby."""
 
     window: Duration = "60s"
-    """How long an occurrence counts; an alert weighs for as long as it fires."""
+    """How long an occurrence counts. An alert counts for as long as it fires."""
     limit_at: Annotated[int, Meta(ge=1, le=MAX_WEIGHT)] = 3
-    """The weight from which the traffic is limited."""
+    """The weight from which the target's traffic is limited."""
     open_at: Annotated[int, Meta(ge=2, le=MAX_WEIGHT)] = 10
-    """The weight from which the traffic is moved; more than ``limitAt``."""
+    """The weight from which the traffic moves to the standby; more than ``limitAt``."""
     minimum_sources: Annotated[int, Meta(ge=1, le=100)] = 1
-    """Distinct causes that must agree before the traffic is limited."""
+    """Number of distinct causes that is needed to limit the traffic."""
     limit_for: Duration | None = None
-    """Open when an alert holds that long while limited."""
+    """Open the breaker when an alert fires for this time while the traffic is limited."""
     ready_for: Duration = "15s"
     """How long the target may have too few ready pods."""
     rollout_for: Duration = "60s"
-    """The same during a rollout, a drain or an eviction."""
+    """How long the target may have too few ready pods during a rollout, a drain or an eviction."""
     trip_on_critical: bool = True
-    """Open at once on a critical failure, whatever it weighs."""
+    """Open at once on a critical failure, regardless of its weight."""
     classes: Classes = Classes()
 
 
 class Rule(_Document, frozen=True):
-    """A row of the rule table: whether failures that match are critical."""
+    """A rule that decides whether the matching failures are critical."""
 
     match: Annotated[tuple[Matcher, ...], Meta(min_length=1, max_length=10)]
-    """Over ``reason``, ``class``, ``severity``, ``kind``, ``name`` and ``container`` of a failure."""
+    """Matchers over ``reason``, ``class``, ``severity``, ``kind``, ``name`` and ``container`` of a failure."""
     critical: bool = True
-    """Whether what matches is critical."""
+    """Whether the matching failures are critical."""
     name: Annotated[str, Meta(max_length=64)] = ""
-    """What the verdict calls this rule."""
+    """Name of the rule in events and in the journal."""
 
 
 class Criticality(_Document, frozen=True):
-    """Which failures are critical: by themselves, by their causes, or by what was critical before."""
+    """Which failures are critical: by a rule, by their cause, or by earlier critical failures."""
 
     rules: Annotated[tuple[Rule, ...], Meta(max_length=64)] = ()
-    """The first that matches decides; then the table of failures, then ``critical`` and ``page`` are critical."""
+    """The first matching rule decides, then the table of failures, then the severities critical and page."""
     past_at: Annotated[int, Meta(ge=1, le=100)] = 3
-    """A reason that was critical so many times makes the next failure of that reason critical."""
+    """After this many critical failures with a reason, the next failure with the reason is critical too."""
     half_life: Duration = "24h"
-    """In which half of what was critical is forgotten."""
+    """The time after which an earlier critical failure counts half."""
 
 
 class Probe(_Document, frozen=True):
-    """What is asked of the target's own pods before it is tried again; a 2xx or 3xx is a pass, as to a kubelet."""
+    """An HTTP request to the target's pods before a trial. A status of 2xx or 3xx passes, as for a kubelet."""
 
     http: Annotated[str, Meta(pattern=r"^/[!-~]*$", max_length=1024, description="A path such as /healthz.")]
     port: Annotated[int, Meta(ge=1, le=65_535)] | None = None
-    """Without one, the first port that the target's containers name."""
+    """Without a port, the first port that the target's containers name."""
 
 
 class Recover(_Document, frozen=True):
-    """How the traffic comes back."""
+    """How the traffic returns to the target."""
 
     mode: RecoverMode = RecoverMode.AUTO
     cool_down: Duration = "100s"
-    """From opening to the trial; it doubles each time that a trial fails."""
+    """Time from opening to the trial. The time doubles with each failed trial."""
     max_cool_down: Duration = "1h"
-    """The longest cool-down; after it, alerts that still fire no longer block a trial."""
+    """The longest cool-down. After this time, firing alerts no longer block a trial."""
     healthy_for: Duration = "30s"
-    """How long the target must stay healthy, on each share of a trial or while limited."""
+    """How long the target must stay healthy, with each share of a trial and while its traffic is limited."""
     max_trial: Duration = "10m"
-    """A trial that takes longer opens again; more than ``healthyFor``."""
+    """A trial that takes longer fails; more than ``healthyFor``."""
     trial_shares: Annotated[tuple[Share, ...], Meta(min_length=1, max_length=10)] | None = None
-    """What the target is given on trial, one after the other, in percent; a Service can express 50 and 100 only."""
+    """The target's shares of the traffic during a trial, in percent; a Service supports only 50 and 100."""
     probe: Probe | None = None
 
     @property
     def shares(self) -> tuple[int, ...]:
-        """The shares of a trial; without any, all at once: the only route that there is has no weights."""
+        """The shares of a trial; by default all traffic at once, because a Service has no weights."""
         return self.trial_shares or (100,)
 
 
 class Spec(_Document, frozen=True):
-    """One row of the breaker table, as its user wrote it."""
+    """The specification of a breaker."""
 
     target: Workload
     mode: Mode = Mode.OBSERVE
@@ -273,22 +272,22 @@ class Spec(_Document, frozen=True):
     criticality: Criticality = Criticality()
     recover: Recover = Recover()
     depends_on: Annotated[tuple[Name, ...], Meta(max_length=32)] = ()
-    """Breakers of this namespace without whose targets this one cannot do well."""
+    """Breakers of this namespace whose targets this target needs."""
     on_delete: OnDelete = OnDelete.REVERT
 
     @property
     def workloads(self) -> dict[Role, Workload]:
-        """The workloads by role; without a standby, the target alone."""
+        """The workloads by role; without a standby, only the target."""
         target = {Role.TARGET: self.target}
         return target if self.standby is None else {**target, Role.STANDBY: self.standby}
 
     def workload(self, role: Role) -> Workload | None:
-        """Return the workload of a role; None where the policy names no standby."""
+        """Return the workload of a role; None for a standby that the policy does not name."""
         return self.standby if role is Role.STANDBY else self.target
 
 
 class Metadata(Struct, frozen=True, rename="camel"):
-    """The part of Kubernetes' object metadata that is used here; the rest is left alone."""
+    """The part of Kubernetes' object metadata that Fuseboard reads; unknown fields are ignored."""
 
     name: Name
     namespace: Name = "default"
@@ -309,5 +308,5 @@ class Policy(_Document, frozen=True):
 
     @property
     def namespace(self) -> str:
-        """The namespace of the breaker; it acts in no other."""
+        """The namespace of the breaker, and of all objects that the breaker uses."""
         return self.metadata.namespace

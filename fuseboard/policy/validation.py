@@ -1,6 +1,7 @@
-"""What a policy must fulfil: alone, and beside the others of the table.
+"""Validation of policies: each policy by itself, and all policies of a table together.
 
-The CRD refuses most of this at the API server already (``crd.py``); a file has only this.
+In a cluster, the rules of the CRD (``fuseboard.crd``) enforce most of this at the API server. Policies in files are
+only checked here.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ _MAX_DURATION_MS: Final = 30 * 24 * 3_600_000
 
 ALL: Final = 100
 SERVICE_SHARES: Final = frozenset({50, ALL})
-"""What the selector of a Service can give the target while it serves, in percent."""
+"""Shares of a serving target that the selector of a Service can express, in percent."""
 
 
 class Clash(NamedTuple):
-    """A policy, the one before it that has already what it wants, and what that is, in a sentence."""
+    """A policy whose name, target or route already belongs to an earlier policy of the table."""
 
     policy: Policy
     owner: Policy
@@ -38,10 +39,10 @@ class Clash(NamedTuple):
 
 
 def parse_document(document: object, where: str) -> Policy:
-    """Turn one document into a policy; ``where`` begins every message.
+    """Read and validate a document; ``where`` begins the error message.
 
     Raises:
-        InvalidPolicy: with the field's path, its value and what was expected there.
+        InvalidPolicy: the message gives the path of a field, its value, and the expected value.
 
     """
     where = _named(document, where)
@@ -55,10 +56,10 @@ def parse_document(document: object, where: str) -> Policy:
 
 
 def decode_document(document: object) -> Policy:
-    """Turn one document into a policy whose fields have the right types; ``problems`` may have more to say about it.
+    """Read a document whose fields must have the right types; ``problems`` finds the remaining errors.
 
     Raises:
-        InvalidPolicy: with the field's path, its value and what was expected there.
+        InvalidPolicy: the message gives the path of a field, its value, and the expected value.
 
     """
     _check_kind(document)
@@ -71,98 +72,96 @@ def decode_document(document: object) -> Policy:
 
 
 def problems(policy: Policy) -> Iterator[str]:
-    """Yield all that is wrong with a policy by itself, each with the field's path, its value and what was expected."""
+    """Yield the errors of a policy by itself: the path of the field, its value, and the expected value."""
     for path, value, expected in _problems(policy):
         yield f"{path} is {brief_repr(value)}: expected {expected}"
 
 
 def check_table(policies: Sequence[Policy]) -> tuple[Policy, ...]:
-    """Check what no single policy can know: names are unique, so are targets, and no dependency leads back.
+    """Check that names, targets and routes of a table are unique, and that no dependency is circular.
 
     Raises:
-        InvalidPolicy: two breakers have one name, protect one target or turn one route, or depend on each other.
+        InvalidPolicy: two breakers share a name, a target or a route, or depend on each other.
 
     """
-    for found in cycles(policies):
-        raise InvalidPolicy(f"{found[0]}: {cycle_message(found)}")
+    for cycle in cycles(policies):
+        raise InvalidPolicy(f"{cycle[0]}: {cycle_message(cycle)}")
     for policy, _, problem in conflicts(policies):
         raise InvalidPolicy(f"{policy.key}: {problem}")
     return tuple(policies)
 
 
 def conflicts(policies: Iterable[Policy]) -> Iterator[Clash]:
-    """Yield each policy that wants what is another's already."""
+    """Yield each policy that claims the name, target or route of an earlier policy."""
     taken: dict[tuple[str, str], Policy] = {}
     for policy in policies:
-        for what, which in (("breaker", policy.key), *claims(policy)):
-            owner = taken.setdefault((what, which), policy)
+        for claim in (("breaker", policy.key), *claims(policy)):
+            owner = taken.setdefault(claim, policy)
             if owner is policy:
                 continue
-            if what == "breaker":
-                yield Clash(policy, owner, "two documents have this name: remove one, or give it another")
+            if claim[0] == "breaker":
+                yield Clash(policy, owner, "two documents have this name: remove or rename one")
                 break
-            yield Clash(policy, owner, clash_message((what, which), owner.key))
+            yield Clash(policy, owner, clash_message(claim, owner.key))
 
 
 def claims(policy: Policy) -> tuple[tuple[str, str], ...]:
-    """Return what a breaker has for itself alone: its target, and its route."""
+    """Return the objects that only this breaker may use: its target and its route, each with its role."""
     target, route = policy.spec.target, policy.spec.route
     claim = "target", f"{policy.namespace}/{target.kind}/{target.name}"
     return (claim,) if route is None else (claim, ("route", f"{policy.namespace}/{route.kind}/{route.name}"))
 
 
 def clash_message(claim: tuple[str, str], owner: str) -> str:
-    """Say that what a breaker claims is another one's."""
-    what, which = claim
+    """Return the message for a claim that another breaker holds."""
+    role, name = claim
     return (
-        f"the {what} {which} already belongs to the breaker {owner}: "
-        f"a {what} has one breaker; merge the two or remove one"
+        f"the {role} {name} already belongs to the breaker {owner}: "
+        f"a {role} can have only one breaker; merge the two breakers or remove one"
     )
 
 
-def cycle(policies: Iterable[Policy]) -> tuple[str, ...]:
-    """Return breakers of which each depends on the next and the last on the first; nothing where there are none."""
-    return next(cycles(policies), ())
-
-
 def cycles(policies: Iterable[Policy]) -> Iterator[tuple[str, ...]]:
-    """Yield such breakers until none are left, taking the last one's dependency away each time."""
+    """Yield each circular chain of dependencies: every breaker depends on the next, and the last on the first.
+
+    After each chain, its last dependency is removed to find the next chain.
+    """
     depends = {
         policy.key: [f"{policy.namespace}/{name}" for name in dict.fromkeys(policy.spec.depends_on)]
         for policy in policies
         if policy.spec.depends_on
     }
-    while found := _cycle(depends):
-        yield found
-        depends[found[-1]].remove(found[0])
+    while cycle := _first_cycle(depends):
+        yield cycle
+        depends[cycle[-1]].remove(cycle[0])
 
 
-def cycle_message(found: tuple[str, ...]) -> str:
-    """Say what is wrong with breakers that ``cycles`` has found."""
-    way = " → ".join((*found, found[0]))
-    return f"spec.dependsOn leads back to itself ({way}): remove one of these dependencies"
+def cycle_message(cycle: tuple[str, ...]) -> str:
+    """Return the message for a circular chain of dependencies."""
+    chain = " → ".join((*cycle, cycle[0]))
+    return f"spec.dependsOn is circular ({chain}): remove one of these dependencies"
 
 
-def _cycle(depends: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+def _first_cycle(depends: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     try:
         tuple(TopologicalSorter(depends).static_order())
     except CycleError as error:
-        found: list[str] = error.args[1]
-        return tuple(reversed(found[1:]))
+        chain: list[str] = error.args[1]
+        return tuple(reversed(chain[1:]))
     return ()
 
 
 def _check_kind(document: object) -> None:
-    """Refuse what is another kind of document, before its fields are looked at."""
+    """Refuse a document of another kind before its fields are checked."""
     for field, expected in (("apiVersion", API_VERSION), ("kind", KIND)):
         if isinstance(document, dict) and document.get(field, expected) != expected:
             raise InvalidPolicy(f"{field} is {brief_repr(document[field])}: expected {expected}")
 
 
 def _problems(policy: Policy) -> Iterator[tuple[str, object, str]]:
-    """Yield (path, value, expected) for what spans fields or needs more than a type."""
+    """Yield path, value and expected value for each error that spans fields or needs more than a type."""
     for path, name in _names(policy):
-        if name.endswith("\n"):  # a pattern's $ lets one through
+        if name.endswith("\n"):  # the $ of a pattern also matches before a final line break
             yield path, name, "a name without a line break"
     for path, duration in _durations(policy.spec):
         if duration.endswith("\n") or not _MIN_DURATION_MS <= duration_ms(duration) <= _MAX_DURATION_MS:
@@ -171,11 +170,11 @@ def _problems(policy: Policy) -> Iterator[tuple[str, object, str]]:
     yield from _problems_of_route(policy.spec)
     yield from _problems_of_load(policy.spec)
     for path, matcher in _matchers(policy.spec):
-        problem = matchers.problem(matcher)
-        if problem:
-            yield path, matcher, problem
+        problem = matchers.matcher_problem(matcher)
+        if problem is not None:
+            yield path, matcher, str(problem)
     if policy.metadata.name in policy.spec.depends_on:
-        yield "spec.dependsOn", policy.metadata.name, "other breakers than this one"
+        yield "spec.dependsOn", policy.metadata.name, "the names of other breakers"
 
 
 def _problems_of_numbers(trip: Trip, recover: Recover) -> Iterator[tuple[str, object, str]]:
@@ -197,10 +196,10 @@ def _problems_of_route(spec: Spec) -> Iterator[tuple[str, object, str]]:
         yield "spec.standby", f"{spec.target.kind}/{spec.target.name}", "another workload than the target"
     if spec.standby is not None and spec.route is None:
         yield "spec.route", None, "the Service that serves target and standby, for example {kind: Service, name: login}"
-    if not SERVICE_SHARES.issuperset(spec.recover.shares):  # the only kind of route that there is
+    if not SERVICE_SHARES.issuperset(spec.recover.shares):  # a Service is the only kind of route so far
         yield (
             "spec.recover.trialShares", list(spec.recover.shares),
-            "50 and 100 only: a Service sends its traffic to the target, the standby, or both",
+            "only 50 and 100: a Service sends traffic to the target, to the standby, or to both",
         )  # fmt: skip
     selectors = spec.route.selectors if spec.route is not None else None
     if selectors is not None and selectors.target == selectors.standby:
@@ -212,9 +211,9 @@ def _problems_of_load(spec: Spec) -> Iterator[tuple[str, object, str]]:
     if load is None:
         return
     if not load.query and not load.annotation:
-        yield "spec.signals.load", {}, "a query, or the annotation of alerts that holds the load"
+        yield "spec.signals.load", {}, "a query, or the annotation of alerts that contains the load"
     if spec.target.capacity is None:
-        yield "spec.target.capacity", None, "the load that the target can carry, since spec.signals.load is set"
+        yield "spec.target.capacity", None, "the load that the target can carry, because spec.signals.load is set"
 
 
 def _matchers(spec: Spec) -> Iterator[tuple[str, str]]:
@@ -253,7 +252,7 @@ def _names(policy: Policy) -> Iterator[tuple[str, str]]:
 
 
 def _named(document: object, where: str) -> str:
-    """Add the breaker's own name to the place where it was found."""
+    """Add the name of the breaker to the place of its document."""
     metadata = document.get("metadata") if isinstance(document, dict) else None
     name = metadata.get("name") if isinstance(metadata, dict) else None
     return f"{where} ({brief_repr(name).strip(chr(39))})" if isinstance(name, str) and name else where

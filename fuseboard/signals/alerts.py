@@ -65,7 +65,6 @@ def alert_failure(alert: Alert, about: InvolvedObject, now: int) -> Failure:
     by_start = to_timestamp(alert.starts_at)
     ended = f":{_end(alert.ends_at)}" if alert.status == RESOLVED else ""
     name, reason = display_text(labels.get("alertname", "")), display_text(labels.get("reason", ""))
-    # No summary: annotations may hold secrets, and all else is in the cause already.
     return Failure(
         key=f"{condition}:{by_start}:{alert.status}{ended}",
         cause=f"{name or 'alert without a name'} {about.kind}/{about.name}",

@@ -89,11 +89,6 @@ class TargetIndex:
             self._add(policy)
         self._namespaces = frozenset(namespace for namespace, _, _ in self._rows)
 
-    def by_labels(self, labels: Mapping[str, str]) -> tuple[str, ...]:
-        """Return the keys of the breakers that an alert with these labels counts for."""
-        about = involved_object(labels)
-        return self.matching(about, labels) if about is not None else ()
-
     def by_object(self, namespace: str, kind: str, name: str, owners: Owners = ()) -> tuple[str, ...]:
         """Return the keys of the breakers that an object belongs to; an owner that is known wins over its name."""
         return tuple(row.key for row in self._find(namespace, kind, name, owners))

@@ -45,13 +45,6 @@ HARMLESS: Final = frozenset({
 })  # fmt: skip
 """Warnings that say nothing about how a workload does; any other one counts, whatever its type is called."""
 
-SHOWN_NOTES: Final = frozenset({
-    "BackOff", "Evicted", "FailedAttachVolume", "FailedCreate", "FailedMount", "FailedScheduling", "NodeNotReady",
-})  # fmt: skip
-"""Reasons whose notes are in Kubernetes' own words: others may quote a probe's answer or a command line."""
-
-
-NOTE_LENGTH: Final = 256
 
 _COMBINED: Final = "(combined from similar events): "
 _REST_OF_SECOND_MS: Final = 999
@@ -102,7 +95,6 @@ class ObservedEvent(Struct, frozen=True):
             reason=self.reason,
             chain=tuple([each for each in chain if each != self.reason]),
             container=self.container,
-            summary=self.note[:NOTE_LENGTH] if self.reason in SHOWN_NOTES else "",
         )
 
 

@@ -179,9 +179,7 @@ def is_planned(inventory: Inventory, uid: str, now: int, *, is_unready: bool) ->
 def _roles_by_workload(policies: Mapping[str, Policy]) -> dict[WorkloadKey, tuple[_RoleOf, ...]]:
     roles: dict[WorkloadKey, tuple[_RoleOf, ...]] = {}
     for breaker, policy in policies.items():
-        for role in Role:
-            workload = policy.spec.workload(role)
-            if workload is not None:
-                key = workload_key(policy, workload)
-                roles[key] = (*roles.get(key, ()), (breaker, role))
+        for role, workload in policy.spec.workloads.items():
+            key = workload_key(policy, workload)
+            roles[key] = (*roles.get(key, ()), (breaker, role))
     return roles

@@ -245,7 +245,7 @@ def test_the_largest_record_is_bounded() -> None:
         longest = f"{number:04}" + "\x01" * 124
         cause = "\x01" * 316 + f"{number:04}"
         panel.tell(FailureDetected(failures=(Failure(key=longest, cause=cause),)), name=longest)
-        held = Failure(key=longest, cause=cause, condition=longest, severity="warning", summary="x" * 1024)
+        held = Failure(key=longest, cause=cause, condition=longest, severity="warning")
         panel.tell(FailureResolved(failures=(held,)), ago=0.01)
         panel.tell(FailureDetected(failures=(held,)))
     size = len(msgspec.json.encode(panel.breaker))

@@ -300,7 +300,7 @@ class TestAlways:
         """The API server knows matchers and RE2 as we do; strange spaces alone are a mistake to it and not to us."""
         spec = {"target": {"name": "login"}, "signals": {"match": [matcher]}}
         strange = any(each.isspace() and each not in " \t\n\f\r" for each in matcher)
-        if matchers.problem(matcher) or strange:
+        if matchers.matcher_problem(matcher) or strange:
             assert "spec.signals.match[0]" in refusal(cluster.api, breaker(namespace, spec))
         else:
             cluster.api.create(breaker(namespace, spec), dryRun="All")

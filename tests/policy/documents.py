@@ -83,9 +83,9 @@ MISTAKES = [
     # capacity, trial, dependencies
     (
         {"target": {"name": "x", "minReady": -1}},
-        "spec.target.minReady is -1: expected ready pods that it must keep",
+        "spec.target.minReady is -1: expected a number of ready pods, from 0 to 100000",
     ),
-    ({"target": {"name": "x", "capacity": 0}}, "spec.target.capacity is 0: expected load that it can carry"),
+    ({"target": {"name": "x", "capacity": 0}}, "spec.target.capacity is 0: expected a load above 0, in the unit"),
     (target(signals={"load": {"query": "up"}}), "spec.target.capacity is None: expected the load that"),
     (
         {"target": {"name": "x", "capacity": 1}, "signals": {"load": {}}},
@@ -105,7 +105,7 @@ MISTAKES = [
         target(recover={"trialShares": [100, 50, 100]}),
         "spec.recover.trialShares is [100, 50, 100]: expected shares that rise to 100",
     ),
-    (target(recover={"trialShares": [10, 100]}), "spec.recover.trialShares is [10, 100]: expected 50 and 100 only"),
+    (target(recover={"trialShares": [10, 100]}), "spec.recover.trialShares is [10, 100]: expected only 50 and 100"),
     (
         target(recover={"probe": {"http": "healthz"}}),
         "spec.recover.probe.http is 'healthz': expected a path such as",
@@ -114,7 +114,7 @@ MISTAKES = [
         target(recover={"probe": {"http": "/\n"}}),
         "spec.recover.probe.http is '/\\n': expected a path without a line break",
     ),
-    (target(dependsOn=["login"]), "spec.dependsOn is 'login': expected other breakers than this one"),
+    (target(dependsOn=["login"]), "spec.dependsOn is 'login': expected the names of other breakers"),
     (target(dependsOn=["a", "b\n"]), "spec.dependsOn[1] is 'b\\n': expected a name without a line break"),
     # a name, a kind, a mode
     ({"target": {"name": "Login"}}, f"spec.target.name is 'Login': {LABEL}"),

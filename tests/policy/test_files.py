@@ -50,7 +50,7 @@ def test_json_is_yaml(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "has no CircuitBreaker document; examples/01-one-alert/breakers.yaml shows one"),
+        ("", "has no CircuitBreaker document; see examples/01-one-alert/breakers.yaml for an example"),
         ("---\n---\n# only a comment\n", "has no CircuitBreaker document"),
         ("a: [\n", "is not YAML: "),
         ("a: *nowhere\n", "is not YAML: "),
@@ -62,9 +62,9 @@ def test_json_is_yaml(tmp_path: Path) -> None:
         (b"\x00", "is not YAML: "),
         (
             f"{one('a')}metadata: {{name: b}}\n",
-            "the key 'metadata' is there twice in the mapping that begins on line 1",
+            "the key 'metadata' appears twice in the mapping that begins on line 1",
         ),
-        (f"{one('a')}  target: {{name: b}}\n", "the key 'target' is there twice in the mapping that begins on line 5"),
+        (f"{one('a')}  target: {{name: b}}\n", "the key 'target' appears twice in the mapping that begins on line 5"),
         (
             f"{one('a')}---\n{one('b', 'a')}",
             "shop/b: the target shop/Deployment/a already belongs to the breaker shop/a",
@@ -134,7 +134,7 @@ def test_depth_ends_no_process(tmp_path: Path, deep: str) -> None:
         load_table(file(tmp_path, deep))
     (found,) = documents(f"kind: CircuitBreaker\nx:\n {deep}")
     assert found is not None
-    assert "not YAML" in found.problem
+    assert "not YAML" in str(found.problem)
 
 
 def test_documents_of_a_text_are_ours_or_not() -> None:
@@ -157,4 +157,4 @@ def test_a_text_without_ours_need_not_be_yaml() -> None:
     assert list(documents("{{ a }}\n---\n{{ b }}")) == [None, None]
     (template,) = documents("kind: CircuitBreaker\n{{ a }}")
     assert template is not None
-    assert "not YAML from here on" in template.problem
+    assert "not YAML from here on" in str(template.problem)

@@ -96,7 +96,7 @@ def test_what_several_breakers_want_is_told_for_each() -> None:
         (
             "other.yaml",
             "shop/a",
-            "two documents have this name: remove one, or give it another (the other is in a.yaml)",
+            "two documents have this name: remove or rename one (the other is in a.yaml)",
         ),
     ]
     assert {each.code for each in report.findings} == {"taken"}
@@ -137,7 +137,7 @@ def test_what_is_wrong_with_one_document_hides_no_other() -> None:
         ("document 3", "invalid"),
         ("shop/d", "invalid"),
     ]
-    assert "the key 'kind' is there twice" in report.findings[0].text
+    assert "the key 'kind' appears twice" in report.findings[0].text
 
 
 def test_what_ends_a_file_is_told_after_what_was_before() -> None:
@@ -200,25 +200,33 @@ LIMITING = dict.fromkeys(("runtime", "configuration", "network", "node"), "Limit
 @pytest.mark.parametrize(
     ("parts", "code", "sentence"),
     [
-        ({"trip": {"openAt": 1_000}}, "out-of-reach", "spec.trip.openAt is 1000, but the Events of one object weigh"),
-        ({"signals": SILENT}, "weightless", "no failure weighs anything, so none reaches limitAt"),
-        ({"trip": {"classes": LIMITING}}, "never-opens", "no class leads to Open, so no failure opens it"),
-        ({"trip": {"classes": {**LIMITING, "node": "Journal"}}}, "never-opens", "let one lead to Open"),
+        ({"trip": {"openAt": 1_000}}, "out-of-reach", "spec.trip.openAt is 1000, but the Events of an object weigh"),
+        ({"signals": SILENT}, "weightless", "every weight is 0, so no failure reaches limitAt"),
+        ({"trip": {"classes": LIMITING}}, "never-opens", "no class leads to Open, so no failure opens the breaker"),
+        ({"trip": {"classes": {**LIMITING, "node": "Journal"}}}, "never-opens", "let a class lead to Open"),
         ({"trip": {"classes": dict.fromkeys(LIMITING, "Journal")}}, "never-limits", "so no failure counts"),
-        ({"recover": {"healthyFor": "29s"}}, "short-healthy-for", "healthyFor is 29s, but Alertmanager tells of a new"),
-        ({"recover": {"coolDown": "99s"}}, "short-cool-down", "recover.coolDown is 99s: in less than 100s"),
-        ({"recover": {"trialShares": [50, 100], "maxTrial": "60s"}}, "trial-too-long", "no trial would end well"),
-        ({"standby": None}, "no-standby", "there is no standby, so people are told and no traffic moves"),
-        ({"target": {"name": "login", "capacity": 5}}, "no-load", "nothing reports the load"),
+        (
+            {"recover": {"healthyFor": "29s"}},
+            "short-healthy-for",
+            "healthyFor is 29s, but Alertmanager sends",
+        ),
+        ({"recover": {"coolDown": "99s"}}, "short-cool-down", "recover.coolDown is 99s: few workloads recover"),
+        ({"recover": {"trialShares": [50, 100], "maxTrial": "60s"}}, "trial-too-long", "no trial would succeed"),
+        ({"standby": None}, "no-standby", "there is no standby, so the breaker only reports and moves no traffic"),
+        ({"target": {"name": "login", "capacity": 5}}, "no-load", "no load is measured"),
         ({"target": {"name": "login", "minReady": 0}}, "no-min-ready", "may lose all its pods"),
-        ({"dependsOn": ["db"]}, "unknown-dependency", "names db, which is no breaker of these files"),
-        ({"signals": {"match": ['a="b"', 'a="c"']}}, "matches-nothing", "no value of a satisfies all of it"),
+        ({"dependsOn": ["db"]}, "unknown-dependency", "names db, but these files have no such breaker"),
+        ({"signals": {"match": ['a="b"', 'a="c"']}}, "matches-nothing", "no value of a satisfies all matchers"),
         ({"criticality": {"rules": [{"match": ["class=crash"]}]}}, "matches-nothing", "rules[0] matches no failure"),
-        ({"criticality": {"rules": [{"match": ["alertname=X"]}]}}, "unknown-label", "asks for alertname, which no"),
+        (
+            {"criticality": {"rules": [{"match": ["alertname=X"]}]}},
+            "unknown-label",
+            "uses the label alertname",
+        ),
         (
             {"criticality": {"rules": [{"match": ["reason=A"]}, {"match": ["kind=Pod", "reason=A"]}]}},
             "never-reached",
-            "rules[1] is never reached: criticality.rules[0] decides all that it matches",
+            "rules[1] is never reached: criticality.rules[0] matches the same failures first",
         ),
         (
             {"criticality": {"rules": [{"match": ['class=~".*"']}, {"match": ["reason=A"]}]}},

@@ -118,8 +118,8 @@ class Process:
         del seconds
         return self
 
-    def assume(self, path: str, found: Manifest) -> None:
-        self._cluster.assume(path, found)
+    def assume(self, path: str, body: Manifest) -> None:
+        self._cluster.assume(path, body)
 
     def get(self, path: str) -> Manifest:
         return self._request(lambda: self._cluster.get(path))

@@ -82,8 +82,8 @@ class Executor:
         del seconds
         return self
 
-    def assume(self, path: str, found: Manifest) -> None:
-        self._cluster.assume(path, found)
+    def assume(self, path: str, body: Manifest) -> None:
+        self._cluster.assume(path, body)
 
     def get(self, path: str) -> Manifest:
         self._turn()

@@ -1,4 +1,4 @@
-"""The JSON Schemas of what events say, one file per type: what ``dataschema`` names. Generated from the types."""
+"""The JSON schemas of event data, a file per type, generated from the types; ``dataschema`` refers to them."""
 
 from __future__ import annotations
 
