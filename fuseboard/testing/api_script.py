@@ -1,4 +1,4 @@
-"""An API server that says what a test tells it to, on a real socket; the client is the real one."""
+"""An API server on a real socket that answers lists and watches by a script; tests use the real client."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 EVENTS = "/api/v1/namespaces/shop/events"
 OTHERS = ("pods", "deployments", "statefulsets")
-"""What else is watched; by their scripts there are none, unless a test says otherwise."""
+"""Other watched kinds; their scripts return empty lists by default."""
 
 
 @dataclass
 class Asked:
-    """A request as it came."""
+    """A received request."""
 
     path: str
     query: dict[str, str]
@@ -36,7 +36,7 @@ class Asked:
 
     @property
     def verb(self) -> str:
-        """What of: ``list``, ``probe``, ``watch`` or ``get``; of others than Events, ``pods_list`` and so on."""
+        """``list``, ``probe``, ``watch`` or ``get`` for Events; ``pods_list`` and the like for other kinds."""
         plural = self.path.rpartition("/")[2]
         if self.path != EVENTS and plural not in OTHERS:
             return "get"
@@ -47,7 +47,7 @@ class Asked:
 
 @dataclass
 class Answer:
-    """What is answered; ``lines`` are a stream's, and what comes after them decides how it ends."""
+    """An answer; ``lines`` make a stream, and the fields after ``lines`` decide how the stream ends."""
 
     status: int = 200
     body: bytes = b""
@@ -67,10 +67,10 @@ class Answer:
 
 
 class ApiScript:
-    """Answers each verb by its script; the last answer of a script goes on for ever."""
+    """Answers each verb by its script; the last answer of a script is repeated."""
 
     def __init__(self, **scripts: list[Answer]) -> None:
-        """Begin with ``list=[…], watch=[…], probe=[…], get=[…]``."""
+        """Take a script per verb: ``list=[…], watch=[…], probe=[…], get=[…]``."""
         self.scripts = {"list": [listed()], "watch": [Answer(stays=True)], "probe": [listed()]}
         for plural in OTHERS:
             self.scripts |= {f"{plural}_list": [listed()], f"{plural}_watch": [Answer(stays=True)]}
@@ -100,7 +100,7 @@ class ApiScript:
         return Kubernetes(api_client(str(kubeconfig(directory, url))))
 
     def verbs(self) -> list[str]:
-        """Return what was asked, in order."""
+        """Return the verbs of all requests, in order."""
         return [each.verb for each in self.asked]
 
     def of(self, verb: str) -> list[Asked]:
@@ -199,7 +199,7 @@ def error(status: int, message: str = "too old resource version: 1 (2)") -> byte
 
 @contextmanager
 def in_thread(run: Callable[[Flag], None]) -> Iterator[None]:
-    """Let a source run until the block ends; it has to end when it is told to."""
+    """Run a watcher in a thread until the block ends; the watcher must stop within 5 s."""
     stop = Flag()
     thread = Thread(target=run, args=(stop,), daemon=True)
     thread.start()
@@ -212,7 +212,7 @@ def in_thread(run: Callable[[Flag], None]) -> Iterator[None]:
 
 
 def until(condition: Callable[[], object], within_s: float = 10.0) -> None:
-    """Wait for something."""
+    """Wait until a condition is true; fail after ``within_s`` seconds."""
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, "it did not come to be in time"

@@ -35,17 +35,17 @@ if TYPE_CHECKING:
     from fuseboard.cluster import Manifest
 
     Fault = Callable[["FakeApiServer", Request], Awaitable[Manifest | None]]
-    """What happens to one request instead of its answer; None goes on to the answer."""
+    """The effect of a fault on a request; None continues with the normal answer."""
 
 SERVICE = "/api/v1/namespaces/shop/services/login"
 PODS = "/api/v1/namespaces/shop/pods"
 
 
 class FakeApiServer:
-    """Serves objects by path; keeps every request and every patch that was applied."""
+    """Serves objects by path; keeps every request and every applied patch."""
 
     def __init__(self) -> None:
-        """Begin empty."""
+        """Start without objects."""
         self.objects: dict[str, Manifest] = {}
         self.pods: list[Manifest] = []
         self.requests: list[Request] = []
@@ -76,7 +76,7 @@ class FakeApiServer:
         return f"http://{self._server.host}:{self._server.port}"
 
     def put(self, path: str, spec: Manifest, **metadata: object) -> None:
-        """Create an object, or replace it as somebody else would."""
+        """Create or replace an object as another client would."""
         version = int(self.objects.get(path, {"metadata": {"resourceVersion": "100"}})["metadata"]["resourceVersion"])
         name = path.rpartition("/")[2]
         self.objects[path] = {
@@ -91,13 +91,13 @@ class FakeApiServer:
         self.pods.append({"metadata": {"name": name, "labels": dict(labels), **deletion}, "status": status})
 
     def respond(self, method: str, status: int, body: bytes = b"", **fields: str) -> None:
-        """Answer every request of a method with this from now on."""
+        """Apply a fault to every request of a method from now on."""
         assert self._app is not None
         named = {name.replace("_", "-"): value for name, value in fields.items()}
         self._app[method].override << status << headers(named) << body
 
     def edit(self, path: str, patch: Manifest) -> None:
-        """Change an object as somebody else would."""
+        """Change an object as another client would."""
         before = self.objects[path]
         version = str(int(before["metadata"]["resourceVersion"]) + 1)
         self.objects[path] = merged(merged(before, patch), {"metadata": {"resourceVersion": version}})
@@ -108,7 +108,7 @@ class FakeApiServer:
         return found
 
     def mark(self, breaker: str = "login", path: str = SERVICE) -> Manifest:
-        """Return the annotation of a breaker; empty where there is none."""
+        """Return the annotation of a breaker; empty without an annotation."""
         text = (self.objects[path]["metadata"].get("annotations") or {}).get(f"breaker.fuseboard.dev/{breaker}", "{}")
         found: Manifest = json.loads(text)
         return found
@@ -162,7 +162,7 @@ class FakeApiServer:
         return await faults.popleft()(self, request) if faults else None
 
     def apply(self, request: Request) -> Manifest:
-        """Apply a patch, as the real one does."""
+        """Apply a patch like the real API server."""
         path, body = request.url.path, request.data
         before = self._object(path)
         if body["metadata"].get("resourceVersion", "") not in ("", before["metadata"]["resourceVersion"]):
@@ -198,7 +198,7 @@ def applies_late(seconds: float) -> Fault:
 
 
 def is_slow(seconds: float) -> Fault:
-    """Return a fault: nothing happens for a while."""
+    """Return a fault: the answer is delayed."""
 
     async def fault(_: FakeApiServer, __: Request) -> Manifest | None:
         await asyncio.sleep(seconds)
@@ -220,7 +220,7 @@ def waits_for(event: Event, reached: Event | None = None) -> Fault:
 
 
 def meddles(patch: Manifest) -> Fault:
-    """Return a fault: somebody else changes the Service just before the request is answered."""
+    """Return a fault: another client changes the Service just before the answer."""
 
     async def fault(server: FakeApiServer, _: Request) -> Manifest | None:
         server.edit(SERVICE, patch)

@@ -1,4 +1,4 @@
-"""An HTTP server that answers as badly as a test tells it to."""
+"""HTTP servers under the control of a test: slow, broken or malformed answers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Request(BaseHTTPRequestHandler):
-    """One request; what answers it is the server's."""
+    """A request; the server's function answers."""
 
     def do_GET(self) -> None:
-        """Let the test answer."""
+        """Pass the request to the test."""
         self.server.answering(self)  # type: ignore[attr-defined]
 
     def answer(self, body: bytes = b"", status: int = 200, **headers: str) -> None:
-        """Send all of an answer."""
+        """Send a complete answer."""
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -32,7 +32,7 @@ class Request(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:  # noqa: ANN401  - the signature of the standard library
-        """Say nothing."""
+        """Log nothing."""
 
 
 class _AnsweringServer(ThreadingHTTPServer):
@@ -44,12 +44,12 @@ class _AnsweringServer(ThreadingHTTPServer):
         self.answering = answering
 
     def handle_error(self, *_: Any) -> None:  # noqa: ANN401  - the signature of the standard library
-        """Say nothing of those that hang up."""
+        """Ignore clients that close the connection."""
 
 
 @contextmanager
 def answering(answer: Answering) -> Iterator[str]:
-    """Run a server that answers so; yield its address."""
+    """Run a server with this function as its answer; yield the address."""
     with _AnsweringServer(answer) as server:
         thread = Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
@@ -62,10 +62,10 @@ LOOPBACK = "127.0.0.1"
 
 
 class Listening:
-    """Answers every connection with the same bytes, one piece at a time, and keeps what it was asked."""
+    """Answers every connection with the same pieces of bytes, and keeps each request."""
 
     def __init__(self, *pieces: bytes, pause_s: float = 0.0) -> None:
-        """``pause_s`` is between two pieces."""
+        """Wait ``pause_s`` seconds after each piece."""
         self.asked: list[bytes] = []
         self._pieces = pieces
         self._pause_s = pause_s
@@ -74,11 +74,11 @@ class Listening:
         Thread(target=self._serve, daemon=True).start()
 
     def answers(self, *pieces: bytes) -> None:
-        """Answer with something else from now on."""
+        """Answer with other pieces from now on."""
         self._pieces = pieces
 
     def close(self) -> None:
-        """Listen no longer."""
+        """Stop listening."""
         self._socket.close()
 
     def _serve(self) -> None:

@@ -1,4 +1,4 @@
-"""A cluster that is a dictionary: objects by path, with versions, and what was done to them."""
+"""A cluster in memory: objects by path, with resource versions, and a record of all writes."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ STAMP = "2026-01-01T00:00:00Z"
 
 
 class MemoryCluster:
-    """Keeps objects as the API server does, as far as statuses and finalizers need."""
+    """See ``Writable``: behaves like the API server for statuses and finalizers."""
 
     rehearses: ClassVar[bool] = False
 
     def __init__(self) -> None:
-        """Begin empty."""
+        """Start without objects."""
         self.objects: dict[str, Manifest] = {}
         self.writes: list[str] = []
         self.before: Callable[[str], None] = lambda _: None
-        """Called with what is about to be done: it may raise, or change something."""
+        """Called before each operation with its name; may raise an error, or change an object."""
         self._version = 0
 
     def put(self, path: str, found: Manifest) -> Manifest:
-        """Put an object there, as somebody else would; it gets a version, and a CircuitBreaker its path's names."""
+        """Write an object as another client would: with a new version, and with the names of its path."""
         self._version += 1
         namespace, name = path.split("/")[-3], path.rsplit("/", maxsplit=1)[-1]
         meta = {"name": name, "namespace": namespace, "uid": f"uid of {name}", "creationTimestamp": STAMP}
@@ -38,7 +38,7 @@ class MemoryCluster:
         self.objects[path] = {**deepcopy(found), "metadata": meta}
         return deepcopy(self.objects[path])
 
-    def within(self, seconds: float) -> MemoryCluster:  # noqa: ARG002  - nothing here takes time
+    def within(self, seconds: float) -> MemoryCluster:  # noqa: ARG002  - no call takes time
         return self
 
     def get(self, path: str) -> Manifest:

@@ -1,4 +1,4 @@
-"""Deployments, StatefulSets and pods as the API server shows them, for tests."""
+"""Deployments, StatefulSets, pods and CircuitBreakers as the API server returns them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any, Final
 Manifest = dict[str, Any]
 
 MADE: Final = 1_700_000_000_000
-"""When everything here was made, in milliseconds since 1970."""
+"""Creation time of all objects, in milliseconds since 1970."""
 
 SPEC: Final[dict[str, Any]] = {"target": {"name": "login"}}
-"""The least that a CircuitBreaker says."""
+"""The smallest valid spec of a CircuitBreaker."""
 
 
 def stamp(after_s: float = 0, since: int = MADE) -> str:
@@ -20,7 +20,7 @@ def stamp(after_s: float = 0, since: int = MADE) -> str:
 
 
 def condition(kind: str, status: str = "True", reason: str = "", after_s: float = 1, since: int = MADE) -> Manifest:
-    """Return a condition that turned so many seconds after all was made."""
+    """Return a condition that changed ``turned_s`` seconds after ``MADE``."""
     return {"type": kind, "status": status, "reason": reason, "lastTransitionTime": stamp(after_s, since)}
 
 
@@ -32,7 +32,7 @@ def deployment(
     conditions: tuple[Manifest, ...] | None = None,
     **changes: Any,  # noqa: ANN401
 ) -> Manifest:
-    """Return a Deployment that is complete; ``changes`` are of its status, or start with ``spec_`` or ``meta_``."""
+    """Return a complete Deployment; ``changes`` apply to its status, with ``spec_`` or ``meta_`` to spec or metadata."""
     count = 1 if desired is None else desired
     done = (condition("Available"), condition("Progressing", reason="NewReplicaSetAvailable"))
     status = {
@@ -47,7 +47,7 @@ def deployment(
 
 
 def stateful_set(desired: int | None = 3, /, *, name: str = "login", **changes: Any) -> Manifest:  # noqa: ANN401
-    """Return a StatefulSet that is complete; ``changes`` as above."""
+    """Return a complete StatefulSet; ``changes`` as in ``deployment``."""
     count = 1 if desired is None else desired
     status = {
         "observedGeneration": 1,
@@ -88,11 +88,11 @@ def container(name: str = "app", restarts: int = 0, **states: Any) -> Manifest: 
 
 
 def end(reason: str = "OOMKilled", code: int = 137, after_s: float = 50) -> Manifest:
-    """Return how a container ended."""
+    """Return the terminated state of a container."""
     return {"reason": reason, "exitCode": code, "finishedAt": stamp(after_s)}
 
 
-def pod(  # noqa: PLR0913  - each is one thing that a pod says
+def pod(  # noqa: PLR0913  - each is a field of a pod
     name: str = "a",
     *,
     ready: bool = True,
@@ -104,7 +104,7 @@ def pod(  # noqa: PLR0913  - each is one thing that a pod says
     since: int = MADE,
     **status: Any,  # noqa: ANN401
 ) -> Manifest:
-    """Return a pod of the Deployment ``login`` that began 1 s after all was made."""
+    """Return a pod of the Deployment ``login``, started 1 s after ``MADE``."""
     kind, owner_name, uid = owner
     conditions = [condition("Ready", str(ready), after_s=turned_s, since=since)]
     if disrupted_s is not None:
@@ -129,7 +129,7 @@ def pod(  # noqa: PLR0913  - each is one thing that a pod says
 
 
 def starting(name: str = "a", **changes: Any) -> Manifest:  # noqa: ANN401
-    """Return a pod that was never ready."""
+    """Return a pod without a ready condition since its start."""
     return pod(name, **{"ready": False, "turned_s": 1, **changes})
 
 

@@ -73,7 +73,7 @@ class MemorySink:
     later: set[str] = field(default_factory=set)
     """Ids of events that are refused for now."""
     never: set[str] = field(default_factory=set)
-    """Ids of events that are refused for good."""
+    """Ids of events that are refused permanently."""
     broken: set[str] = field(default_factory=set)
     """Ids of events at which the sink fails with a bug."""
     events: list[Event] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""One breaker to play with: signals, and time that passes when told to."""
+"""A breaker with a clock under the control of a test: signals go in, decisions come out."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def row_of(
     placement: Placement | None = None,
     now: int = START,
 ) -> Row:
-    """Return the row of a breaker; each part that a test does not name is a new breaker's."""
+    """Return the row of a breaker; parts left out are those of a new breaker."""
     return Row(policy or build_policy(), state or BreakerState(), placement or Placement(), now)
 
 
 @dataclass
 class Panel:
-    """One breaker, told of one signal after the other; time passes by ``wait``."""
+    """A breaker that receives signals in order; time passes by ``wait``."""
 
     policy: Policy = field(default_factory=policy)
     breaker: BreakerState = field(default_factory=BreakerState)
@@ -58,12 +58,12 @@ class Panel:
     last: Event = field(default_factory=lambda: Event(id="", source="", subject="", data=TimerElapsed(0)))
 
     def wait(self, seconds: float) -> Panel:
-        """Let time pass; nobody says anything."""
+        """Let time pass without a signal."""
         self.now += round(seconds * 1000)
         return self
 
     def tell(self, data: Data | Foreign, *, ago: float = 0, name: str = "") -> Decision:
-        """Tell the breaker of something that was taken in some seconds ago."""
+        """Deliver a signal that was received ``ago`` seconds before now."""
         self.sent += 1
         taken_in = self.now - round(ago * 1000)
         return self.deliver(
@@ -71,14 +71,14 @@ class Panel:
         )
 
     def deliver(self, event: Event) -> Decision:
-        """Deliver an event, perhaps once more."""
+        """Deliver an event; a second delivery of an event is allowed."""
         self.last = event
         decision = step(self.row, event, self.dependencies)
         self.breaker = decision.after.state
         return decision
 
     def fire(self, *names: str, severity: str = "warning", started: float = 0, ago: float = 0) -> Decision:
-        """Alerts fire; ``started`` is that many seconds after the beginning, or not known."""
+        """Alerts fire; ``started`` is in seconds after ``START``, 0 when unknown."""
         return self.tell(FailureDetected(failures=tuple(alert(each, severity, started) for each in names)), ago=ago)
 
     def resolve(self, *names: str, started: float = 0, ago: float = 0) -> Decision:
@@ -86,7 +86,7 @@ class Panel:
         return self.tell(FailureResolved(failures=tuple(alert(each, "warning", started) for each in names)), ago=ago)
 
     def happen(self, *keys: str, cause: str = "BackOff", started: float = 0, ago: float = 0) -> Decision:
-        """Something happens: Kubernetes events."""
+        """Kubernetes Events occur."""
         started_at = START + round(started * 1000) if started else 0
         failures = tuple(Failure(key=key, cause=cause, started_at=started_at) for key in keys)
         return self.tell(FailureDetected(failures=failures), ago=ago)
@@ -94,23 +94,23 @@ class Panel:
     def pods(
         self, ready: int, desired: int = 3, phase: Phase = Phase.STEADY, *, probe: str = "", ago: float = 0
     ) -> Decision:
-        """So many pods of the target are ready."""
+        """Report the number of ready pods of the target."""
         return self.tell(CapacityChanged(Role.TARGET, ready, desired, phase, probe), ago=ago)
 
     def load(self, value: float, *, ago: float = 0) -> Decision:
-        """The target has this load."""
+        """Report the load of the target."""
         return self.tell(LoadChanged(value), ago=ago)
 
     def ask(self, action: Action, *, seconds: float = 0, ago: float = 0) -> Decision:
-        """An operator asks for something, perhaps for some time."""
+        """An operator makes a request; ``seconds`` limits its duration."""
         return self.tell(OperatorRequested(action, "anna", "a drill", round(seconds * 1000)), ago=ago)
 
     def tick(self) -> Decision:
-        """The clock says that a time has come."""
+        """The clock reports that a timer has elapsed."""
         return self.tell(TimerElapsed(due_at=self.now))
 
     def verify(self) -> Panel:
-        """The placement of this epoch is in place as of now."""
+        """Record the placement of the current epoch as verified now."""
         shares = self.row.wanted
         epoch, trial = self.breaker.epoch, self.breaker.trial
         self.placement = Placement(
@@ -120,7 +120,7 @@ class Panel:
 
     @property
     def row(self) -> Row:
-        """The breaker's row as it is now."""
+        """The breaker's current row."""
         return Row(self.policy, self.breaker, self.placement, self.now)
 
     @property
@@ -134,7 +134,7 @@ class Panel:
 
     @property
     def due(self) -> float | None:
-        """In how many seconds time alone may change the breaker."""
+        """Seconds until time alone may change the breaker; None when it never does."""
         moment = next_due(self.row)
         return None if moment is None else (moment - self.now) / 1000
 

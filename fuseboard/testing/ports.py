@@ -1,4 +1,4 @@
-"""Free ports, chosen by the kernel at random: tests of several processes hardly ever meet on one."""
+"""Free ports, chosen at random by the kernel: tests in parallel processes rarely get the same port."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 
 
 def free_port() -> int:
-    """Return a port on loopback that nobody listens on."""
+    """Return an unused port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,7 @@
-"""What a breaker may be told, for tests that say what holds whatever it is told: a new kind of signal goes in here."""
+"""Hypothesis strategies for property tests: every kind of signal, and values for a structural schema.
+
+A new kind of signal is added to ``signals``.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +89,7 @@ SPECS: Final[tuple[dict[str, Any], ...]] = (
     {"dependsOn": ["db"]},
     {"recover": {"mode": "Manual", "probe": {"http": "/healthz"}}},
 )
-"""Parts of policies that differ in what they make of the same signals."""
+"""Parts of policies with different decisions on the same signals."""
 DURATIONS: Final = (
     "100s",
     "1m30s",
@@ -105,10 +108,10 @@ _OBJECT_NAMES: Final = (*["login", "login-standby", "a", "b", "c"] * 3, "9", "-a
 MATCHERS: Final = (
     'a="b"', "a=b", "a=", 'a=~"b|c"', 'a!~"x.*"', ' a = "b" ', 'a="\\""', 'a=~"\\\\d+"', 'a=~"\\\\\\""', 'a="\n"',
     "a=~é+", 'a=~"(?i)x"', 'a=~"(?<n>x)"', 'a=~"\\pL"', 'a=~"\\\\\\\\"', 'a="=~("', 'a=~"b\\"c"', "a=b\n",
-    # These are none, or have no regular expression.
+    # Invalid matchers, or an invalid regular expression.
     "a==b", 'a=~"("', "", "a", 'a="b', 'a=~"\\d{2,1}"', "a=~[", 'a!~"[[:foo:]]"', "a=b c", 'a=~"\\\\"', "ä=b",
     'a=~"(?!x)"', "1a=b",
-    # Spaces to some.
+    # Spaces to some parsers.
     "a\u2003=b", "a=b\u2003", "a=\x1cb", "a=\xa0",
 )  # fmt: skip
 PATHS: Final = ("/", "/healthz", "healthz", "/a b", "/ä", "/\n")
@@ -116,7 +119,7 @@ _TEXTS: Final = {"duration": DURATIONS, "lower case letters": _OBJECT_NAMES, "ma
 
 
 def values_like(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """Return values like those that a schema describes; some do not fit."""
+    """Return values for a structural schema; a few violate the schema."""
     if "enum" in schema:
         return st.sampled_from([*schema["enum"], "other"])
     return _KINDS[schema["type"]](schema)
@@ -132,7 +135,7 @@ def _objects(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         )
     needed = {name: values_like(member) for name, member in members.items() if name in schema.get("required", ())}
     free = {name: values_like(member) | st.none() for name, member in members.items() if name not in needed}
-    # Few at a time: what is wrong with one must not hide that another was accepted.
+    # Few fields at a time: an error in the first must not hide an error in its neighbour.
     return st.sampled_from([(), *((name,) for name in free), *zip(free, list(free)[1:], strict=False)]).flatmap(
         lambda chosen: st.fixed_dictionaries({**needed, **{name: free[name] for name in chosen}})
     )
