@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from fuseboard.testing.http_server import Answering, Request
+    from fuseboard.testing.http_server import Answering, ReceivedRequest
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def asker(answer: Answering, token_file: Path | None = None, **options: Any) -> 
         found.close()
 
 
-def trickle(request: Request) -> None:
+def trickle(request: ReceivedRequest) -> None:
     """Send a byte now and then, for ever."""
     request.send_response(200)
     request.end_headers()
@@ -75,7 +75,7 @@ def test_the_token_is_read_each_time_and_goes_to_its_address_only(tmp_path: Path
     """It is renewed in its file; a redirect is not followed."""
     tokens: list[str | None] = []
 
-    def answer(request: Request) -> None:
+    def answer(request: ReceivedRequest) -> None:
         tokens.append(request.headers["Authorization"])
         request.answer(status=302, Location=f"http://localhost:{free_port()}/elsewhere")
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    Answering = Callable[["Request"], None]
+    Answering = Callable[["ReceivedRequest"], None]
 
 
-class Request(BaseHTTPRequestHandler):
+class ReceivedRequest(BaseHTTPRequestHandler):
     """A request; the server's function answers."""
 
     def do_GET(self) -> None:
@@ -40,7 +40,7 @@ class _AnsweringServer(ThreadingHTTPServer):
     block_on_close = False
 
     def __init__(self, answering: Answering) -> None:
-        super().__init__(("127.0.0.1", 0), Request)
+        super().__init__(("127.0.0.1", 0), ReceivedRequest)
         self.answering = answering
 
     def handle_error(self, *_: Any) -> None:  # noqa: ANN401  - the signature of the standard library

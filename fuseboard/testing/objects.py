@@ -32,7 +32,7 @@ def deployment(
     conditions: tuple[Manifest, ...] | None = None,
     **changes: Any,  # noqa: ANN401
 ) -> Manifest:
-    """Return a complete Deployment; ``changes`` apply to its status, with ``spec_`` or ``meta_`` to spec or metadata."""
+    """Return a complete Deployment; ``changes`` apply to its status, or with ``spec_`` or ``meta_`` to these."""
     count = 1 if desired is None else desired
     done = (condition("Available"), condition("Progressing", reason="NewReplicaSetAvailable"))
     status = {

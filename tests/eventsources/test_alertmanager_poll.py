@@ -28,7 +28,7 @@ from fuseboard.testing.outbox import MemoryOutbox
 
 if TYPE_CHECKING:
     from fuseboard.breaker.row import Row
-    from fuseboard.testing.http_server import Request
+    from fuseboard.testing.http_server import ReceivedRequest
 
 LABELS: Final = {"alertname": "HighErrorRate", "namespace": "shop", "deployment": "login", "severity": "critical"}
 ALERT: Final = {"labels": LABELS, "startsAt": "2026-11-23T14:45:17.078Z", "status": {"state": "active"}}
@@ -43,7 +43,7 @@ class Server:
         self.status = 200
         self.asked: list[str] = []
 
-    def __call__(self, request: Request) -> None:
+    def __call__(self, request: ReceivedRequest) -> None:
         path = request.path.partition("?")[0]
         self.asked.append(path)
         if path == "/api/v2/status":

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fuseboard.policy.spec import Policy
-    from fuseboard.testing.http_server import Request
+    from fuseboard.testing.http_server import ReceivedRequest
 
 
 DEADLINE_S: Final = 1.0
@@ -174,7 +174,7 @@ class Server:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def __call__(self, request: Request) -> None:
+    def __call__(self, request: ReceivedRequest) -> None:
         path, _, fields = request.path.partition("?")
         query = parse_qs(fields).get("query", [path])[0]
         self.asked.append(query)

@@ -15,7 +15,7 @@ NAMES: Final = {
     "api_server": (
         "FakeApiServer PODS SERVICE answers applies_late connect is_slow kubeconfig meddles passes waits_for"
     ),
-    "http_server": "LOOPBACK Listening Request answering listening",
+    "http_server": "LOOPBACK Listening ReceivedRequest answering listening",
     "memory": "MemoryCheckpoints MemoryDueEntries MemoryStore opened",
     "memory_cluster": "MemoryCluster STAMP",
     "objects": (
