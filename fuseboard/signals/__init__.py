@@ -1,1 +1,1 @@
-"""What alerts and loads say, and which breakers that is about."""
+"""Signals from alerts and loads, and the breakers of each signal."""

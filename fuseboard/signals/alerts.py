@@ -1,6 +1,6 @@
-"""An alert of Alertmanager: what makes it the same condition, and what it says of a target.
+"""Alerts of Alertmanager: the identity of their condition, and the failure that they report.
 
-Its labels are untrusted: they are digested, compared, and shown short and printable.
+Labels are untrusted. They are digested, compared, and displayed only after shortening and cleaning.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from fuseboard.signals.targets import InvolvedObject
 
 REPLICA_LABELS: Final = frozenset({"prometheus_replica", "__replica__", "thanos_ruler_replica", "rule_replica"})
-"""Labels that name the Prometheus (or the ruler) of an HA pair that noticed, and not what it noticed.
+"""Labels that name the Prometheus (or the ruler) of an HA pair that raised the alert.
 
-They are external labels of prometheus-operator, Cortex and Mimir, and Thanos. A plain ``replica`` is not among them,
-nor are ``instance`` and ``pod``: they tell real things apart, and the end of one must not be the end of the other.
+They are external labels of prometheus-operator, Cortex and Mimir, and Thanos. The labels ``replica``, ``instance`` and
+``pod`` are left out because they distinguish real objects: the end of an alert about a pod must not end another alert.
 """
 
 FIRING: Final = "firing"
@@ -41,26 +41,26 @@ AlertTime = Annotated[datetime, Meta(tz=True)]
 
 
 class Alert(Struct, frozen=True, rename="camel"):
-    """The part of an alert that is looked at."""
+    """The part of an alert that Fuseboard reads."""
 
     labels: dict[str, str]
     status: Literal["firing", "resolved"]
     starts_at: AlertTime
     ends_at: Any = None
-    """Read for a resolved alert only, and only to tell one resolve from another."""
+    """Read only to distinguish the resolves of an alert."""
     annotations: Any = None
-    """Looked into only for what a policy names, and put on no record: they may hold secrets."""
+    """Read only for the annotation that a policy names, and never recorded: annotations may contain secrets."""
 
 
 def condition_key(labels: Mapping[str, str]) -> str:
-    """Return the key of the condition that alerts with these labels are: twins of an HA pair are one."""
+    """Return the key of the condition with these labels; the alerts of an HA pair share a condition."""
     if not REPLICA_LABELS.isdisjoint(labels):
         labels = {name: value for name, value in labels.items() if name not in REPLICA_LABELS}
     return digest(_SORTED.encode(labels).decode())
 
 
 def alert_failure(alert: Alert, about: InvolvedObject, now: int) -> Failure:
-    """Return what an alert says of the object that it is about; ``now`` is only held against ``startsAt``."""
+    """Return the failure that an alert reports about an object; ``now`` is only compared with ``startsAt``."""
     labels, condition = alert.labels, condition_key(alert.labels)
     by_start = to_timestamp(alert.starts_at)
     ended = f":{_end(alert.ends_at)}" if alert.status == RESOLVED else ""
@@ -71,26 +71,26 @@ def alert_failure(alert: Alert, about: InvolvedObject, now: int) -> Failure:
         condition=condition,
         severity=display_text(labels.get("severity", "")).lower()[:_SEVERITY_LENGTH],
         started_at=by_start if _OLDEST_MS <= by_start <= now + _DAY_MS else 0,
-        # The first word of the cause says it already: 5,000 alerts on 20 breakers are then 20 events, and not 40.
+        # Left out if the cause begins with the reason: 5,000 alerts on 20 breakers then need 20 events instead of 40.
         reason=name if " " in name else "",
-        # kube-state-metrics' own, as in KubePodCrashLooping and KubeContainerWaiting: why the container waits.
+        # The label of kube-state-metrics, as in KubePodCrashLooping and KubeContainerWaiting: why the container waits.
         chain=(reason,) if reason else (),
     )
 
 
 def alert_annotation(alert: Alert, name: str) -> str | None:
-    """Return an annotation as text; None where there is none."""
+    """Return an annotation as text; None for a missing annotation."""
     value = alert.annotations.get(name) if isinstance(alert.annotations, dict) else None
     return value if isinstance(value, str | None) else ""
 
 
 def by_start(failure: Failure) -> tuple[int, str]:
-    """Sort failures by when they began."""
+    """Return the key that sorts failures by their start."""
     return failure.started_at, failure.key
 
 
 def display_text(text: str) -> str:
-    """Return text that others wrote fit to be shown: short, without control or formatting characters."""
+    """Return untrusted text for display: shortened, without control and formatting characters."""
     return plain(text, _SHOWN_LENGTH)
 
 
@@ -98,4 +98,4 @@ def _end(ends_at: object) -> int:
     try:
         return to_timestamp(msgspec.convert(ends_at, AlertTime))
     except msgspec.ValidationError:
-        return 0  # a resolve is a resolve, whenever it was
+        return 0  # the time only distinguishes resolves

@@ -1,4 +1,4 @@
-"""Fold failures of one breaker into as few events as will carry them; an event's id follows from what it carries."""
+"""Fold the failures of a breaker into as few events as possible; the id of an event follows from its failures."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ if TYPE_CHECKING:
     from fuseboard.events.types import Failure, FailureDetected, FailureResolved
 
 MAX_DATA_BYTES: Final = 60 * 1024
-"""Of an event's data: with its attributes it stays under the 64 KiB that every CloudEvents intermediary forwards."""
+"""Limit for the data of an event: with its attributes, the event stays below the 64 KiB that intermediaries forward.
+
+The limit of 64 KiB is from CloudEvents 1.0, Size Limits.
+"""
 
 
 def fold_failures(
     source: str, breaker: str, kind: type[FailureDetected | FailureResolved], failures: Iterable[Failure]
 ) -> Iterator[Event]:
-    """Yield the events that tell a breaker of some failures; without any, none."""
+    """Yield the events that report some failures to a breaker."""
     for part in _split(failures):
         name = digest(breaker, *(failure.key for failure in part))
         yield Event(id=name, source=source, subject=breaker, data=kind(part))
 
 
 def _split(failures: Iterable[Failure]) -> Iterator[tuple[Failure, ...]]:
-    """Yield all failures in order of their keys, in parts that fit into an event."""
+    """Yield the failures, ordered by their keys, in parts that fit into an event."""
     whole = sorted(failures, key=lambda failure: failure.key)
     if whole and len(encode_data(whole)) <= MAX_DATA_BYTES:
         yield tuple(whole)

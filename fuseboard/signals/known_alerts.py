@@ -1,24 +1,25 @@
-"""What Alertmanager's answers say of the conditions that breakers hold: seen again, gone, or nothing.
+"""Compare the conditions that breakers hold with the alerts that Alertmanager knows.
 
-A condition is known by the digest of its alert's labels, which cannot be turned back: it is gone when no alert that
-Alertmanager knows has that digest. Nothing is easier than not to know an alert, so a condition is taken to be gone only
+A condition is identified by the digest of its alert's labels, and the labels cannot be derived from the digest. A
+condition has ended when Alertmanager has no alert with its digest. There are many innocent reasons for a missing alert.
+A condition is therefore taken as ended only if
 
-- if an answer had it before, in this process: then it is an alert, and of these Alertmanagers. What another source has
-  told, or what was gone before it was asked for, is left to its lease;
-- if all members that answer do so for ``known_for`` without a restart: an Alertmanager that has just started is empty,
-  and one that is cut off from Prometheus lets its alerts end by themselves;
-- if none of them has had it for ``absent_for``, in two answers at least, and no notification told of it meanwhile.
-  Alertmanager itself says that an alert is resolved only after ``group_interval``; if it fires again before that, it
-  says nothing at all, and who had resolved it by then would never learn of it. Against longer intervals, what was
-  taken to be gone is told once more if it fires within an hour.
+- an earlier answer in this process had its alert. The condition is then known to be an alert of these Alertmanagers. A
+  condition from another source, or an alert that was missing from the first answer, ends with its lease;
+- all members that answer have run for ``known_for`` without a restart. An Alertmanager that has just started is empty,
+  and an Alertmanager that is cut off from Prometheus lets its alerts expire;
+- no member has had the alert for ``absent_for``, in at least two answers, and no notification has arrived meanwhile.
+  Alertmanager itself sends a resolve only after ``group_interval``. If the alert fires again before that, Alertmanager
+  sends no notification, and a breaker that had resolved the condition would not learn of the alert. To cover a longer
+  ``group_interval``, an alert that fires within an hour after the condition was taken as ended is sent again.
 
-A silenced, inhibited or not yet processed alert is neither seen again nor gone.
+A silenced, inhibited or unprocessed alert neither renews a condition nor ends it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec import Struct
 
@@ -36,18 +37,23 @@ if TYPE_CHECKING:
     from fuseboard.policy.spec import Policy
 
 RESOLVE_TIMEOUT_S: Final = 300.0
-"""Alertmanager's default ``resolve_timeout``: an alert that nobody has posted for so long is over."""
+"""Alertmanager's default ``resolve_timeout``: an alert that Prometheus has not sent for this time is resolved."""
 GROUP_INTERVAL_S: Final = 300.0
 """Alertmanager's default ``group_interval`` (docs, configuration, <route>)."""
 WATCH_ENDED_FOR_S: Final = 3_600.0
 MEMBERS: Final = 64
 ACTIVE: Final = "active"
 
-_Slot = tuple[str, str]
+
+class _Held(NamedTuple):
+    """A condition that a breaker holds: the key of the breaker, and the digest of the condition."""
+
+    breaker: str
+    condition: str
 
 
 class PollPace(Struct, frozen=True):
-    """How long things take, in seconds."""
+    """Times of polling, in seconds."""
 
     every: float = 30.0
     known_for: float = RESOLVE_TIMEOUT_S
@@ -61,7 +67,7 @@ class AlertStatus(Struct, frozen=True):
 
 
 class KnownAlert(Struct, frozen=True, rename="camel"):
-    """An alert that Alertmanager knows."""
+    """An alert in an answer of Alertmanager."""
 
     labels: dict[str, str]
     starts_at: AlertTime
@@ -69,10 +75,10 @@ class KnownAlert(Struct, frozen=True, rename="camel"):
 
 
 class MemberAnswer(Struct, frozen=True):
-    """What one member says."""
+    """The answer of an Alertmanager, which may be a member of a cluster."""
 
     up_since: str
-    """When it was started, in its own words: another word is another process."""
+    """The start time as the member writes it: a different text means a restart."""
     alerts: tuple[KnownAlert, ...]
 
 
@@ -89,86 +95,94 @@ class _Ended:
 
 @dataclass(slots=True)
 class ConditionChanges:
-    """What is to be told, by breaker."""
+    """Conditions that fire or have ended, by breaker."""
 
     detected: dict[str, list[Failure]] = field(default_factory=dict)
     resolved: dict[str, list[Failure]] = field(default_factory=dict)
 
-    def again(self, slot: _Slot, failure: Failure | None) -> None:
-        """Tell that a condition is seen, if it is."""
+    def renew(self, held: _Held, failure: Failure | None) -> None:
+        """Add a condition that still fires; None stands for an alert that does not concern the breaker any longer."""
         if failure is not None:
-            self.detected.setdefault(slot[0], []).append(failure)
+            self.detected.setdefault(held.breaker, []).append(failure)
 
-    def gone(self, slot: _Slot, condition: Condition) -> None:
-        """Tell that a condition holds no longer."""
-        breaker, name = slot
-        key, began_at = f"{name}:{condition.started_at}:{RESOLVED}", condition.started_at
-        self.resolved.setdefault(breaker, []).append(Failure(key, condition.cause, name, started_at=began_at))
+    def end(self, held: _Held, condition: Condition) -> None:
+        """Add a condition that has ended."""
+        key = f"{held.condition}:{condition.started_at}:{RESOLVED}"
+        failure = Failure(key, condition.cause, held.condition, started_at=condition.started_at)
+        self.resolved.setdefault(held.breaker, []).append(failure)
 
 
 class AlertReconciler:
-    """Judges by all answers that this process has had; each is judged once."""
+    """Compares each round of answers with the answers before; used by one thread."""
 
     def __init__(self, pace: PollPace) -> None:
-        """Know nothing yet."""
+        """Start without answers."""
         self._pace = pace
         self._members: dict[tuple[str, str], float] = {}
-        self._known: dict[_Slot, _Absence | None] = {}
-        self._ended: dict[_Slot, _Ended] = {}
+        self._seen: dict[_Held, _Absence | None] = {}
+        self._ended: dict[_Held, _Ended] = {}
 
     @property
     def awaits_return(self) -> bool:
-        """Whether something was taken to be gone that could still prove not to be."""
+        """Whether a condition was taken as ended so recently that its alert may still return."""
         return bool(self._ended)
 
     def reconcile(
         self, holders: Sequence[Row], answers: Mapping[str, MemberAnswer], moment: float, now: int
     ) -> ConditionChanges:
-        """Return what the answers of all members that answered say; ``moment`` is monotonic, in seconds."""
-        up = [self._has_been_up(url, answer, moment) for url, answer in answers.items()]  # each of them is noted
+        """Return the conditions to renew and to end.
+
+        ``answers`` has the answers of this round by URL, ``moment`` is the monotonic time in seconds, and ``now`` the
+        time in milliseconds since 1970.
+        """
+        # A list, because every answer has to be noted.
+        trusted = [self._is_trusted(url, answer, moment) for url, answer in answers.items()]
         found = _by_condition(answers)
         policies = [each.policy for each in self._ended.values()] + [each.policy for each in holders]
         table = TargetIndex({each.key: each for each in policies}.values())
-        told, held = ConditionChanges(), set[_Slot]()
+        changes, held = ConditionChanges(), set[_Held]()
         for holder, name, condition in _conditions(holders):
-            slot = holder.policy.key, name
-            held.add(slot)
+            key = _Held(holder.policy.key, name)
+            held.add(key)
             if name in found:
-                self._known[slot] = None
+                self._seen[key] = None
                 if _is_due(holder, condition):
-                    told.again(slot, _firing(slot[0], found[name], table, now))
-            elif slot in self._known and self._is_gone(slot, condition, moment, is_trusted=all(up)):
-                told.gone(slot, condition)
-                self._ended[slot] = _Ended(holder.policy, moment)
-        self._known = {slot: absence for slot, absence in self._known.items() if slot in held}
-        for slot in self._returned(found, held, moment):
-            told.again(slot, _firing(slot[0], found[slot[1]], table, now))
-        return told
+                    changes.renew(key, _firing(key.breaker, found[name], table, now))
+            elif key in self._seen and self._has_ended(key, condition, moment, is_trusted=all(trusted)):
+                changes.end(key, condition)
+                self._ended[key] = _Ended(holder.policy, moment)
+        self._seen = {key: absence for key, absence in self._seen.items() if key in held}
+        for key in self._returned(found, held, moment):
+            changes.renew(key, _firing(key.breaker, found[key.condition], table, now))
+        return changes
 
-    def _has_been_up(self, url: str, answer: MemberAnswer, moment: float) -> bool:
-        """Say whether this process is known for long enough, by our own clock: no other's is needed."""
+    def _is_trusted(self, url: str, answer: MemberAnswer, moment: float) -> bool:
+        """Note a member's answer; say whether the member has run for long enough without a restart.
+
+        The time counts from the first answer after the start, by the clock of this process.
+        """
         first = self._members.setdefault((url, answer.up_since), moment)
         if len(self._members) > MEMBERS:
             del self._members[next(iter(self._members))]
         return moment - first >= self._pace.known_for
 
-    def _is_gone(self, slot: _Slot, condition: Condition, moment: float, *, is_trusted: bool) -> bool:
-        absence = self._known[slot]
+    def _has_ended(self, key: _Held, condition: Condition, moment: float, *, is_trusted: bool) -> bool:
+        absence = self._seen[key]
         if not is_trusted:
-            self._known[slot] = None
+            self._seen[key] = None
         elif absence is None or absence.seen != condition.seen:
-            self._known[slot] = _Absence(moment, condition.seen)
+            self._seen[key] = _Absence(moment, condition.seen)
         else:
             return moment - absence.since >= self._pace.absent_for
         return False
 
-    def _returned(self, found: Mapping[str, list[KnownAlert]], held: set[_Slot], moment: float) -> list[_Slot]:
-        """Return what was taken to be gone and is there again, though its breaker has not been told."""
-        back = [slot for slot in self._ended if slot[1] in found]
-        over = {slot for slot in back if slot in held}
-        over |= {slot for slot, each in self._ended.items() if moment - each.at > WATCH_ENDED_FOR_S}
-        self._ended = {slot: each for slot, each in self._ended.items() if slot not in over}
-        return [slot for slot in back if slot in self._ended]
+    def _returned(self, found: Mapping[str, list[KnownAlert]], held: set[_Held], moment: float) -> list[_Held]:
+        """Return the conditions that were taken as ended, whose alerts fire again without a notification."""
+        back = [key for key in self._ended if key.condition in found]
+        over = {key for key in back if key in held}
+        over |= {key for key, each in self._ended.items() if moment - each.at > WATCH_ENDED_FOR_S}
+        self._ended = {key: each for key, each in self._ended.items() if key not in over}
+        return [key for key in back if key in self._ended]
 
 
 def _conditions(holders: Sequence[Row]) -> Iterator[tuple[Row, str, Condition]]:
@@ -186,14 +200,14 @@ def _by_condition(answers: Mapping[str, MemberAnswer]) -> dict[str, list[KnownAl
 
 
 def _is_due(holder: Row, condition: Condition) -> bool:
-    """Say whether a breaker needs to hear again of a condition that it holds."""
+    """Say whether a breaker needs a renewal of a condition."""
     if holder.state.state is State.HALF_OPEN:
-        return True  # on trial, what was not seen again does not count
+        return True  # a trial only counts conditions that were seen during the trial
     return holder.now - condition.seen >= duration_ms(holder.policy.spec.signals.repeat_interval) / 2
 
 
 def _firing(breaker: str, alerts: Sequence[KnownAlert], table: TargetIndex, now: int) -> Failure | None:
-    """Return what the webhook would tell a breaker of these twins; None where it would tell nothing."""
+    """Return the failure that the webhook would send to a breaker for these alerts, which share their digest."""
     failures = []
     for each in alerts:
         about = involved_object(each.labels) if each.status.state == ACTIVE else None

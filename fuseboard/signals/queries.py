@@ -1,4 +1,4 @@
-"""The queries for the load of targets: which there are, when each is due, and what one round of answers came to."""
+"""Queries for the load of targets: their due times, and the results of a round of answers."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from fuseboard.signals.load import QuerySlots
 
 LONGEST_WAIT_MS: Final = 60_000
-"""Between two tries of a query that keeps failing, unless its policy wants it more seldom."""
+"""Longest wait between two tries of a failing query, unless the policy asks for a longer interval."""
 _SHOWN_EVENTS: Final = 100
 
 Pending: TypeAlias = "tuple[int, Future[HttpResponse]]"
-"""The moment that a query asks for, in milliseconds since 1970, and the answer to come."""
+"""The time that a query asks for, in milliseconds since 1970, and the expected answer."""
 
 
 @dataclass(slots=True)
 class LoadQuery:
-    """The query of one breaker."""
+    """The query of a breaker."""
 
     policy: Policy
     slots: QuerySlots
     due: int
-    """When it is sent next, in milliseconds since 1970."""
+    """When to send the query next, in milliseconds since 1970."""
     sent_load: float | None = None
-    """The load that was last sent to the breaker; None for none, or for one that was lost."""
+    """The load that was last sent to the breaker; None before the first load, and after a lost load."""
     failures: int = 0
     complaints: set[str] = field(default_factory=set)
     pending: Pending | None = None
@@ -61,7 +61,7 @@ class LoadQuery:
 
 
 def load_queries(policies: Mapping[str, Policy], known: Mapping[str, LoadQuery], now: int) -> dict[str, LoadQuery]:
-    """Return the queries of the breaker table; those that have not changed go on as they are ``known``."""
+    """Return the queries of the breaker table; unchanged queries are taken from ``known``."""
     queries = {}
     for key, policy in policies.items():
         slots = load.query_slots(policy)
@@ -76,7 +76,7 @@ def load_queries(policies: Mapping[str, Policy], known: Mapping[str, LoadQuery],
 
 @dataclass(slots=True)
 class LoadBatch:
-    """The loads and complaints of one round of answers, by breaker."""
+    """The loads and complaints from a round of answers, by breaker."""
 
     loads: dict[str, tuple[LoadQuery, float, Event]] = field(default_factory=dict)
     complaints: dict[str, str] = field(default_factory=dict)

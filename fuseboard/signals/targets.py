@@ -1,25 +1,26 @@
-"""Which breakers is this about? Alert labels, or an involved object, to breakers of the table.
+"""Find the breakers of an alert, by its labels, or of a Kubernetes object.
 
-The first of these labels that is there decides what an alert is about; a later one is not asked when an earlier one
-names something that has no breaker: the standby's pods stand behind the target's Service, too.
+The object of an alert follows from the first of these labels that is present. Later labels are not considered, even if
+the object has no breaker: a standby's pods are behind the target's Service, too.
 
-1. ``exported_namespace``, ``namespace``: without a namespace there is no target.
+1. ``exported_namespace``, ``namespace``: an alert without a namespace has no target.
 2. ``exported_deployment``, ``deployment``, ``exported_statefulset``, ``statefulset``.
-3. ``exported_workload``, ``workload`` with ``workload_type`` (kubernetes-mixin); without a type, one of either kind.
-4. ``daemonset``, ``job_name``, ``cronjob``: nothing that has a breaker.
+3. ``exported_workload``, ``workload`` with ``workload_type`` (kubernetes-mixin); without a type, a workload of either
+   kind.
+4. ``daemonset``, ``job_name``, ``cronjob``: workloads that have no breaker.
 5. ``exported_pod``, ``pod``: by ``created_by_kind`` and ``created_by_name`` or ``owner_kind`` and ``owner_name``
-   (kube-state-metrics) where they are there, else by the pod's name.
+   (kube-state-metrics) if present, else by the pod's name.
 6. ``exported_service``, ``service``: the route.
 
-``exported_*`` wins: where kube-state-metrics is scraped without honorLabels, the plain labels name kube-state-metrics
-itself. For that reason a plain ``pod`` or ``service`` counts for nothing beside ``exported_namespace`` or
-``exported_pod``, nor when it is kube-state-metrics' own: every alert that comes from it may carry that.
+An ``exported_*`` label wins. If kube-state-metrics is scraped without honorLabels, the plain labels name
+kube-state-metrics itself. For the same reason a plain ``pod`` or ``service`` is ignored beside ``exported_namespace``
+or ``exported_pod``, and if its value names kube-state-metrics, since all its alerts may carry this value.
 
-A pod's name is NAME-HASH-RANDOM (Deployment) or NAME-ORDINAL (StatefulSet). HASH is one to ten of Kubernetes' safe
-letters, RANDOM five; what is before RANDOM is cut after 58 letters (apiserver's generateName). The longest name of a
-target that fits wins; two that fit as well as each other are not told apart, and the pod has no target.
+A pod's name is NAME-HASH-RANDOM (Deployment) or NAME-ORDINAL (StatefulSet). HASH has one to ten of Kubernetes' safe
+letters, RANDOM has five. The text before RANDOM is cut after 58 letters (apiserver's generateName). The longest
+matching name of a target wins. If two targets match equally well, the pod has no target.
 
-Labels are untrusted: they are compared with names of the table and reach nothing else.
+Labels are untrusted: they are only compared with the names of the table.
 """
 
 from __future__ import annotations
@@ -40,14 +41,14 @@ if TYPE_CHECKING:
     from fuseboard.policy.spec import Policy
 
     Owners = Sequence[tuple[str, str]]
-    """Kind and name of whom an object belongs to, in any order."""
+    """Kind and name of each owner of an object, in any order."""
 
 WORKLOAD: Final = "Workload"
-"""A workload whose kind is not known."""
+"""A workload of unknown kind."""
 
 _KINDS: Final = {"": WORKLOAD, "deployment": DEPLOYMENT, "statefulset": STATEFUL_SET}
 _OTHER: Final = "other"
-"""A kind that has no breaker."""
+"""A kind of workload that has no breaker."""
 
 _EXPORTER: Final = "kube-state-metrics"
 
@@ -63,7 +64,7 @@ _STATEFUL_POD: Final = re.compile(r"(.+)-(?:0|[1-9][0-9]{0,9})")
 
 
 class InvolvedObject(Struct, frozen=True):
-    """The object that something is about."""
+    """The object that a signal concerns."""
 
     namespace: str
     kind: str
@@ -73,14 +74,14 @@ class InvolvedObject(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class _IndexedBreaker:
-    """A breaker and the signals that count for it."""
+    """A breaker, and the test of its ``signals.match``."""
 
     key: str
     counts: Callable[[Mapping[str, str]], bool] | None
 
 
 class TargetIndex:
-    """The breaker table, by what alerts and events name; no look-up depends on its length."""
+    """The breaker table, indexed by target and route; the time of a look-up is independent of the table's size."""
 
     def __init__(self, policies: Iterable[Policy]) -> None:
         self._rows: dict[tuple[str, str, str], tuple[_IndexedBreaker, ...]] = {}
@@ -90,11 +91,11 @@ class TargetIndex:
         self._namespaces = frozenset(namespace for namespace, _, _ in self._rows)
 
     def by_object(self, namespace: str, kind: str, name: str, owners: Owners = ()) -> tuple[str, ...]:
-        """Return the keys of the breakers that an object belongs to; an owner that is known wins over its name."""
+        """Return the keys of an object's breakers; known owners win over the object's name."""
         return tuple(row.key for row in self._find(namespace, kind, name, owners))
 
     def matching(self, about: InvolvedObject, labels: Mapping[str, str]) -> tuple[str, ...]:
-        """Return the keys of the breakers of an object whose ``signals.match`` the labels satisfy."""
+        """Return the keys of an object's breakers, without the breakers whose ``signals.match`` the labels fail."""
         if about.namespace not in self._namespaces:
             return ()
         rows = self._find(about.namespace, about.kind, about.name, about.owners)
@@ -138,7 +139,7 @@ class TargetIndex:
         return self._rows[best.pop()] if len(best) == 1 else ()
 
     def _cut_names(self, namespace: str, pod: str) -> Iterator[tuple[str, str, str]]:
-        """Yield what a Deployment may be called whose pods' names are cut."""
+        """Yield the possible names of a Deployment for a pod name that was cut."""
         kept, random = pod[:_KEPT_LENGTH], pod[_KEPT_LENGTH:]
         if not _RANDOM.fullmatch(random):
             return
@@ -150,7 +151,7 @@ class TargetIndex:
 
 
 def involved_object(labels: Mapping[str, str]) -> InvolvedObject | None:
-    """Return what an alert with these labels is about; None when they do not say."""
+    """Return the object that an alert with these labels concerns; None for labels that name no object."""
     get = labels.get
     namespace = get("exported_namespace") or get("namespace")
     if not namespace:
@@ -178,7 +179,7 @@ def _workload(labels: Mapping[str, str]) -> tuple[str, str] | None:
 
 
 def _plain(labels: Mapping[str, str], label: str) -> str:
-    """Return a label that the scrape may have added, unless it is the exporter's own."""
+    """Return a label that the scrape may have added, or empty text if the label names the exporter."""
     name = labels.get(label, "")
     if _EXPORTER in name or labels.get("exported_namespace") or labels.get("exported_pod"):
         return ""
@@ -192,7 +193,7 @@ def _owners(labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _uncut(namespace: str, pod: str) -> Iterator[tuple[str, str, str]]:
-    """Yield what a workload may be called that has such a pod."""
+    """Yield the possible names of a workload for a pod name that was not cut."""
     if found := _DEPLOYMENT_POD.fullmatch(pod):
         yield namespace, DEPLOYMENT, found[1]
     if found := _STATEFUL_POD.fullmatch(pod):

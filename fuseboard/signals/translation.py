@@ -1,13 +1,13 @@
 """Translate a notification of Alertmanager into the signals of breakers.
 
-All alerts of one notification about one breaker become one event for those that fire and one for those that are
-resolved. Each alert's own status decides, never the group's, its ``endsAt`` or its absence. The same notification sent
-again gets the same ids.
+The alerts of a notification become two events for each breaker: an event with the firing alerts, and an event with the
+resolved alerts. The status of each alert decides, never the status of the group, ``endsAt``, or the absence of the
+alert. A repeated notification gets the same ids.
 
-Events for firing alerts come before those for resolved ones: an open breaker must not begin a trial between the two. An
-alert that fires for one of two Prometheis and is resolved for the other fires.
+The event with the firing alerts comes first, because an open breaker must not begin a trial between the two. An alert
+that fires in a Prometheus of an HA pair and is resolved in the second Prometheus counts as firing.
 
-An alert that cannot be read is put on the record, and the others count.
+An unreadable alert is recorded in the journal, and the readable alerts of the notification count.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
     from fuseboard.signals.targets import TargetIndex
 
 AHEAD_MS: Final = 5 * 60_000
-"""How far a ``startsAt`` may be in the future before it is noted."""
+"""How far a ``startsAt`` may be in the future before the journal notes the alert."""
 
 SAMPLES: Final = 10
-"""Alerts of a kind that a journal entry shows."""
+"""Number of alerts that a journal entry shows of each kind."""
 
 _SHOWN_EVENTS: Final = 100
 
 
 class NoLoad(Struct, frozen=True):
-    """An alert that counts, but whose annotation is not the load that its breaker's policy expects there."""
+    """An alert whose annotation is not the number that the policy expects; the alert still counts."""
 
     breaker: str
     reason: str
@@ -60,12 +60,12 @@ class Translation(Struct, frozen=True):
     accepted: int
     unmatched: int
     strangers: tuple[dict[str, str], ...]
-    """Labels of the first alerts that concern no breaker of the table."""
+    """Labels of the first alerts without a breaker in the table."""
     quarantined: tuple[Quarantined, ...]
     truncated: int
-    """Alerts that Alertmanager left out (``max_alerts``); nothing is inferred from that."""
+    """Number of alerts that Alertmanager left out (``max_alerts``)."""
     ahead: int
-    """Alerts that began in the future, by our clock."""
+    """Number of alerts that begin in the future, by the clock of this process."""
     no_loads: tuple[NoLoad, ...] = ()
 
     @property
@@ -96,11 +96,11 @@ def translate(
 ) -> Translation:
     """Translate a notification for the breakers of the table.
 
-    ``now``, in milliseconds since 1970, is only held against ``startsAt``. ``annotations`` names, by breaker, the
-    annotation that holds the load.
+    ``now``, in milliseconds since 1970, is only compared with ``startsAt``. ``annotations`` gives the name of the
+    annotation with the load, by breaker.
 
     Raises:
-        InvalidInput: the payload is no notification of version 4.
+        InvalidInput: the payload is not a notification of version 4.
         TooLarge: there are more than ``MAX_ALERTS`` alerts.
 
     """
@@ -134,7 +134,7 @@ def translate(
 
 
 class _Conditions:
-    """The conditions of one notification, by breaker: those that fire and those that are resolved."""
+    """The firing and the resolved conditions of a notification, by breaker."""
 
     __slots__ = ("_firing", "_resolved")
 
@@ -143,14 +143,14 @@ class _Conditions:
         self._resolved: dict[str, dict[str, Failure]] = {}
 
     def add(self, breaker: str, failure: Failure, *, fires: bool) -> None:
-        """Add a condition. Of twins, keep the earliest that fires and the last that is resolved: they end as one."""
+        """Add a condition; of the alerts of an HA pair, keep the earliest firing and the latest resolved alert."""
         known = (self._firing if fires else self._resolved).setdefault(breaker, {})
         twin = known.get(failure.condition)
         choose = min if fires else max
         known[failure.condition] = failure if twin is None else choose(twin, failure, key=by_start)
 
     def events(self, source: str) -> Iterator[Event]:
-        """Yield an event for the firing conditions of a breaker, then one for its resolved ones."""
+        """Yield the events with firing conditions of each breaker, then the events with resolved conditions."""
         for breaker in sorted(self._firing.keys() | self._resolved.keys()):
             fires, ended = self._firing.get(breaker, {}), self._resolved.get(breaker, {})
             yield from fold_failures(source, breaker, FailureDetected, fires.values())
@@ -159,7 +159,7 @@ class _Conditions:
 
 
 class _Loads:
-    """The load that firing alerts carry for the breakers whose policy names an annotation; of several, the highest."""
+    """The highest load in the firing alerts of each breaker whose policy names an annotation."""
 
     __slots__ = ("_annotations", "_found", "unreadable")
 
@@ -169,7 +169,7 @@ class _Loads:
         self.unreadable: list[NoLoad] = []
 
     def add(self, breaker: str, alert: Alert, failure: Failure) -> None:
-        """Take the load from a firing alert, if the breaker's policy expects one there."""
+        """Read the load from a firing alert, if the policy names an annotation."""
         name = self._annotations.get(breaker)
         text = alert_annotation(alert, name) if name and alert.status == FIRING else None
         if text is None:

@@ -1,4 +1,4 @@
-"""Alertmanager's webhook payload, version 4: the alerts in it, and those that cannot be read."""
+"""The payload of Alertmanager's webhook, version 4: readable and unreadable alerts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 VERSION: Final = "4"
 MAX_ALERTS: Final = 100_000
-"""In one notification. More do not fit into the longest body, unless each alert is almost empty."""
+"""Limit for a notification; more alerts only fit into the longest body if almost empty."""
 
 SHOWN_LABELS: Final = (
     "alertname", "severity", "namespace", "exported_namespace", "deployment", "statefulset", "workload",
     "workload_type", "pod", "exported_pod", "service", "container", "reason",
 )  # fmt: skip
-"""The only labels that are put on the record; annotations never are."""
+"""The labels that the journal may show; annotations are never recorded."""
 
 _SEND_OWN: Final = "send Alertmanager's own webhook payload, without a custom template"
 _MAX_REASON_LENGTH: Final = 128
@@ -29,7 +29,7 @@ _MAX_TRUNCATED: Final = 1_000_000
 
 
 class Quarantined(Struct, frozen=True):
-    """An alert that cannot be read, and why."""
+    """An unreadable alert and the reason."""
 
     index: int
     reason: str
@@ -37,10 +37,10 @@ class Quarantined(Struct, frozen=True):
 
 
 def payload_alerts(payload: object) -> list[object]:
-    """Return the alerts of a notification, still to be read.
+    """Return the unread alerts of a notification.
 
     Raises:
-        InvalidInput: the payload is no notification of version 4.
+        InvalidInput: the payload is not a notification of version 4.
         TooLarge: there are more than ``MAX_ALERTS``.
 
     """
@@ -66,11 +66,11 @@ def truncated_alerts(payload: object) -> int:
 
 
 def read_alerts(sent: Sequence[object]) -> tuple[Sequence[Alert], tuple[Quarantined, ...]]:
-    """Return the alerts that can be read, and the others with a reason."""
+    """Return the readable alerts, and the unreadable alerts with reasons."""
     try:
         return msgspec.convert(sent, list[Alert]), ()
     except msgspec.ValidationError:
-        pass  # again, alert by alert, to learn which cannot be read
+        pass  # read again, alert by alert, to find the unreadable alerts
     alerts, quarantined = [], []
     for index, each in enumerate(sent):
         try:
@@ -83,7 +83,7 @@ def read_alerts(sent: Sequence[object]) -> tuple[Sequence[Alert], tuple[Quaranti
 
 
 def sample_labels(labels: Mapping[str, object]) -> dict[str, str]:
-    """Return the labels that may be put on the record."""
+    """Return the labels that the journal may show."""
     found = ((name, labels.get(name)) for name in SHOWN_LABELS)
     return {name: display_text(value) for name, value in found if isinstance(value, str)}
 

@@ -1,11 +1,10 @@
-"""What a Kubernetes Event says, in either of its shapes, and how much of it is new.
+"""Kubernetes Events of either API group.
 
-``core/v1`` and ``events.k8s.io/v1`` are the same objects under other names. The kubelet and most controllers write
-``count``, ``firstTimestamp`` and ``lastTimestamp``; the scheduler and what uses the newer recorder write ``eventTime``
-and, from the second occurrence on, ``series``. Each may be null.
+Events of ``core/v1`` and ``events.k8s.io/v1`` are the same objects with different field names. The kubelet and most
+controllers write ``count``, ``firstTimestamp`` and ``lastTimestamp``. The scheduler, and all users of the newer
+recorder, write ``eventTime`` and, from the second occurrence on, ``series``. Each of these fields may be null.
 
-An Event object stands for many occurrences: its count grows. Each occurrence has a key of its own, uid and number, so
-that whoever sees the object, and whenever, names the same occurrences.
+An Event object stands for several occurrences, and its count grows. The ledger gives each occurrence a key.
 """
 
 from __future__ import annotations
@@ -28,30 +27,32 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NORMAL_FAILURES: Final[Mapping[str, str]] = {
-    "BackOff": "",  # the kubelet's "Back-off pulling image"; the one for crashes is a Warning
-    "Killing": "probe",  # "failed liveness probe, will be restarted", and not the "Stopping container" of a rollout
+    "BackOff": "",  # the kubelet's "Back-off pulling image"; the back-off after a crash is a Warning
+    "Killing": "probe",  # "failed liveness probe, will be restarted", but not the "Stopping container" of a rollout
     "NodeNotReady": "",
     "Preempted": "",
-    "TaintManagerEviction": "Marking for deletion",  # and not "Cancelling deletion"
+    "TaintManagerEviction": "Marking for deletion",  # but not "Cancelling deletion"
 }
-"""Events of type Normal that speak of a failure, by reason, where the note has this in it. All others do not count."""
+"""Text that the note must contain, by reason, for an Event of type Normal to count as a failure."""
 
 HARMLESS: Final = frozenset({
     "DNSConfigForming",  # a search path was shortened
-    "FailedToUpdateEndpoint", "FailedToUpdateEndpointSlices",  # the controller tries again; rollouts bring them
+    "FailedToUpdateEndpoint", "FailedToUpdateEndpointSlices",  # the controller retries; usual during rollouts
     "FailedPreStopHook", "ExceededGracePeriod",  # the pod is leaving anyway
-    "PolicyViolation",  # an audit's finding
+    "PolicyViolation",  # the finding of an audit
     "TopologyAwareHintsDisabled",
 })  # fmt: skip
-"""Warnings that say nothing about how a workload does; any other one counts, whatever its type is called."""
+"""Reasons of Warnings that are unrelated to the health of a workload; all other Warnings count as failures.
 
+An Event of an unknown type counts as a Warning.
+"""
 
 _COMBINED: Final = "(combined from similar events): "
 _REST_OF_SECOND_MS: Final = 999
 
 
 class ObservedEvent(Struct, frozen=True):
-    """What one Event object says."""
+    """The current content of an Event object; times are in milliseconds since 1970, and 0 if unknown."""
 
     uid: str
     version: str
@@ -64,15 +65,15 @@ class ObservedEvent(Struct, frozen=True):
     note: str = ""
     reporter: str = ""
     emitted_at: int = 0
-    """The emitter's stamp of the last occurrence; every time here is in milliseconds since 1970, 0 when not known."""
+    """Time of the last occurrence, by the emitter's clock."""
     written_at: int = 0
-    """The API server's stamp of the last change."""
+    """Time of the last change, by the API server's clock."""
     created_at: int = 0
-    """The API server's stamp of the object."""
+    """Time of the creation, by the API server's clock."""
 
     @property
     def is_failure(self) -> bool:
-        """Whether it speaks against a workload."""
+        """Whether the Event reports a failure."""
         if self.reporter == OWN or self.reason in HARMLESS:
             return False
         if self.type != NORMAL:
@@ -81,11 +82,11 @@ class ObservedEvent(Struct, frozen=True):
         return needed is not None and needed in self.note
 
     def failure(self, key: str, chain: tuple[str, ...] = ()) -> Failure:
-        """Return one of its occurrences as a failure; ``chain`` is what led to it, where that is known."""
-        # Emitters' clocks may be wrong, and a throttled one tells late: the API server was told when it says it was.
+        """Return an occurrence as a failure; ``chain`` has the reasons that led to it."""
+        # An emitter's clock may be wrong, and a throttled emitter reports late: the API server's clock decides.
         began = self.written_at or self.emitted_at
-        # Kubernetes writes whole seconds: it was by the end of that one. Else a transition in the same second, a moment
-        # before, would make it stale.
+        # Kubernetes writes whole seconds: take the end of the second. With its begin, the failure would seem to precede
+        # a transition in the same second.
         began += _REST_OF_SECOND_MS if began and not began % 1_000 else 0
         return Failure(
             key=key,
@@ -99,10 +100,10 @@ class ObservedEvent(Struct, frozen=True):
 
 
 def read_event(found: Mapping[str, Any]) -> ObservedEvent:
-    """Return what an Event object says, in either shape.
+    """Read an Event of either API group.
 
     Raises:
-        InvalidInput: it is none.
+        InvalidInput: the object has not the fields of an Event.
 
     """
     try:
@@ -116,7 +117,7 @@ def read_event(found: Mapping[str, Any]) -> ObservedEvent:
     return ObservedEvent(
         uid=_short(meta.uid),
         version=meta.resource_version[:32],
-        # Not the Event's own namespace: that of an Event about a Node is "default".
+        # The namespace of the object: an Event about a Node has itself the namespace "default".
         about=InvolvedObject(about.namespace or "", plain(about.kind, 63), plain(about.name, 253)),
         about_uid=about.uid or "",
         type=event.type or "",
@@ -143,12 +144,12 @@ def _counts(event: EventObject) -> tuple[int | None, ...]:
 
 
 def _container(path: str) -> str:
-    """Return ``app`` of ``spec.containers{app}``, with its list where that is another: ``initContainers/app``."""
+    """Return ``app`` for ``spec.containers{app}``, and ``initContainers/app`` for ``spec.initContainers{app}``."""
     group, _, name = path.removeprefix("spec.").partition("{")
     name = plain(name.removesuffix("}"), 48)
     return name if group == "containers" or not name else f"{plain(group, 15)}/{name}"
 
 
 def _short(uid: str) -> str:
-    """Return a uid that leaves room for the rest of a key; Kubernetes' own has 36 characters."""
+    """Return a uid of at most 40 characters, to leave room in a key; the uids of Kubernetes have 36."""
     return uid if len(uid) <= 40 else digest(uid)  # noqa: PLR2004  - as above

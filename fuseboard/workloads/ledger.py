@@ -1,4 +1,8 @@
-"""Counts of Event objects: which occurrences of an Event are new."""
+"""The ledger of Event objects: which of their occurrences are new.
+
+An Event object stands for several occurrences, and its count grows. The key of an occurrence consists of the object's
+uid and the number of the occurrence. All watchers therefore give an occurrence the same key at any time.
+"""
 
 from __future__ import annotations
 
@@ -15,64 +19,66 @@ if TYPE_CHECKING:
 
 
 MAX_EVENTS: Final = 20_000
-"""Event objects of a namespace whose counts are remembered; the one not heard of for the longest time goes first."""
-_SAME_TIME_MS: Final = 10 * 60_000
+"""Limit for the Event objects of a namespace; the least recently reported object is forgotten first."""
+_MAX_CLOCK_SKEW_MS: Final = 10 * 60_000
+"""How far the clocks of this process and of the API server may differ."""
 
 
 class Ledger:
-    """The counts of a namespace's Event objects as they were last seen: what is above is new."""
+    """The last counts of a namespace's Event objects: occurrences above the count are new."""
 
     def __init__(self, known: Mapping[str, SeenCount] | None = None, limit: int = MAX_EVENTS) -> None:
-        """Begin with what an earlier run knew."""
+        """Start with the counts of an earlier run."""
         self._known = OrderedDict(known or {})
         self._limit = limit
         self._changed: dict[str, SeenCount | None] = {}
 
-    def added(self, report: ObservedEvent) -> tuple[str, ...]:
-        """Return the keys of what is new in an object that has come to be."""
-        return self._take(report, unknown=report.count)
+    def added(self, event: ObservedEvent) -> tuple[str, ...]:
+        """Return the keys of new occurrences in an object that was created."""
+        return self._take(event, unknown=event.count)
 
-    def modified(self, report: ObservedEvent) -> tuple[str, ...]:
-        """Return the keys of what is new in an object that has changed; of one long forgotten, the last occurrence."""
-        return self._take(report, unknown=1)
+    def modified(self, event: ObservedEvent) -> tuple[str, ...]:
+        """Return the keys of new occurrences in a changed object; of a forgotten object, only the last occurrence."""
+        return self._take(event, unknown=1)
 
-    def listed(self, report: ObservedEvent, since: int | None) -> tuple[str, ...]:
-        """Return the keys of what is new in an object that was found; ``since`` then, all others were known.
+    def listed(self, event: ObservedEvent, since: int | None) -> tuple[str, ...]:
+        """Return the keys of new occurrences in a listed object.
 
-        Of an object from before, only the last occurrence has a time: the others may be of long ago.
+        Until ``since``, in milliseconds since 1970, all occurrences have been counted. Of an older object that is
+        missing in the ledger, only the last occurrence is new: earlier occurrences have no time and may be old.
         """
-        is_new = since is not None and report.created_at > since - _SAME_TIME_MS
-        return self._take(report, unknown=report.count if is_new else 1)
+        is_new = since is not None and event.created_at > since - _MAX_CLOCK_SKEW_MS
+        return self._take(event, unknown=event.count if is_new else 1)
 
     def forget(self, uid: str) -> None:
-        """Forget an object that is no more: its uid never comes again."""
+        """Forget a deleted object, whose uid never returns."""
         if self._known.pop(uid, None) is not None:
             self._changed[uid] = None
 
     def keep_only(self, uids: set[str]) -> None:
-        """Forget all objects but these."""
+        """Forget all objects except these."""
         for uid in self._known.keys() - uids:
             self.forget(uid)
 
     def changes(self) -> dict[str, SeenCount | None]:
-        """Return what has changed since the last call; None stands for what was forgotten."""
+        """Return the counts that have changed since the last call, by uid; None for a forgotten object."""
         changed, self._changed = self._changed, {}
         return changed
 
-    def _take(self, report: ObservedEvent, *, unknown: int) -> tuple[str, ...]:
-        known = self._known.get(report.uid)
+    def _take(self, event: ObservedEvent, *, unknown: int) -> tuple[str, ...]:
+        known = self._known.get(event.uid)
         if known is None:
-            known, new = SeenCount(0), min(unknown, report.count)
-        elif report.count < known.count:
-            known, new = SeenCount(0, report.version), report.count
+            known, new = SeenCount(0), min(unknown, event.count)
+        elif event.count < known.count:
+            known, new = SeenCount(0, event.version), event.count
         else:
-            new = report.count - known.count
-        if not new and report.uid in self._known:
+            new = event.count - known.count
+        if not new and event.uid in self._known:
             return ()
-        self._remember(report.uid, SeenCount(report.count, known.episode))
-        name = f"{report.uid}/{known.episode}" if known.episode else report.uid
-        first = report.count - min(new, MAX_DELTA) + 1
-        return tuple(f"{name}:{number}" for number in range(first, report.count + 1))
+        self._remember(event.uid, SeenCount(event.count, known.episode))
+        name = f"{event.uid}/{known.episode}" if known.episode else event.uid
+        first = event.count - min(new, MAX_DELTA) + 1
+        return tuple(f"{name}:{number}" for number in range(first, event.count + 1))
 
     def _remember(self, uid: str, known: SeenCount) -> None:
         self._known[uid] = self._changed[uid] = known

@@ -1,7 +1,7 @@
-"""Whom an object belongs to: Pod, ReplicaSet, Deployment, read once and remembered.
+"""The owners of a Pod or a ReplicaSet, read from the API server and cached.
 
-What cannot be read has no owners here, and its name decides (``targets``). Nothing is asked twice in a row: a pod that
-is gone, or must not be read, is remembered as such for a while, and so is an API server that does not answer.
+An object that cannot be read has no owners, and its name decides instead (``signals.targets``). Failed reads are cached
+for a while, too: of a deleted object, of an object that RBAC forbids, and of an API server that does not answer.
 """
 
 from __future__ import annotations
@@ -22,53 +22,56 @@ if TYPE_CHECKING:
 
 MAX_REMEMBERED: Final = 8_192
 RETRY_UNREADABLE_S: Final = 60.0
-"""How long it is not asked again for what is gone or must not be read."""
+"""Wait before the next read of an object that was deleted or forbidden."""
 RETRY_UNAVAILABLE_S: Final = 5.0
-"""How long nothing is asked after an API server did not answer: the signals must not wait for it."""
+"""Wait before the next read after the API server did not answer: signals must not wait for owners."""
 
 NO_OWNER: Final = (("", ""),)
-"""The owner of a pod that was made by hand: whatever its name looks like, it is nobody's."""
+"""Stands for the owner of an object without a controller: the object belongs to no workload, whatever its name."""
 
-_HAVE_OWNERS: Final = frozenset({POD, REPLICA_SET})
+_READABLE: Final = frozenset({POD, REPLICA_SET})
 _NAME: Final = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
 
 
 class OwnerResolver:
-    """Reads owners; used by one thread."""
+    """Reads and caches owners; used by a single thread."""
 
     def __init__(self, read: Callable[[str], Mapping[str, Any]], clock: Callable[[], float] = time.monotonic) -> None:
-        """``read`` returns the object at a path, or raises as ``Cluster.get`` does."""
+        """Start with an empty cache; ``read`` returns the object at a path, or raises as ``Cluster.get`` does."""
         self._read = read
         self._clock = clock
-        self._known: OrderedDict[tuple[str, str], tuple[float, Owners]] = OrderedDict()
-        self._asks_again = 0.0
+        self._cache: OrderedDict[tuple[str, str], tuple[float, Owners]] = OrderedDict()
+        self._retry_at = 0.0
 
     def owners(self, about: InvolvedObject, uid: str = "") -> Owners:
-        """Return kinds and names of whom an object belongs to; of one by this name with another uid, nothing."""
-        # A name is others' text: only what can be one reaches a path.
-        if about.kind not in _HAVE_OWNERS or not (_NAME.fullmatch(about.name) and _NAME.fullmatch(about.namespace)):
+        """Return kind and name of each owner; an object with another ``uid`` has no owners.
+
+        A ReplicaSet is followed by its Deployment.
+        """
+        # Names are untrusted: only a valid name becomes part of a path.
+        if about.kind not in _READABLE or not (_NAME.fullmatch(about.name) and _NAME.fullmatch(about.namespace)):
             return ()
         path = object_path(about.kind, about.namespace, about.name)
-        expires, owners = self._known.get((path, uid), (0.0, ()))
+        expires, owners = self._cache.get((path, uid), (0.0, ()))
         now = self._clock()
         if expires > now:
-            self._known.move_to_end((path, uid))
+            self._cache.move_to_end((path, uid))
             return owners
-        if now < self._asks_again:
+        if now < self._retry_at:
             return ()
-        expires, owners = self._ask(about, path, uid)
-        self._known[path, uid] = expires, owners
-        if len(self._known) > MAX_REMEMBERED:
-            self._known.popitem(last=False)
+        expires, owners = self._read_owners(about, path, uid)
+        self._cache[path, uid] = expires, owners
+        if len(self._cache) > MAX_REMEMBERED:
+            self._cache.popitem(last=False)
         return owners
 
-    def _ask(self, about: InvolvedObject, path: str, uid: str) -> tuple[float, Owners]:
-        """Read an object's owner, and that one's; return them and until when that holds."""
+    def _read_owners(self, about: InvolvedObject, path: str, uid: str) -> tuple[float, Owners]:
+        """Read the owner of an object, and the owner's owner; return the time until which to cache them, and both."""
         try:
             meta = self._read(path).get("metadata") or {}
         except ClusterUnavailable:
-            self._asks_again = self._clock() + RETRY_UNAVAILABLE_S
-            return self._asks_again, ()
+            self._retry_at = self._clock() + RETRY_UNAVAILABLE_S
+            return self._retry_at, ()
         except Refused:
             return self._clock() + RETRY_UNREADABLE_S, ()
         if uid and meta.get("uid") != uid:
@@ -77,9 +80,9 @@ class OwnerResolver:
         if controller is None:
             return math.inf, NO_OWNER
         kind, name = str(controller.get("kind")), str(controller.get("name"))
-        if kind not in _HAVE_OWNERS:
+        if kind not in _READABLE:
             return math.inf, ((kind, name),)
         above = self.owners(type(about)(about.namespace, kind, name), str(controller.get("uid") or ""))
-        # Without the Deployment, the ReplicaSet's name tells it; look again when that can be read.
+        # If the ReplicaSet cannot be read, its name gives the Deployment; read again later.
         expires = math.inf if above else self._clock() + RETRY_UNREADABLE_S
         return expires, ((kind, name), *above)

@@ -135,4 +135,4 @@ def test_memory_is_bounded() -> None:
     for number in range(9_000):
         resolver.owners(InvolvedObject("shop", "Pod", f"p-{number}"), "u")
 
-    assert len(resolver._known) == 8_192
+    assert len(resolver._cache) == 8_192
