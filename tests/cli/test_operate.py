@@ -48,7 +48,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """One program with a breaker that acts and one that observes."""
+    """Run a program with a breaker in Enforce and a breaker in Observe."""
     with Up(tmp_path_factory.mktemp("up"), policy(recover={"coolDown": "100s"}), OBSERVED) as running:
         yield running
 
@@ -79,14 +79,14 @@ def ask(up: Up, command: str, key: str = "shop/login", *options: str) -> subproc
 
 @pytest.mark.parametrize("command", ["trip", "reset", "hold", "release", "explain"])
 def test_each_command_shows_an_example(command: str) -> None:
-    """--help has a line that can be pasted."""
+    """--help has a line to paste."""
     found = CliRunner().invoke(cli, [command, "--help"])
     assert found.exit_code == 0
     assert f"fuseboard {command} shop/login" in found.output.partition("Example")[2]
 
 
-def test_a_trip_opens_and_says_who_serves(closed: Up) -> None:
-    """One line: the state, who asked, why, where the traffic is, and when the target is tried."""
+def test_a_trip_opens_and_shows_the_traffic(closed: Up) -> None:
+    """One line: state, operator, reason, traffic, and the time of the next trial."""
     found = ask(closed, "trip")
     assert found.returncode == 0, found.stderr
     assert found.stdout.startswith("shop/login is OPEN, tripped by anna: INC-42; traffic: standby 100 % (rehearsed)")
@@ -95,7 +95,7 @@ def test_a_trip_opens_and_says_who_serves(closed: Up) -> None:
 
 
 def test_a_trip_of_an_open_breaker_forces_it_open(closed: Up) -> None:
-    """The mode in force is shown with the time that is left, and a release ends it."""
+    """The mode in force is shown with the time left, and a release ends ForcedOpen."""
     ask(closed, "trip")
     assert "ForcedOpen until" in ask(closed, "trip", "shop/login", "--for", "2h").stdout
     assert "ForcedOpen (1h left)" in run("status", "--url", closed.url).stdout
@@ -105,7 +105,7 @@ def test_a_trip_of_an_open_breaker_forces_it_open(closed: Up) -> None:
 
 
 def test_a_reset_brings_the_traffic_home(closed: Up) -> None:
-    """From OPEN to CLOSED, whatever fires still."""
+    """From OPEN to CLOSED, even while an alert fires."""
     closed.post("/alertmanager", notification(alert("critical")))
     closed.becomes("OPEN")
     found = ask(closed, "reset")
@@ -113,8 +113,8 @@ def test_a_reset_brings_the_traffic_home(closed: Up) -> None:
     assert "was CLOSED already" in ask(closed, "reset").stdout
 
 
-def test_a_hold_lets_nothing_move_it(closed: Up) -> None:
-    """A critical alert while it is held is on the record and moves nothing; after the release it opens."""
+def test_a_hold_stops_transitions(closed: Up) -> None:
+    """The journal has a critical alert during a hold, and the breaker opens after the release."""
     assert "is CLOSED and held until released by anna: INC-42" in ask(closed, "hold").stdout
     run("send", "alert", "--severity", "critical", "--url", closed.url)
     closed.stays("CLOSED", for_s=1.5)
@@ -132,7 +132,7 @@ def test_a_hold_lets_nothing_move_it(closed: Up) -> None:
 
 
 def test_a_trip_where_nothing_acts_moves_no_traffic(closed: Up) -> None:
-    """In Observe the breaker opens, the target keeps its traffic, and the line says so."""
+    """In Observe the breaker opens, the target keeps its traffic, and the line says why."""
     found = ask(closed, "trip", "shop/cart")
     assert "shop/cart is OPEN" in found.stdout
     assert "no traffic is moved, the mode is Observe" in found.stdout
@@ -141,15 +141,15 @@ def test_a_trip_where_nothing_acts_moves_no_traffic(closed: Up) -> None:
     assert "ForcedOpen, acts on nothing" in run("status", "shop/cart", "--url", closed.url).stdout
 
 
-def test_it_need_not_be_waited_for(closed: Up) -> None:
-    """With --no-wait the request is taken in, and its name is said."""
+def test_a_request_without_waiting(closed: Up) -> None:
+    """With --no-wait the request is accepted, and its id is printed."""
     found = ask(closed, "trip", "shop/login", "--no-wait")
     assert "trip is accepted as" in found.stdout
     closed.becomes("OPEN")
 
 
 def test_two_requests_are_two(closed: Up) -> None:
-    """Each invocation has an id of its own: what is asked for again is done again."""
+    """Each invocation has an id of its own: a repeated request is done again."""
     for command in ("trip", "reset", "trip"):
         assert ask(closed, command).returncode == 0
     assert closed.breaker()["state"] == "OPEN"
@@ -163,8 +163,8 @@ def test_two_requests_are_two(closed: Up) -> None:
         (("explain", "shop/logn"), "did you mean shop/login?"),
     ],
 )
-def test_a_name_that_is_not_there_is_answered_with_close_ones(up: Up, arguments: tuple[str, ...], says: str) -> None:
-    """A sentence that helps, and exit code 1."""
+def test_an_unknown_name_is_answered_with_similar_names(up: Up, arguments: tuple[str, ...], says: str) -> None:
+    """A sentence with a suggestion, and exit code 1."""
     found = run(*arguments, "--url", up.url)
     assert (found.returncode, says in found.stderr, "Traceback" in found.stderr) == (1, True, False), found.stderr
 
@@ -184,16 +184,16 @@ def test_a_name_that_is_not_there_is_answered_with_close_ones(up: Up, arguments:
         (("reset", "shop/login", "--reason", "x", "--for", "1h"), "No such option"),
     ],
 )
-def test_what_is_mistyped_is_said_and_asks_for_nothing(closed: Up, arguments: tuple[str, ...], says: str) -> None:
-    """It is refused before anything is sent, with exit code 2."""
+def test_wrong_usage_sends_no_request(closed: Up, arguments: tuple[str, ...], says: str) -> None:
+    """The request is refused before it is sent, with exit code 2."""
     epoch = closed.breaker()["epoch"]
     found = CliRunner().invoke(cli, [*arguments, "--url", closed.url])
     assert (found.exit_code, says in " ".join(found.output.split())) == (2, True), found.output
     assert (closed.breaker()["epoch"], closed.breaker()["override"]) == (epoch, None)
 
 
-def test_explain_says_why_and_what_led_there(closed: Up) -> None:
-    """The headline, what blocks, what is next, what weighs, and the chain with evidence, step and requests."""
+def test_explain_shows_state_outlook_and_history(closed: Up) -> None:
+    """Headline, blocks, next transition, evidence, and history with evidence, steps and requests."""
     run("send", "alert", "--severity", "critical", "--alertname", "KubePodCrashLooping", "--url", closed.url)
     closed.becomes("OPEN")
     ask(closed, "trip", "shop/login", "--for", "30m")
@@ -217,8 +217,8 @@ def test_explain_says_why_and_what_led_there(closed: Up) -> None:
         assert said in flat, shown
 
 
-def test_explain_names_the_pods_that_lacked(tmp_path: Path) -> None:
-    """Opened on its capacity, the breaker says how many pods were ready, and what blocks the trial."""
+def test_explain_shows_missing_pods(tmp_path: Path) -> None:
+    """The history has the number of ready pods, and the outlook the reason for which the trial waits."""
     short = policy(target={"kind": "Deployment", "name": "login", "minReady": 2}, trip={"readyFor": "1s"})
     told = {"role": "target", "ready": 1, "desired": 2}
     event = {"specversion": "1.0", "type": "dev.fuseboard.capacity.changed", "source": "/test", "id": "1"}
@@ -233,7 +233,7 @@ def test_explain_names_the_pods_that_lacked(tmp_path: Path) -> None:
 
 
 def test_explain_as_json(closed: Up) -> None:
-    """The same for programs: the breaker, its outlook and the chain."""
+    """The same for programs: the breaker, its outlook and its history."""
     ask(closed, "trip")
     found = json.loads(run("explain", "shop/login", "--last", "1", "-o", "json", "--url", closed.url).stdout)
     assert (found["state"], found["outlook"]["ahead"]["state"]) == ("OPEN", "HALF_OPEN")
@@ -261,7 +261,7 @@ def test_an_address_is_meant_where_it_is_given(closed: Up) -> None:
 
 
 def _decide(redis_url: str, *before: Event) -> None:
-    """Decide on what is in the outbox, as relay and broker would, after something else."""
+    """Decide on the events in the outbox, as relay and broker would, after some events of the test."""
     outbox, function = open_outbox(redis_url), Breaker(open_store(redis_url))
     waiting: list[tuple[str, Event]] = []
     while not waiting:
@@ -270,8 +270,8 @@ def _decide(redis_url: str, *before: Event) -> None:
         function.handle(event)
 
 
-def test_a_request_that_comes_too_late_is_told(redis_url: str) -> None:
-    """The breaker opened while the reset was on its way: it stays open, and whoever asked is told so."""
+def test_a_stale_request_is_an_error(redis_url: str) -> None:
+    """The breaker opened while the reset was on its way: the breaker stays open, and the message says why."""
     open_store(redis_url).apply(load_table(EXAMPLE / "breakers.yaml"))
     failure = Failure(key="1", cause="Down", condition="Down", severity="critical")
     opens = Event(id="1", source="/t", subject="shop/login", data=FailureDetected((failure,)))
@@ -287,8 +287,8 @@ def test_a_request_that_comes_too_late_is_told(redis_url: str) -> None:
     ).stdout.replace("\n", " ").replace("            ", "")
 
 
-def test_a_placement_that_is_owed_is_told(redis_url: str) -> None:
-    """The breaker opened and nobody moved the traffic yet: the line says so, and the exit code that it is not done."""
+def test_an_owed_placement_is_shown(redis_url: str) -> None:
+    """The breaker opened and the traffic has not moved yet: the line has a mark, and the exit code is 3."""
     open_store(redis_url).apply(load_table(EXAMPLE / "breakers.yaml"))
     with ThreadPoolExecutor(1) as relay:
         decided = relay.submit(_decide, redis_url)
@@ -298,8 +298,8 @@ def test_a_placement_that_is_owed_is_told(redis_url: str) -> None:
     assert "shop/login is OPEN, tripped by anna: x; traffic: target 100 % (owed)" in found.stdout
 
 
-def test_nobody_decides_is_told(redis_url: str) -> None:
-    """Without a relay the request waits in the outbox; the exit code says that it is not done yet."""
+def test_an_undecided_request_is_shown(redis_url: str) -> None:
+    """Without a relay the request waits in the outbox, and the exit code is 3."""
     open_store(redis_url).apply(load_table(EXAMPLE / "breakers.yaml"))
     found = run("trip", "shop/login", "--reason", "x", "--as", "anna", FUSEBOARD_REDIS_URL=redis_url)
     assert found.returncode == 3

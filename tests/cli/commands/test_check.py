@@ -48,7 +48,7 @@ def write(path: Path, documents: Iterable[dict[str, Any]]) -> None:
 def test_the_exit_code_is_for_ci(
     tmp_path: Path, document: dict[str, Any], options: tuple[str, ...], code: int, says: str
 ) -> None:
-    """0 for what may be applied, 1 for what may not; with --strict a warning is enough."""
+    """0 without errors, 1 with errors; with --strict 1 with warnings, too."""
     write(tmp_path / "f.yaml", [document])
 
     found = run("check", *options, "f.yaml", cwd=tmp_path)
@@ -67,7 +67,7 @@ def test_the_exit_code_is_for_ci(
     ],
 )
 def test_wrong_usage_is_two(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
-    """Nothing to check is a mistake in the call, not a table in order."""
+    """A call without a breaker to check is a mistake, not a valid table."""
     write(tmp_path / "other.yaml", [{"kind": "Service"}])
 
     found = run("check", *arguments, cwd=tmp_path)
@@ -78,7 +78,7 @@ def test_wrong_usage_is_two(tmp_path: Path, arguments: tuple[str, ...], says: st
 
 
 def test_a_folder_is_read_to_its_ends(tmp_path: Path) -> None:
-    """Files of both endings, however deep; hidden folders, other endings and what is no text are not breakers."""
+    """Files of both endings are read at any depth; hidden folders, other endings and binary files are skipped."""
     write(tmp_path / "a" / "b" / "one.yaml", [WRONG, {"kind": "Service"}])
     write(tmp_path / "two.yml", [SHORT])
     write(tmp_path / ".git" / "three.yaml", [WRONG])
@@ -92,8 +92,8 @@ def test_a_folder_is_read_to_its_ends(tmp_path: Path) -> None:
     assert found.returncode == 1
 
 
-def test_a_breaker_that_is_no_utf_8_is_told(tmp_path: Path) -> None:
-    """What can be seen to be ours, and cannot be read, is an error and no trace."""
+def test_a_breaker_in_another_encoding_is_an_error(tmp_path: Path) -> None:
+    """A breaker with bytes that are not UTF-8 is an error without a traceback."""
     (tmp_path / "f.yaml").write_bytes(b"kind: CircuitBreaker\nmetadata: {name: \xe4}\n")
 
     found = run("check", "f.yaml", cwd=tmp_path)
@@ -121,7 +121,7 @@ def test_programs_read_json(tmp_path: Path) -> None:
 
 
 def test_the_examples_are_in_order() -> None:
-    """What people copy has no errors."""
+    """The examples have no errors."""
     found = run("check", "examples")
 
     assert (found.returncode, found.stderr) == (0, "")
@@ -137,7 +137,7 @@ def test_what_is_rendered_is_read_from_stdin() -> None:
 
 
 def test_the_schema_is_the_manifest() -> None:
-    """What ``fuseboard schema`` prints is what the base applies, to the byte."""
+    """``fuseboard schema`` prints the file of knative/base, to the byte."""
     found = run("schema")
 
     assert found.returncode == 0
