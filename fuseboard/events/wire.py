@@ -63,11 +63,11 @@ def decode(headers: Mapping[str, str], body: bytes, known: Iterable[str] = ANY) 
         WrongContentType: the message has neither mode, or the data are not JSON.
 
     """
-    found = {name.lower(): value for name, value in headers.items()}
-    if len(found) < len(headers):
+    lower = {name.lower(): value for name, value in headers.items()}
+    if len(lower) < len(headers):
         raise InvalidInput("a header appears twice, in upper and lower case: send the header once")
-    media = found.get("content-type", "")
-    binary = {name: value for name, value in found.items() if name.startswith("ce-")}
+    media = lower.get("content-type", "")
+    binary = {name: value for name, value in lower.items() if name.startswith("ce-")}
     structured = media.partition(";")[0].strip().lower() == STRUCTURED
     if structured and binary:
         names = ", ".join(sorted(binary))
@@ -78,7 +78,7 @@ def decode(headers: Mapping[str, str], body: bytes, known: Iterable[str] = ANY) 
         )
     try:
         if structured:
-            wire = http.from_structured(http.HTTPMessage(found, body), _STRICT, _as_sent)
+            wire = http.from_structured(http.HTTPMessage(lower, body), _STRICT, _as_sent)
         else:
             _check_headers(binary)
             message = http.HTTPMessage({**binary, "content-type": media or JSON}, body)
@@ -185,8 +185,8 @@ def _extensions(wire: BaseCloudEvent) -> dict[str, str]:
     own = {"id", "source", "type", "specversion", "subject", "time", "datacontenttype", "partitionkey"}
     if wire.get_type() in DATA_TYPES:
         own.add("dataschema")  # the encoder derives the schema from the type
-    found = {name: value for name, value in wire.get_attributes().items() if name not in own}
-    return {name: _attribute(name, value) for name, value in found.items()}
+    extensions = {name: value for name, value in wire.get_attributes().items() if name not in own}
+    return {name: _attribute(name, value) for name, value in extensions.items()}
 
 
 def _attribute(name: str, value: object) -> str:

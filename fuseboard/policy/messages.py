@@ -44,16 +44,16 @@ class _Place(NamedTuple):
 
 def validation_message(error: ValidationError, document: object, kind: type) -> str:
     """Return the message for an error: the path of the field, its value, and the expected value."""
-    text, _, place = str(error).partition(" - at `")
-    place = place.rpartition("$")[2].rstrip("`")
+    text, _, path = str(error).partition(" - at `")
+    path = path.rpartition("$")[2].rstrip("`")
     missing = re.search(r"(missing required|unknown) field `(.+)`", text)
     if missing:
-        field = f"{place}.{missing[2]}".lstrip(".")
+        field = f"{path}.{missing[2]}".lstrip(".")
         if missing[1] == "unknown":
             return f"{field} is not a field of a {_kind(document)}: remove it, or check its spelling"
         return f"{field} is missing"
-    found = _find(_Place("", document, type_info(kind)), place)
-    return f"{found.path.lstrip('.') or 'the document'} is {brief_repr(found.value)}: expected {_words(found.expected)}"
+    place = _find(_Place("", document, type_info(kind)), path)
+    return f"{place.path.lstrip('.') or 'the document'} is {brief_repr(place.value)}: expected {_words(place.expected)}"
 
 
 def brief_repr(value: object) -> str:
@@ -67,35 +67,35 @@ def _kind(document: object) -> str:
     return kind if isinstance(kind, str) else "document of this kind"
 
 
-def _find(found: _Place, place: str) -> _Place:
-    for name, index in _STEP.findall(place):
-        found = _member(found, name) if name else _item(found, index)
-    return _wrong_key(found)
+def _find(place: _Place, path: str) -> _Place:
+    for name, index in _STEP.findall(path):
+        place = _member(place, name) if name else _item(place, index)
+    return _wrong_key(place)
 
 
-def _member(found: _Place, name: str) -> _Place:
-    expected = _plain(found.expected)
+def _member(place: _Place, name: str) -> _Place:
+    expected = _plain(place.expected)
     fields = {each.encode_name: each.type for each in expected.fields} if isinstance(expected, StructType) else {}
-    value = found.value.get(name) if isinstance(found.value, dict) else None
-    return _Place(f"{found.path}.{name}", value, fields.get(name))
+    value = place.value.get(name) if isinstance(place.value, dict) else None
+    return _Place(f"{place.path}.{name}", value, fields.get(name))
 
 
-def _item(found: _Place, index: str) -> _Place:
-    expected, value = _plain(found.expected), found.value
+def _item(place: _Place, index: str) -> _Place:
+    expected, value = _plain(place.expected), place.value
     if isinstance(expected, VarTupleType) and isinstance(value, list):
-        return _Place(f"{found.path}[{index}]", value[int(index)], expected.item_type)
+        return _Place(f"{place.path}[{index}]", value[int(index)], expected.item_type)
     if isinstance(expected, DictType) and isinstance(value, dict):
         # msgspec does not report the key: find the first value that does not fit.
         wanted = expected.value_type
         key = next((key for key, each in value.items() if not _fits(each, wanted)), "…")
-        return _Place(f"{found.path}.{key}", value.get(key), wanted)
-    return found
+        return _Place(f"{place.path}.{key}", value.get(key), wanted)
+    return place
 
 
-def _wrong_key(found: _Place) -> _Place:
+def _wrong_key(place: _Place) -> _Place:
     """Return the first key of a mapping that is no text, if any: YAML reads ``5`` and ``no`` as other types."""
-    keys = [key for key in found.value if not isinstance(key, str)] if isinstance(found.value, dict) else []
-    return _Place(f"a key of {found.path.lstrip('.') or 'the document'}", keys[0], StrType()) if keys else found
+    keys = [key for key in place.value if not isinstance(key, str)] if isinstance(place.value, dict) else []
+    return _Place(f"a key of {place.path.lstrip('.') or 'the document'}", keys[0], StrType()) if keys else place
 
 
 def _fits(value: object, expected: Type) -> bool:

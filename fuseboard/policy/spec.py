@@ -182,8 +182,13 @@ class Classes(_Document, frozen=True):
 
     def leads_to(self, kind: FailureClass) -> LeadsTo:
         """Return the consequence of failures of a class."""
-        consequence: LeadsTo = getattr(self, kind.value)
-        return consequence
+        consequences = {
+            FailureClass.RUNTIME: self.runtime,
+            FailureClass.CONFIGURATION: self.configuration,
+            FailureClass.NETWORK: self.network,
+            FailureClass.NODE: self.node,
+        }
+        return consequences[kind]
 
 
 class Trip(_Document, frozen=True):

@@ -243,10 +243,10 @@ def _durations(spec: Spec) -> Iterator[tuple[str, str]]:
 def _names(policy: Policy) -> Iterator[tuple[str, str]]:
     yield "metadata.name", policy.metadata.name
     yield "metadata.namespace", policy.metadata.namespace
-    for field in ("target", "standby", "route"):
-        found = getattr(policy.spec, field)
-        if found is not None:
-            yield f"spec.{field}.name", found.name
+    for role, workload in policy.spec.workloads.items():
+        yield f"spec.{role}.name", workload.name
+    if policy.spec.route is not None:
+        yield "spec.route.name", policy.spec.route.name
     for index, name in enumerate(policy.spec.depends_on):
         yield f"spec.dependsOn[{index}]", name
 

@@ -137,23 +137,23 @@ class AlertReconciler:
         """
         # A list, because every answer has to be noted.
         trusted = [self._is_trusted(url, answer, moment) for url, answer in answers.items()]
-        found = _by_condition(answers)
+        alerts = _by_condition(answers)
         policies = [each.policy for each in self._ended.values()] + [each.policy for each in holders]
         table = TargetIndex({each.key: each for each in policies}.values())
         changes, held = ConditionChanges(), set[_Held]()
         for holder, name, condition in _conditions(holders):
             key = _Held(holder.policy.key, name)
             held.add(key)
-            if name in found:
+            if name in alerts:
                 self._seen[key] = None
                 if _is_due(holder, condition):
-                    changes.renew(key, _firing(key.breaker, found[name], table, now))
+                    changes.renew(key, _firing(key.breaker, alerts[name], table, now))
             elif key in self._seen and self._has_ended(key, condition, moment, is_trusted=all(trusted)):
                 changes.end(key, condition)
                 self._ended[key] = _Ended(holder.policy, moment)
         self._seen = {key: absence for key, absence in self._seen.items() if key in held}
-        for key in self._returned(found, held, moment):
-            changes.renew(key, _firing(key.breaker, found[key.condition], table, now))
+        for key in self._returned(alerts, held, moment):
+            changes.renew(key, _firing(key.breaker, alerts[key.condition], table, now))
         return changes
 
     def _is_trusted(self, url: str, answer: MemberAnswer, moment: float) -> bool:
@@ -176,9 +176,9 @@ class AlertReconciler:
             return moment - absence.since >= self._pace.absent_for
         return False
 
-    def _returned(self, found: Mapping[str, list[KnownAlert]], held: set[_Held], moment: float) -> list[_Held]:
+    def _returned(self, alerts: Mapping[str, list[KnownAlert]], held: set[_Held], moment: float) -> list[_Held]:
         """Return the conditions that were taken as ended, whose alerts fire again without a notification."""
-        back = [key for key in self._ended if key.condition in found]
+        back = [key for key in self._ended if key.condition in alerts]
         over = {key for key in back if key in held}
         over |= {key for key, each in self._ended.items() if moment - each.at > WATCH_ENDED_FOR_S}
         self._ended = {key: each for key, each in self._ended.items() if key not in over}
@@ -192,11 +192,11 @@ def _conditions(holders: Sequence[Row]) -> Iterator[tuple[Row, str, Condition]]:
 
 
 def _by_condition(answers: Mapping[str, MemberAnswer]) -> dict[str, list[KnownAlert]]:
-    found: dict[str, list[KnownAlert]] = {}
+    by_condition: dict[str, list[KnownAlert]] = {}
     for answer in answers.values():
         for alert in answer.alerts:
-            found.setdefault(condition_key(alert.labels), []).append(alert)
-    return found
+            by_condition.setdefault(condition_key(alert.labels), []).append(alert)
+    return by_condition
 
 
 def _is_due(holder: Row, condition: Condition) -> bool:

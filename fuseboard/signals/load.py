@@ -130,8 +130,8 @@ def parse_number(text: str) -> float | None:
     """Read a number as ``{{ $value }}`` writes it; return None for other text, such as 1.2k, NaN or -1."""
     if len(text) > _NUMBER_LENGTH or not _NUMBER.fullmatch(text):
         return None
-    found = float(text)
-    return found if math.isfinite(found) else None
+    value = float(text)
+    return value if math.isfinite(value) else None
 
 
 def is_worth_sending(load: float, sent: float | None, spec: Spec) -> bool:
@@ -151,13 +151,13 @@ def load_event(breaker: str, load: float, of: str, source: str = SOURCE) -> Even
     return Event(id=name, source=source, subject=breaker, data=LoadChanged(load=load))
 
 
-def _sample(found: _Reading) -> tuple[float, str]:
-    elements = found.result
+def _sample(reading: _Reading) -> tuple[float, str]:
+    elements = reading.result
     try:
-        if found.kind == "scalar":
+        if reading.kind == "scalar":
             return msgspec.convert(elements, tuple[float, str])
-        if found.kind != "vector" or not isinstance(elements, list):
-            raise InvalidInput(f"no number but a {found.kind[:_SHOWN]}: {_WRITE}")
+        if reading.kind != "vector" or not isinstance(elements, list):
+            raise InvalidInput(f"no number but a {reading.kind[:_SHOWN]}: {_WRITE}")
         if not elements:
             raise InvalidInput(f"no element: the load is unknown until there is an element; if this lasts, {_WRITE}")
         if len(elements) > 1:

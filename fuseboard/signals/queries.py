@@ -91,5 +91,5 @@ class LoadBatch:
         """The round as an entry of the journal."""
         events = [f"{event.subject} {event.id}" for event in self.events[:_SHOWN_EVENTS]]
         detail = {"events": events, "complaints": self.complaints}
-        reason = f"{len(self.loads)} loads told, {len(self.complaints)} queries without a number"
+        reason = f"{len(self.loads)} loads sent, {len(self.complaints)} queries without a number"
         return Entry(kind="ingest", event=load.SOURCE, reason=reason, detail={k: v for k, v in detail.items() if v})

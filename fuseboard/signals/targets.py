@@ -119,8 +119,8 @@ class TargetIndex:
         if kind == POD:
             return self._of_pod(namespace, name)
         if kind == REPLICA_SET:
-            found = _REPLICA_SET.fullmatch(name)
-            return self._rows.get((namespace, DEPLOYMENT, found[1]), ()) if found else ()
+            match = _REPLICA_SET.fullmatch(name)
+            return self._rows.get((namespace, DEPLOYMENT, match[1]), ()) if match else ()
         if kind == WORKLOAD:
             both = (self._rows.get((namespace, each, name), ()) for each in (DEPLOYMENT, STATEFUL_SET))
             return tuple(row for rows in both for row in rows)
@@ -187,14 +187,14 @@ def _plain(labels: Mapping[str, str], label: str) -> str:
 
 
 def _owners(labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    pairs = (("created_by_kind", "created_by_name"), ("owner_kind", "owner_name"))
-    found = [(labels.get(kind, ""), labels.get(name, "")) for kind, name in pairs]
-    return tuple([(kind, name) for kind, name in found if kind and name])
+    labelled = (("created_by_kind", "created_by_name"), ("owner_kind", "owner_name"))
+    pairs = [(labels.get(kind, ""), labels.get(name, "")) for kind, name in labelled]
+    return tuple([(kind, name) for kind, name in pairs if kind and name])
 
 
 def _uncut(namespace: str, pod: str) -> Iterator[tuple[str, str, str]]:
     """Yield the possible names of a workload for a pod name that was not cut."""
-    if found := _DEPLOYMENT_POD.fullmatch(pod):
-        yield namespace, DEPLOYMENT, found[1]
-    if found := _STATEFUL_POD.fullmatch(pod):
-        yield namespace, STATEFUL_SET, found[1]
+    if match := _DEPLOYMENT_POD.fullmatch(pod):
+        yield namespace, DEPLOYMENT, match[1]
+    if match := _STATEFUL_POD.fullmatch(pod):
+        yield namespace, STATEFUL_SET, match[1]

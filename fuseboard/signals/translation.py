@@ -87,7 +87,7 @@ class Translation(Struct, frozen=True):
             "events": [f"{event.subject} {event.id}" for event in self.events[:_SHOWN_EVENTS]],
         }
         reason = ", ".join((f"{self.alerts} alerts", *(f"{count} {name}" for name, count in counted.items())))
-        detail = counted | {name: msgspec.to_builtins(found) for name, found in samples.items() if found}
+        detail = counted | {name: msgspec.to_builtins(sample) for name, sample in samples.items() if sample}
         return Entry(kind="ingest", event=self.source, reason=reason, detail=detail)
 
 
@@ -161,11 +161,11 @@ class _Conditions:
 class _Loads:
     """The highest load in the firing alerts of each breaker whose policy names an annotation."""
 
-    __slots__ = ("_annotations", "_found", "unreadable")
+    __slots__ = ("_annotations", "_highest", "unreadable")
 
     def __init__(self, annotations: Mapping[str, str]) -> None:
         self._annotations = annotations
-        self._found: dict[str, tuple[float, str]] = {}
+        self._highest: dict[str, tuple[float, str]] = {}
         self.unreadable: list[NoLoad] = []
 
     def add(self, breaker: str, alert: Alert, failure: Failure) -> None:
@@ -174,15 +174,15 @@ class _Loads:
         text = alert_annotation(alert, name) if name and alert.status == FIRING else None
         if text is None:
             return
-        found = load.parse_number(text)
-        if found is None:
+        value = load.parse_number(text)
+        if value is None:
             shown = display_text(name or "")
             reason = f"annotation {shown} is no number of 0 or more: write {{{{ $value }}}}, not humanized"
             self.unreadable.append(NoLoad(breaker, reason, sample_labels(alert.labels)))
             return
-        self._found[breaker] = max(self._found.get(breaker, (found, failure.key)), (found, failure.key))
+        self._highest[breaker] = max(self._highest.get(breaker, (value, failure.key)), (value, failure.key))
 
     def events(self, source: str) -> Iterator[Event]:
         """Yield the load of each breaker."""
-        for breaker, (found, key) in sorted(self._found.items()):
-            yield load.load_event(breaker, found, key, source)
+        for breaker, (value, key) in sorted(self._highest.items()):
+            yield load.load_event(breaker, value, key, source)

@@ -84,8 +84,8 @@ def read_alerts(sent: Sequence[object]) -> tuple[Sequence[Alert], tuple[Quaranti
 
 def sample_labels(labels: Mapping[str, object]) -> dict[str, str]:
     """Return the labels that the journal may show."""
-    found = ((name, labels.get(name)) for name in SHOWN_LABELS)
-    return {name: display_text(value) for name, value in found if isinstance(value, str)}
+    values = ((name, labels.get(name)) for name in SHOWN_LABELS)
+    return {name: display_text(value) for name, value in values if isinstance(value, str)}
 
 
 def _reason(error: msgspec.ValidationError) -> str:

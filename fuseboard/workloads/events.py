@@ -99,7 +99,7 @@ class ObservedEvent(Struct, frozen=True):
         )
 
 
-def read_event(found: Mapping[str, Any]) -> ObservedEvent:
+def read_event(manifest: Mapping[str, Any]) -> ObservedEvent:
     """Read an Event of either API group.
 
     Raises:
@@ -107,7 +107,7 @@ def read_event(found: Mapping[str, Any]) -> ObservedEvent:
 
     """
     try:
-        event = msgspec.convert(found, EventObject)
+        event = msgspec.convert(manifest, EventObject)
     except (msgspec.ValidationError, RecursionError) as error:
         raise InvalidInput(f"not an Event: {error}") from error
     about = event.regarding or event.involved_object or ObjectReference()

@@ -178,10 +178,10 @@ class Intake:
         return round(self._clock() * 1000)
 
 
-def _failure_event(batch: Batch, found: Mapping[str, object]) -> ObservedEvent | None:
+def _failure_event(batch: Batch, manifest: Mapping[str, object]) -> ObservedEvent | None:
     """Read an Event; return None for an Event that is unreadable or reports no failure."""
     try:
-        event = read_event(found)
+        event = read_event(manifest)
     except InvalidInput as error:
         batch.counts["unreadable"] += 1
         logs.logger().warning("apiserver.unreadable", error=str(error))

@@ -134,7 +134,7 @@ def container_failures(before: Pod | None, pod: Pod, since: int) -> Iterator[Fai
             yield _failure(pod, each, pod.status_changed_at if before is not None else 0)
 
 
-def read_pod(found: Mapping[str, Any]) -> Pod:
+def read_pod(manifest: Mapping[str, Any]) -> Pod:
     """Read a pod.
 
     Raises:
@@ -142,7 +142,7 @@ def read_pod(found: Mapping[str, Any]) -> Pod:
 
     """
     try:
-        pod = msgspec.convert(found, PodObject)
+        pod = msgspec.convert(manifest, PodObject)
     except (msgspec.ValidationError, RecursionError) as error:
         raise InvalidInput(f"not a Pod: {error}") from error
     meta, status = pod.metadata, pod.status
@@ -189,21 +189,21 @@ def _deployment(replica_set: str, template: str) -> str:
 
 
 def _containers(status: PodStatus) -> Iterator[Container]:
-    for group, found in ((_INIT, status.init_container_statuses), ("", status.container_statuses)):
-        for each in found or ():
+    for group, statuses in ((_INIT, status.init_container_statuses), ("", status.container_statuses)):
+        for each in statuses or ():
             name = plain(each.name, 48)
             yield _container(f"{group}/{name}" if group else name, each)
 
 
-def _container(name: str, found: ContainerStatus) -> Container:
-    state = found.state or ContainerState()
-    ended = state.terminated or (found.last_state or ContainerState()).terminated
+def _container(name: str, status: ContainerStatus) -> Container:
+    state = status.state or ContainerState()
+    ended = state.terminated or (status.last_state or ContainerState()).terminated
     waits = plain(state.waiting.reason, 128) if state.waiting is not None else ""
     waits = "" if waits in STARTING_REASONS else waits
     if ended is None:
-        return Container(name, found.restart_count, waiting_for=waits)
+        return Container(name, status.restart_count, waiting_for=waits)
     # The kubelet raises restartCount when the next instance runs, not when the last instance terminates.
-    ends = found.restart_count + (state.running is None)
+    ends = status.restart_count + (state.running is None)
     failed = ended.exit_code != 0
     reason = plain(ended.reason, 128) or ("Error" if failed else "Completed")
     return Container(name, ends, reason, failed, parse_timestamp(ended.finished_at), waits)

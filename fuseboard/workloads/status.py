@@ -55,7 +55,7 @@ class WorkloadStatus(Struct, frozen=True):
     """Timestamp of the condition Progressing: changes whenever ``is_late`` does."""
 
 
-def read_workload(kind: str, found: Mapping[str, Any]) -> WorkloadStatus:
+def read_workload(kind: str, manifest: Mapping[str, Any]) -> WorkloadStatus:
     """Read a Deployment or a StatefulSet; the kind is given because items of a list do not carry theirs.
 
     Raises:
@@ -63,13 +63,13 @@ def read_workload(kind: str, found: Mapping[str, Any]) -> WorkloadStatus:
 
     """
     try:
-        return _READERS[kind](msgspec.convert(found, WorkloadObject))
+        return _READERS[kind](msgspec.convert(manifest, WorkloadObject))
     except (msgspec.ValidationError, RecursionError) as error:
         raise InvalidInput(f"not a {kind}: {error}") from error
 
 
-def _deployment(found: WorkloadObject) -> WorkloadStatus:
-    spec, status = found.spec, found.status
+def _deployment(workload: WorkloadObject) -> WorkloadStatus:
+    spec, status = workload.spec, workload.status
     conditions = {each.type: each for each in status.conditions or ()}
     progress, available = conditions.get("Progressing", _NONE), conditions.get("Available", _NONE)
     desired = 1 if spec.replicas is None else spec.replicas
@@ -78,10 +78,10 @@ def _deployment(found: WorkloadObject) -> WorkloadStatus:
     done = progress.reason == COMPLETE and not old and (status.updated_replicas > 0 or not desired)
     has_deadline = progress.reason is not None
     short = status.updated_replicas < desired or (has_deadline and status.available_replicas < status.updated_replicas)
-    created = parse_timestamp(found.metadata.creation_timestamp)
+    created = parse_timestamp(workload.metadata.creation_timestamp)
     available_changed = parse_timestamp(available.last_transition_time)
     return _status(
-        found,
+        workload,
         DEPLOYMENT,
         is_rolling=not (done or spec.paused) and (old > 0 or short),
         is_late=progress.reason == TIMED_OUT,
@@ -92,15 +92,15 @@ def _deployment(found: WorkloadObject) -> WorkloadStatus:
     )
 
 
-def _stateful_set(found: WorkloadObject) -> WorkloadStatus:
-    spec, status = found.spec, found.status
+def _stateful_set(workload: WorkloadObject) -> WorkloadStatus:
+    spec, status = workload.spec, workload.status
     desired = 1 if spec.replicas is None else spec.replicas
     partition = (spec.update_strategy.rolling_update or RollingUpdate()).partition or 0
     to_do = status.updated_replicas < desired - partition or not partition
     differs = status.update_revision != status.current_revision
     available = status.observed_generation > 0 and status.ready_replicas >= desired
     is_rolling = differs and to_do and spec.update_strategy.type != "OnDelete"
-    return _status(found, STATEFUL_SET, is_rolling=is_rolling, is_available=available)
+    return _status(workload, STATEFUL_SET, is_rolling=is_rolling, is_available=available)
 
 
 _READERS: Final[Mapping[str, Callable[[WorkloadObject], WorkloadStatus]]] = {
@@ -109,8 +109,8 @@ _READERS: Final[Mapping[str, Callable[[WorkloadObject], WorkloadStatus]]] = {
 }
 
 
-def _status(found: WorkloadObject, kind: str, **judged: Any) -> WorkloadStatus:  # noqa: ANN401  - fields of the status
-    meta, spec = found.metadata, found.spec
+def _status(workload: WorkloadObject, kind: str, **judged: Any) -> WorkloadStatus:  # noqa: ANN401  - fields of the status
+    meta, spec = workload.metadata, workload.spec
     return WorkloadStatus(
         kind=kind,
         name=meta.name,
@@ -119,7 +119,7 @@ def _status(found: WorkloadObject, kind: str, **judged: Any) -> WorkloadStatus: 
         desired=1 if spec.replicas is None else spec.replicas,
         created_at=parse_timestamp(meta.creation_timestamp),
         template=digest(json.dumps(spec.template, sort_keys=True)),
-        is_behind=meta.generation > found.status.observed_generation,
+        is_behind=meta.generation > workload.status.observed_generation,
         **judged,
     )
 

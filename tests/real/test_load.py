@@ -107,7 +107,7 @@ def test_a_prometheus_that_is_away_changes_nothing(tmp_path: Path, login: Export
     """What is not known does not open; when it is back, its load counts."""
     with Prometheus(login.address) as prometheus, up(tmp_path, prometheus) as running:
         prometheus.shows(QUERY, 50)
-        running.wait_for(lambda: any("1 loads told" in each["reason"] for each in told(running)))
+        running.wait_for(lambda: any("1 loads sent" in each["reason"] for each in told(running)))
         prometheus.kill()
         login.carry(150)
         running.stays("CLOSED", 3.0)
