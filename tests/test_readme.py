@@ -13,7 +13,8 @@ from msgspec import Struct, structs
 
 from fuseboard.policy import Criticality, Recover, Signals, Spec, Trip, Workload
 from fuseboard.policyfile import load
-from tests.cli.running import FUSEBOARD, Up
+from tests.cli.program import FUSEBOARD
+from tests.cli.running import Up
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

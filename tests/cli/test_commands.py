@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,20 +11,19 @@ from click.testing import CliRunner
 
 from fuseboard import __version__
 from fuseboard.cli import cli
-from tests.cli.running import FUSEBOARD, POLICY, Up, alert, notification
+from tests.cli import program
+from tests.cli.running import POLICY, Up, alert, notification
 from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from subprocess import CompletedProcess
 
 
-def run(*arguments: str, state: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, state: Path | None = None) -> CompletedProcess[str]:
     """Run the program to its end."""
-    environment = {**os.environ, "COLUMNS": "160", **({"XDG_STATE_HOME": str(state)} if state else {})}
-    return subprocess.run(  # noqa: S603  - the program under test
-        [FUSEBOARD, *arguments], capture_output=True, text=True, timeout=30, env=environment, check=False
-    )
+    return program.run(*arguments, environment={"COLUMNS": "160", **({"XDG_STATE_HOME": str(state)} if state else {})})
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,12 +17,14 @@ from fuseboard.events import Event, Failure, FailureDetected
 from fuseboard.policyfile import load
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
-from tests.cli.running import FUSEBOARD, POLICY, Up, alert, notification, policy
+from tests.cli import program
+from tests.cli.running import POLICY, Up, alert, notification, policy
 from tests.test_readme import EXAMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from subprocess import CompletedProcess
 
 OBSERVED: dict[str, Any] = {
     **policy(),
@@ -33,16 +33,9 @@ OBSERVED: dict[str, Any] = {
 }
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, **environment: str) -> CompletedProcess[str]:
     """Run the program to its end."""
-    return subprocess.run(  # noqa: S603  - the program under test
-        [FUSEBOARD, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        env={**os.environ, **environment},
-        check=False,
-    )
+    return program.run(*arguments, environment=environment)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +64,7 @@ def closed(up: Up) -> Up:
     return up
 
 
-def ask(up: Up, command: str, key: str = "shop/login", *options: str) -> subprocess.CompletedProcess[str]:
+def ask(up: Up, command: str, key: str = "shop/login", *options: str) -> CompletedProcess[str]:
     """Ask for something as anna."""
     return run(command, key, "--reason", "INC-42", "--as", "anna", "--url", up.url, *options)
 

@@ -14,7 +14,8 @@ import urllib3
 from fuseboard.events import KINDS, FailureDetected, TimerElapsed, decode, encode
 from fuseboard.policyfile import load
 from fuseboard.stores.redis import open_store
-from tests.cli.running import FUSEBOARD, alert, notification
+from tests.cli.program import FUSEBOARD
+from tests.cli.running import alert, notification
 from tests.ports import free_port
 from tests.test_readme import EXAMPLE
 from tests.test_sinks import ingress  # noqa: F401  - a fixture
