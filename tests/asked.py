@@ -25,9 +25,11 @@ class Kept:
         self.events: list[Event] = []
         self.entries: list[Entry] = []
         self.gone = False
+        self.refused = 0
 
     def append(self, events: Sequence[Event], entry: Entry) -> None:
         if self.gone:
+            self.refused += 1
             raise StoreUnavailable("redis does not answer")
         self.events.extend(events)
         self.entries.append(entry)
@@ -69,7 +71,7 @@ class _Server(ThreadingHTTPServer):
 def answering(answer: Answering) -> Iterator[str]:
     """Run a server that answers so; yield its address."""
     with _Server(answer) as server:
-        thread = Thread(target=server.serve_forever, args=(0.05,))
+        thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

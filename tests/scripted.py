@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EVENTS = "/api/v1/namespaces/shop/events"
+WITHIN_S = 60.0
+"""A machine that is busy with other tests makes this slow: that is no finding."""
 OTHERS = ("pods", "deployments", "statefulsets")
 """What else is watched; by their scripts there are none, unless a test says otherwise."""
 
@@ -58,6 +60,8 @@ class Answer:
     """Break off in the middle of a chunk."""
     lasts_s: float = 0.0
     """Stay open for so long, then end as a server does in time."""
+    waits: bool = False
+    """Say nothing before ``Scripted.go`` is set."""
 
 
 class Scripted:
@@ -71,7 +75,7 @@ class Scripted:
             self.scripts[f"{plural}_probe"] = [listed()]
         self.scripts |= scripts
         self.asked: list[Asked] = []
-        self.over = Flag()
+        self.over, self.go = Flag(), Flag()
         self._lock = Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -86,9 +90,10 @@ class Scripted:
     def __exit__(self, *_: object) -> None:
         """Stop serving."""
         self.over.set()
+        self.go.set()
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(5)
+        self._thread.join(WITHIN_S)
 
     def client(self, directory: Path) -> Kubernetes:
         """Return the real client of this server."""
@@ -134,6 +139,8 @@ class Scripted:
                     return
                 self.send_header("Transfer-Encoding", "chunked")
                 self.end_headers()
+                self.wfile.flush()
+                script.go.wait(None if answer.waits else 0)
                 for line in answer.lines:
                     self.wfile.write(b"%x\r\n%s\n\r\n" % (len(line) + 1, line))
                 self.wfile.flush()
@@ -183,8 +190,8 @@ def error(status: int, message: str = "too old resource version: 1 (2)") -> byte
 
 
 @contextmanager
-def in_thread(run: Callable[[Flag], None]) -> Iterator[None]:
-    """Let a source run until the block ends; it has to end when it is told to."""
+def in_thread(run: Callable[[Flag], None], wake: Callable[[], object] = bool) -> Iterator[None]:
+    """Let a source run until the block ends; it has to end when it is told to, and is woken from its wait."""
     stop = Flag()
     thread = Thread(target=run, args=(stop,), daemon=True)
     thread.start()
@@ -192,11 +199,12 @@ def in_thread(run: Callable[[Flag], None]) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join(5)
+        wake()
+        thread.join(WITHIN_S)
         assert not thread.is_alive()
 
 
-def until(condition: Callable[[], object], within_s: float = 10.0) -> None:
+def until(condition: Callable[[], object], within_s: float = WITHIN_S) -> None:
     """Wait for something."""
     deadline = time.monotonic() + within_s
     while not condition():

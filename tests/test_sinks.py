@@ -59,7 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
 def ingress() -> Iterator[Ingress]:
     """Run an ingress."""
     with Ingress() as server:
-        thread = Thread(target=server.serve_forever)
+        thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
         server.shutdown()

@@ -98,6 +98,27 @@ def store(*names: str) -> MemoryStore:
     return found
 
 
+class Ended:
+    """A watch that has ended: what it heard is taken in by nobody."""
+
+    kind = ""
+
+    def __init__(self) -> None:
+        self.stop = Flag()
+        self.stop.set()
+
+
+def wake(source: ApiServer) -> None:
+    """Let a source that waits for what its watches hear look around at once."""
+    source._heard.put((Ended(), None))  # type: ignore[arg-type]  # it is not looked at
+
+
+def look(source: ApiServer) -> None:
+    """Let a source look at the table at once."""
+    source._looked_at = float("-inf")
+    wake(source)
+
+
 @contextmanager
 def watching(
     server: Scripted,
@@ -110,7 +131,7 @@ def watching(
     known = checkpoints if checkpoints is not None else MemoryCheckpoints()
     source = ApiServer(breakers or store(), box, known, server.client(directory))
     source.pace = SOON
-    with in_thread(source.run):
+    with in_thread(source.run, lambda: wake(source)):
         yield source
 
 
@@ -310,9 +331,11 @@ def test_namespaces_are_watched_as_long_as_they_have_breakers(tmp_path: Path) ->
     with Scripted() as server, watching(server, tmp_path, box, breakers=breakers) as source:
         until(lambda: server.of("watch"))
         breakers.apply([])
+        look(source)
         until(lambda: not source._watches)
         source.check()
         breakers.apply([policy("login")])
+        look(source)
         until(lambda: len(server.of("watch")) == 2)
 
     core, apps = "/api/v1/namespaces/shop", "/apis/apps/v1/namespaces/shop"
