@@ -109,7 +109,8 @@ def test_a_hold_lets_nothing_move_it(closed: Up) -> None:
     """A critical alert while it is held is on the record and moves nothing; after the release it opens."""
     assert "is CLOSED and held until released by anna: INC-42" in ask(closed, "hold").stdout
     run("send", "alert", "--severity", "critical", "--url", closed.url)
-    closed.stays("CLOSED", for_s=1.5)
+    closed.wait_for(lambda: closed.breaker()["weight"] == 10)
+    closed.stays("CLOSED", for_s=0.5)
     assert "held by anna: INC-42" in run("explain", "shop/login", "--url", closed.url).stdout
     assert "still held" in ask(closed, "reset").stdout
     run("send", "alert", "--severity", "critical", "--alertname", "Worse", "--url", closed.url)
