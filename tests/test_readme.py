@@ -35,7 +35,7 @@ def pasted(block: str, up: Up) -> str:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         env={**os.environ, "COLUMNS": "160"},
         check=False,
     )

@@ -362,7 +362,7 @@ def test_without_a_cluster_it_idles() -> None:
     thread.start()
     source.check()
     stop.set()
-    thread.join(1)
+    thread.join(60)
 
     assert not thread.is_alive()
 

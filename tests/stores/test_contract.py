@@ -88,9 +88,10 @@ def due(store: Store, limit: int = 10) -> list[tuple[str, str]]:
 
 def test_an_enrolled_breaker_is_closed(store: Store) -> None:
     """A breaker that has just come into the table is closed, and nothing is owed."""
+    before = time.time() * 1000
     record = store.read(KEY)
     assert (record.policy, record.breaker, record.placement) == (policy(), Breaker(), Placement())
-    assert abs(record.now - time.time() * 1000) < 1_000
+    assert before - 1_000 < record.now < time.time() * 1000 + 1_000
     assert due(store) == []
 
 
@@ -341,12 +342,12 @@ def test_whatever_is_put_and_removed_the_table_is_a_dictionary(
 
 def test_what_is_due_comes_when_it_is_due(store: Store) -> None:
     """The end of a cool-down is due when it has come, and not before."""
-    store.change(KEY, cooling(150))
+    store.change(KEY, cooling(500))
     assert due(store) == []
-    time.sleep(0.15)
+    time.sleep(0.5)
     now, found = store.take_due(10)
     assert [(each.key, each.kind, each.attempt) for each in found] == [(KEY, TIMER, 0)]
-    assert 0 <= now - found[0].at < 1_000
+    assert found[0].at <= now
 
 
 def test_what_was_taken_is_put_off(store: Store) -> None:

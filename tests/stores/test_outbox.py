@@ -70,7 +70,7 @@ class Running:
 
 def eventually(condition: Callable[[], object]) -> None:
     """Wait until the condition holds."""
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < give_up
         time.sleep(0.01)

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from fuseboard.policy import Policy
 
 ROOT: Final = Path(__file__).parents[2]
+TRIES_S: Final = 5.0
+"""Two tries of a second, on a machine that does much else; the client's own retries take some nine."""
 RECORD, DUE, JOURNAL = keys_of(KEY)
 STEPS: Final = 2_000
 
@@ -151,9 +153,10 @@ def test_a_decision_for_another_moment_is_a_conflict(store: RedisStore, drift: i
         seen.append(record.now)
         return one_more(record)
 
+    before = time.time() * 1000
     store.change(KEY, decide)
     assert len(seen) == tries
-    assert abs(seen[-1] - time.time() * 1000) < 250
+    assert before - 250 < seen[-1] < time.time() * 1000 + 250
 
 
 def test_a_refusal_on_a_stale_copy_is_no_refusal(redis_url: str, store: RedisStore) -> None:
@@ -254,7 +257,7 @@ def test_three_processes_lose_no_change(redis_url: str, store: RedisStore) -> No
     others = [subprocess.Popen(command, cwd=ROOT) for _ in range(3)]  # noqa: S603  - ourselves
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: store.change(KEY, one_more), range(400)))
-    assert [each.wait(30) for each in others] == [0, 0, 0]
+    assert [each.wait(120) for each in others] == [0, 0, 0]
     assert store.read(KEY).breaker.epoch == 3 * 150 + 400
 
 
@@ -294,7 +297,7 @@ def test_a_server_that_is_gone_is_unavailable_and_back_again(tmp_path: Path) -> 
             begin = time.monotonic()
             with pytest.raises(StoreUnavailable):
                 verb()
-            assert time.monotonic() - begin < 2.2
+            assert time.monotonic() - begin < TRIES_S
         server.start()
         assert store.change(KEY, one_more).answer == 2
 
@@ -326,7 +329,7 @@ def test_a_lost_answer_is_given_again(valkey: ValkeyServer, redis_url: str) -> N
         begin = time.monotonic()
         reply = function.handle(firing())
         assert proxy.lost == 1
-        assert ANSWER_TIMEOUT_S <= time.monotonic() - begin < 2
+        assert ANSWER_TIMEOUT_S <= time.monotonic() - begin < TRIES_S
         assert reply is not None
         assert direct.read(KEY).breaker.epoch == 1
         assert reply == function.handle(firing()) == Function(direct).handle(firing())
@@ -344,7 +347,7 @@ def test_an_answer_that_stays_lost_is_unavailable(valkey: ValkeyServer, redis_ur
         begin = time.monotonic()
         with pytest.raises(StoreUnavailable, match="does not answer"):
             function.handle(firing())
-        assert time.monotonic() - begin < 2.5
+        assert time.monotonic() - begin < TRIES_S
         proxy.lose = 0
         reply = function.handle(firing())
         assert reply is not None
