@@ -17,7 +17,7 @@ from tests.delivery.ingress import Ingress
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-STEPS = 8_000
+STEPS = 4_000
 """Of the store and its twin, in the fast suite."""
 
 # A machine that is busy with other tests makes one example slow now and then: that is no finding.

@@ -55,13 +55,13 @@ def test_the_connection_is_kept() -> None:
             assert one.get("/short").body == b"x" * 10
 
 
-@pytest.mark.parametrize("answer", [trickle, lambda _: time.sleep(2)], ids=["trickle", "silence"])
+@pytest.mark.parametrize("answer", [trickle, lambda _: time.sleep(10)], ids=["trickle", "silence"])
 def test_what_takes_too_long_is_no_answer(answer: Answering) -> None:
     """Neither silence nor a byte now and then."""
     began = time.monotonic()
     with asker(answer) as one, pytest.raises(Unavailable, match="answer"):
         one.get("/")
-    assert time.monotonic() - began < 1.9
+    assert time.monotonic() - began < 9
 
 
 def test_nobody_there_is_no_answer() -> None:

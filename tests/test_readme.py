@@ -13,7 +13,8 @@ from msgspec import Struct, structs
 
 from fuseboard.policy.files import load_table
 from fuseboard.policy.spec import Criticality, Recover, Signals, Spec, Trip, Workload
-from tests.cli.running import FUSEBOARD, Up
+from tests.cli.program import FUSEBOARD
+from tests.cli.running import Up
 from tests.paths import EXAMPLE, ROOT
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def pasted(block: str, up: Up) -> str:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         env={**os.environ, "COLUMNS": "160"},
         check=False,
     )

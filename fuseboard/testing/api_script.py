@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EVENTS = "/api/v1/namespaces/shop/events"
+WITHIN_S = 60.0
+"""A machine that is busy with other tests makes this slow: that is no finding."""
 OTHERS = ("pods", "deployments", "statefulsets")
 """Other watched kinds; their scripts return empty lists by default."""
 
@@ -59,6 +61,8 @@ class Answer:
     """Break off in the middle of a chunk."""
     lasts_s: float = 0.0
     """Stay open for this many seconds, then end as a server does in time."""
+    waits: bool = False
+    """Send the lines only after ``ApiScript.go`` is set."""
 
     @property
     def is_stream(self) -> bool:
@@ -77,7 +81,7 @@ class ApiScript:
             self.scripts[f"{plural}_probe"] = [listed()]
         self.scripts |= scripts
         self.asked: list[Asked] = []
-        self.over = Flag()
+        self.over, self.go = Flag(), Flag()
         self._lock = Lock()
         self._server = _ScriptServer(self)
         self._thread = Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
@@ -90,9 +94,10 @@ class ApiScript:
     def __exit__(self, *_: object) -> None:
         """Stop serving."""
         self.over.set()
+        self.go.set()
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(5)
+        self._thread.join(WITHIN_S)
 
     def client(self, directory: Path) -> Kubernetes:
         """Return the real client of this server."""
@@ -150,6 +155,8 @@ class _ScriptHandler(BaseHTTPRequestHandler):
     def _stream(self, answer: Answer) -> None:
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
+        self.wfile.flush()
+        self.server.script.go.wait(None if answer.waits else 0)
         for line in answer.lines:
             self.wfile.write(b"%x\r\n%s\n\r\n" % (len(line) + 1, line))
         self.wfile.flush()
@@ -198,8 +205,8 @@ def error(status: int, message: str = "too old resource version: 1 (2)") -> byte
 
 
 @contextmanager
-def in_thread(run: Callable[[Flag], None]) -> Iterator[None]:
-    """Run a watcher in a thread until the block ends; the watcher must stop within 5 s."""
+def in_thread(run: Callable[[Flag], None], wake: Callable[[], object] = bool) -> Iterator[None]:
+    """Run a watcher in a thread until the block ends; ``wake`` ends its wait, and it must stop within a minute."""
     stop = Flag()
     thread = Thread(target=run, args=(stop,), daemon=True)
     thread.start()
@@ -207,11 +214,12 @@ def in_thread(run: Callable[[Flag], None]) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join(5)
+        wake()
+        thread.join(WITHIN_S)
         assert not thread.is_alive()
 
 
-def until(condition: Callable[[], object], within_s: float = 10.0) -> None:
+def until(condition: Callable[[], object], within_s: float = WITHIN_S) -> None:
     """Wait until a condition is true; fail after ``within_s`` seconds."""
     deadline = time.monotonic() + within_s
     while not condition():

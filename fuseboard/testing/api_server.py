@@ -59,14 +59,14 @@ class FakeApiServer:
     def __enter__(self) -> Self:
         """Start serving."""
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(60)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop serving."""
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(60)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
 
     @property
@@ -213,7 +213,7 @@ def waits_for(event: Event, reached: Event | None = None) -> Fault:
     async def fault(_: FakeApiServer, __: Request) -> Manifest | None:
         if reached is not None:
             reached.set()
-        await asyncio.get_running_loop().run_in_executor(None, event.wait, 10)
+        await asyncio.get_running_loop().run_in_executor(None, event.wait, 60)
         return None
 
     return fault

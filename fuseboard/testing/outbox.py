@@ -27,12 +27,15 @@ class MemoryOutbox:
     """Refuse every notification."""
     refusals: int = 0
     """Refuse this many notifications first."""
+    refused: int = 0
+    """How many notifications were refused."""
     events: list[Event] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
 
     def append(self, events: Sequence[Event], entry: Entry) -> None:
         if self.gone or self.refusals:
             self.refusals -= not self.gone
+            self.refused += 1
             raise StoreUnavailable("redis at 127.0.0.1 does not answer")
         assert msgspec.json.encode(entry)
         self.events += [decode(message.headers, message.body, DATA_TYPES) for message in map(encode, events)]

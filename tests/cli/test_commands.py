@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -17,21 +16,20 @@ from click.testing import CliRunner
 from fuseboard import __version__
 from fuseboard.cli import cli, commands
 from fuseboard.testing.ports import free_port
-from tests.cli.running import FUSEBOARD, POLICY, Up, alert, notification
+from tests.cli import program
+from tests.cli.running import POLICY, Up, alert, notification
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from subprocess import CompletedProcess
 
 
 COMMANDS: Final = sorted(path.stem for path in Path(commands.__path__[0]).glob("[!_]*.py"))
 
 
-def run(*arguments: str, state: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, state: Path | None = None) -> CompletedProcess[str]:
     """Run the program to its end."""
-    environment = {**os.environ, "COLUMNS": "160", **({"XDG_STATE_HOME": str(state)} if state else {})}
-    return subprocess.run(  # noqa: S603  - the program under test
-        [FUSEBOARD, *arguments], capture_output=True, text=True, timeout=30, env=environment, check=False
-    )
+    return program.run(*arguments, environment={"COLUMNS": "160", **({"XDG_STATE_HOME": str(state)} if state else {})})
 
 
 @pytest.fixture(scope="module")

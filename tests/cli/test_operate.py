@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,12 +18,14 @@ from fuseboard.events.types import Failure, FailureDetected
 from fuseboard.policy.files import load_table
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
-from tests.cli.running import FUSEBOARD, POLICY, Up, alert, notification, policy
+from tests.cli import program
+from tests.cli.running import POLICY, Up, alert, notification, policy
 from tests.paths import EXAMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from subprocess import CompletedProcess
 
 OBSERVED: dict[str, Any] = {
     **policy(),
@@ -34,16 +34,9 @@ OBSERVED: dict[str, Any] = {
 }
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, **environment: str) -> CompletedProcess[str]:
     """Run the program to its end."""
-    return subprocess.run(  # noqa: S603  - the program under test
-        [FUSEBOARD, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        env={**os.environ, **environment},
-        check=False,
-    )
+    return program.run(*arguments, environment=environment)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +65,7 @@ def closed(up: Up) -> Up:
     return up
 
 
-def ask(up: Up, command: str, key: str = "shop/login", *options: str) -> subprocess.CompletedProcess[str]:
+def ask(up: Up, command: str, key: str = "shop/login", *options: str) -> CompletedProcess[str]:
     """Ask for something as anna."""
     return run(command, key, "--reason", "INC-42", "--as", "anna", "--url", up.url, *options)
 
@@ -117,7 +110,8 @@ def test_a_hold_stops_transitions(closed: Up) -> None:
     """The journal has a critical alert during a hold, and the breaker opens after the release."""
     assert "is CLOSED and held until released by anna: INC-42" in ask(closed, "hold").stdout
     run("send", "alert", "--severity", "critical", "--url", closed.url)
-    closed.stays("CLOSED", for_s=1.5)
+    closed.wait_for(lambda: closed.breaker()["weight"] == 10)
+    closed.stays("CLOSED", for_s=0.5)
     assert "held by anna: INC-42" in run("explain", "shop/login", "--url", closed.url).stdout
     assert "still held" in ask(closed, "reset").stdout
     run("send", "alert", "--severity", "critical", "--alertname", "Worse", "--url", closed.url)

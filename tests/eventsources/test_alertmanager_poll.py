@@ -154,5 +154,5 @@ def test_without_an_address_it_waits_for_the_end() -> None:
     thread.start()
     source.check()
     stop.set()
-    thread.join(1.0)
+    thread.join(60)
     assert not thread.is_alive()

@@ -26,7 +26,7 @@ from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore
 from fuseboard.testing.outbox import MemoryOutbox
 from fuseboard.testing.panel import Panel
 from fuseboard.testing.policies import policy
-from tests.eventsources.watching import POD, SOON, event
+from tests.eventsources.watching import POD, SOON, event, look, wake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +57,7 @@ def watching(
     known = checkpoints if checkpoints is not None else MemoryCheckpoints()
     source = ApiServer(breakers or store(), box, known, server.client(directory))
     source.watches.pace = SOON
-    with in_thread(source.run):
+    with in_thread(source.run, lambda: wake(source)):
         yield source
 
 
@@ -257,9 +257,11 @@ def test_namespaces_are_watched_as_long_as_they_have_breakers(tmp_path: Path) ->
     with ApiScript() as server, watching(server, tmp_path, box, breakers=breakers) as source:
         until(lambda: server.of("watch"))
         breakers.apply([])
+        look(source)
         until(lambda: not source.watches.keys)
         source.check()
         breakers.apply([policy("login")])
+        look(source)
         until(lambda: len(server.of("watch")) == 2)
 
     core, apps = "/api/v1/namespaces/shop", "/apis/apps/v1/namespaces/shop"

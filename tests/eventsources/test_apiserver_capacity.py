@@ -23,11 +23,11 @@ from fuseboard.testing.memory import MemoryCheckpoints, MemoryStore, opened
 from fuseboard.testing.objects import condition, container, deployment, end, pod, starting, stateful_set
 from fuseboard.testing.outbox import MemoryOutbox
 from fuseboard.workloads.probe import Prober
-from tests.eventsources.watching import SOON, event
+from tests.eventsources.watching import SOON, event, look, wake
 from tests.workloads.targets import SET, policy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from fuseboard.breaker.row import Row
@@ -53,8 +53,12 @@ def failures(box: MemoryOutbox) -> list[Failure]:
 def scripted(found: Manifest, *some: Manifest, events: tuple[bytes, ...] = (), **scripts: list[Answer]) -> ApiScript:
     """Return an API server with these objects; Events come when pods and workloads have been read."""
     answers = {"deployments_list": [listed(found)], "pods_list": [listed(*some)], "get": [Answer(body=encoded(SET))]}
-    later = [Answer(lasts_s=0.6), streamed(*events, stays=True)]
-    return ApiScript(**{**answers, "watch": later, **scripts})
+    return ApiScript(**{**answers, "watch": [later(*events)], **scripts})
+
+
+def later(*lines: bytes) -> Answer:
+    """Return a stream whose lines come after the test has let them."""
+    return streamed(*lines, stays=True, waits=True)
 
 
 def encoded(found: Manifest) -> bytes:
@@ -62,17 +66,36 @@ def encoded(found: Manifest) -> bytes:
     return change("", found)[len(b'{"type": "", "object": ') : -1]
 
 
+def awake(source: ApiServer, condition: Callable[[], object]) -> None:
+    """Wait for something, and let the source look around all the time."""
+
+    def is_so() -> object:
+        wake(source)
+        return condition()
+
+    until(is_so)
+
+
 @contextmanager
 def watching(
-    server: ApiScript, directory: Path, box: MemoryOutbox, *policies: Policy, store: MemoryStore | None = None
+    server: ApiScript,
+    directory: Path,
+    box: MemoryOutbox,
+    *policies: Policy,
+    store: MemoryStore | None = None,
+    gone: str = "",
 ) -> Iterator[ApiServer]:
-    """Run the source until the block ends; pods on loopback are asked."""
+    """Run the source until the block ends; pods on loopback are asked. Streams wait until a pod is ``gone``."""
     breakers = store or MemoryStore(lambda: round(time.time() * 1000))
     breakers.apply(policies or [policy()])
     prober = Prober(allow_loopback=True)
     source = ApiServer(breakers, box, MemoryCheckpoints(), server.client(directory), prober=prober)
-    source.watches.pace, source._rounds.every_s = SOON, 0.2
-    with in_thread(source.run):
+    source.watches.pace, source._rounds.every_s = SOON, 0.05
+    with in_thread(source.run, lambda: wake(source)):
+        # Capacity is reported when pods and workloads have been read; where they may not be, that is on the record.
+        awake(source, lambda: facts(box) or any("forbidden" in each.reason for each in box.entries))
+        awake(source, lambda: source._intake.inventory.pods.get(gone) is None)
+        server.go.set()
         yield source
 
 
@@ -80,7 +103,7 @@ def test_capacity_is_told_and_told_again_when_it_changes(tmp_path: Path) -> None
     """By the lists, then by the stream of the pods."""
     box = MemoryOutbox()
     gone = change("DELETED", pod("a"))
-    stream = [Answer(lasts_s=0.6), streamed(change("MODIFIED", pod("b", ready=False, turned_s=90)), gone, stays=True)]
+    stream = [later(change("MODIFIED", pod("b", ready=False, turned_s=90)), gone)]
     with scripted(deployment(2), pod("a"), pod("b"), pods_watch=stream) as server, watching(server, tmp_path, box):
         until(lambda: facts(box)[-1:] == [CapacityChanged(Role.TARGET, 0, 2)])
 
@@ -106,7 +129,7 @@ def test_a_stateful_sets_pods_are_its_own(tmp_path: Path) -> None:
 def test_a_death_is_told_without_an_event(tmp_path: Path) -> None:
     """A recorder may be silent for half an hour: the pod's own status tells: K5."""
     died = pod("a", ready=False, turned_s=90, containers=(container(restarts=1, last=end()),))
-    stream = [Answer(lasts_s=0.6), streamed(change("MODIFIED", died), stays=True)]
+    stream = [later(change("MODIFIED", died))]
     box = MemoryOutbox()
     with scripted(deployment(1), pod("a"), pods_watch=stream) as server, watching(server, tmp_path, box):
         until(lambda: failures(box))
@@ -178,7 +201,7 @@ def test_the_last_events_of_a_pod_that_is_gone_are_planned(tmp_path: Path) -> No
     lines = (change("ADDED", event("u", **about("x"))), change("ADDED", event("last", **about("y"))))
     box, gone = MemoryOutbox(), [streamed(change("DELETED", pod("x", leaving=True)), stays=True)]
     with scripted(deployment(1), pod("x"), pod("y"), events=lines, pods_watch=gone) as server:  # noqa: SIM117
-        with watching(server, tmp_path, box):
+        with watching(server, tmp_path, box, gone="uid-x"):
             until(lambda: failures(box))
 
     assert [each.key for each in failures(box)] == ["last:1"]
@@ -218,10 +241,7 @@ def test_without_permission_for_pods_events_still_count(tmp_path: Path) -> None:
 def test_one_pod_that_cannot_be_read_does_not_hold_up_the_others(tmp_path: Path) -> None:
     """It is left out."""
     box, bad = MemoryOutbox(), {"metadata": {"uid": 7}}
-    lines = [
-        Answer(lasts_s=0.6),
-        streamed(change("ADDED", pod("z") | {"status": 7}), change("ADDED", pod("b")), stays=True),
-    ]
+    lines = [later(change("ADDED", pod("z") | {"status": 7}), change("ADDED", pod("b")))]
     with scripted(deployment(2), bad, pod("a"), pods_watch=lines) as server, watching(server, tmp_path, box):
         until(lambda: facts(box)[-1:] == [CapacityChanged(Role.TARGET, 2, 2)])
 
@@ -242,9 +262,9 @@ def test_a_breaker_that_comes_lists_its_namespace_anew(tmp_path: Path) -> None:
     spare = pod("s", owner=("ReplicaSet", "spare-7d9c5b8f6d", "uid-spare"))
     both = listed(deployment(1), deployment(1, name="spare"))
     with scripted(deployment(1), pod("a"), spare, deployments_list=[both], get=[refusal(404)]) as server:  # noqa: SIM117
-        with watching(server, tmp_path, box, store=store):
-            until(lambda: facts(box))
+        with watching(server, tmp_path, box, store=store) as source:
             store.apply([policy(), policy("spare", "spare")])
+            look(source)
             until(lambda: len(facts(box)) == 2)
 
     assert [(each.subject, each.data) for each in box.events] == [
@@ -256,7 +276,7 @@ class TestProbe:
     """Pods of open breakers are asked."""
 
     def run(self, directory: Path, answer: bytes, *, is_open: bool) -> tuple[list[str], list[bytes]]:
-        """Return what was told of the probe, and what the pod was asked, after a second."""
+        """Return what was told of the probe, and what the pod was asked, after some rounds."""
         box, store = MemoryOutbox(), MemoryStore(lambda: round(time.time() * 1000))
         with listening(answer) as serving:
             found = policy(recover={"probe": {"http": "/healthz", "port": serving.port}})
@@ -268,9 +288,12 @@ class TestProbe:
                 pod("b", podIP=LOOPBACK, ready=False),
                 pod("c", podIP="169.254.169.254", ready=False),
             )
-            with scripted(deployment(3), *mine) as server, watching(server, directory, box, found, store=store):
-                until(lambda: facts(box))
-                time.sleep(1.2)
+            with scripted(deployment(3), *mine) as server:  # noqa: SIM117
+                with watching(server, directory, box, found, store=store) as source:
+                    for _ in range(5):
+                        looked_at = source._rounds._last_round
+                        awake(source, lambda looked_at=looked_at: source._rounds._last_round > looked_at)  # type: ignore[misc]
+                    awake(source, lambda: len(serving.asked) > 3 or not is_open)
         return [each.probe for each in facts(box)], serving.asked
 
     def test_what_an_open_breakers_pods_answer_is_told(self, tmp_path: Path) -> None:
@@ -297,22 +320,31 @@ class TestProbe:
             before = store.read(KEY).state
             store.change(KEY, opened)
             with scripted(deployment(1), pod("a", podIP=LOOPBACK)) as server:  # noqa: SIM117
-                with watching(server, tmp_path, box, found, store=store):
-                    until(lambda: [each.probe for each in facts(box)][-1:] == ["ok"])
+                with watching(server, tmp_path, box, found, store=store) as source:
+                    awake(source, lambda: [each.probe for each in facts(box)][-1:] == ["ok"])
                     store.change(KEY, lambda record: Change(before, record.placement))
-                    until(lambda: [each.probe for each in facts(box)][-1:] == [""])
+                    awake(source, lambda: [each.probe for each in facts(box)][-1:] == [""])
 
 
 @dataclass
 class Wired(MemoryOutbox):
     """An outbox whose events are the breaker function's at once."""
 
-    store: MemoryStore = field(default_factory=lambda: MemoryStore(lambda: round(time.time() * 1000)))
+    passed_ms: int = 0
+    """What the store's clock is ahead."""
+    store: MemoryStore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.store = MemoryStore(self.now)
+
+    def now(self) -> int:
+        """Return the store's time."""
+        return round(time.time() * 1000) + self.passed_ms
 
     def append(self, events: Sequence[Event], entry: Entry) -> None:
         super().append(events, entry)
         for each in events:
-            Breaker(self.store).handle(each.at(round(time.time() * 1000)))
+            Breaker(self.store).handle(each.at(self.now()))
 
     @property
     def state(self) -> State:
@@ -332,11 +364,11 @@ class TestToTheBreaker:
             box.store.apply([found])
             box.store.change(KEY, cooled)
             with scripted(deployment(1), pod("a", podIP=LOOPBACK)) as server:  # noqa: SIM117
-                with watching(server, tmp_path, box, found, store=box.store):
-                    until(lambda: len(serving.asked) > 3)
+                with watching(server, tmp_path, box, found, store=box.store) as source:
+                    awake(source, lambda: len(serving.asked) > 3)
                     assert box.state is State.OPEN
                     serving.answers(b"HTTP/1.1 200 OK\r\n\r\n")
-                    until(lambda: box.state is State.HALF_OPEN)
+                    awake(source, lambda: box.state is State.HALF_OPEN)
 
     def test_pods_that_lack_open_it_and_a_slow_start_does_not(self, tmp_path: Path) -> None:
         """By what is told alone; the clock tells the time."""
@@ -348,8 +380,7 @@ class TestToTheBreaker:
             box.store.apply([policy(trip={"readyFor": "1s", "rolloutFor": "1h"})])
             with scripted(found, *some) as server:  # noqa: SIM117
                 with watching(server, tmp_path, box, *box.store.table().values(), store=box.store):
-                    until(lambda box=box: facts(box))  # type: ignore[misc]
-                    time.sleep(1.2)
+                    box.passed_ms = 1_200
                     tick = Event(id="tick", source="/clock", subject=KEY, data=TimerElapsed(due_at=0))
                     box.append([tick], box.entries[0])
             assert box.state is expected

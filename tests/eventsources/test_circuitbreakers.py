@@ -435,5 +435,5 @@ def test_where_the_table_is_a_file_or_there_is_no_cluster_nothing_is_watched(
     thread = Thread(target=watcher.run, args=(stop,))
     thread.start()
     stop.set()
-    thread.join(5)
+    thread.join(60)
     assert not thread.is_alive()

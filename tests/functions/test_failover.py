@@ -470,7 +470,7 @@ class TestTheClusterSaysNo:
         began = time.monotonic()
         with pytest.raises(ClusterUnavailable):
             Failover(world.store, cluster).handle(world.ask(State.OPEN))
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5
 
     def test_an_annotation_that_cannot_be_read(self, world: World, server: FakeApiServer, function: Failover) -> None:
         """Whoever edits the fence away is told, and nothing is done without it."""
@@ -551,7 +551,7 @@ class TestTwoAtOnce:
 
     def test_two_executors_race(self, world: World, server: FakeApiServer, tmp_path: Path) -> None:
         """Of eight that are woken by one transition, one acts; the others are told to come again, or why not."""
-        event, start = world.ask(State.OPEN), Barrier(8, timeout=10)
+        event, start = world.ask(State.OPEN), Barrier(8, timeout=60)
         function = Failover(world.store, connect(tmp_path, server))
         answered: list[object] = []
 
@@ -566,7 +566,7 @@ class TestTwoAtOnce:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
         replies = [each for each in answered if isinstance(each, CloudEvent)]
         assert len(answered) == 8
         assert all(reply == replies[0] for reply in replies)
@@ -581,10 +581,10 @@ class TestTwoAtOnce:
         slow = Failover(world.store, connect(tmp_path, server))
         thread = Thread(target=lambda: late.append(slow.handle(opened)))
         thread.start()
-        assert reached.wait(10)
+        assert reached.wait(60)
         done(Failover(world.store, connect(tmp_path, server)).handle(world.ask(State.CLOSED)))
         release.set()
-        thread.join(20)
+        thread.join(60)
         assert late == [None]
         assert server.selector() == PRIMARY
         assert [fence_of(patch) for patch in server.applied] == [(2, 1)]
@@ -598,12 +598,12 @@ class TestTwoAtOnce:
         slow = Failover(world.store, connect(tmp_path, server))
         thread = Thread(target=lambda: late.append(slow.handle(event)))
         thread.start()
-        assert reached.wait(10)
+        assert reached.wait(60)
         world.now += LEASE_MS
         done(Failover(world.store, connect(tmp_path, server)).handle(event))
         after = world.store.read(KEY)
         release.set()
-        thread.join(20)
+        thread.join(60)
         assert late == [None]
         assert world.store.read(KEY) == after
         assert [fence_of(patch) for patch in server.applied] == [(1, 2)]
@@ -618,10 +618,10 @@ class TestTwoAtOnce:
         slow = Failover(world.store, connect(tmp_path, server))
         thread = Thread(target=lambda: late.append(slow.handle(event)))
         thread.start()
-        assert reached.wait(10)
+        assert reached.wait(60)
         world.store.change(KEY, lambda _: Change(before.state, before.placement))
         release.set()
-        thread.join(20)
+        thread.join(60)
         assert "memory was lost" in done(late[0], FailoverRefused).reason
         assert (world.breaker.epoch, world.breaker.held_until) == (3, world.now + 100_000)
         done(Failover(world.store, connect(tmp_path, server)).handle(world.due()))
@@ -635,12 +635,12 @@ class TestTwoAtOnce:
         slow = Failover(world.store, connect(tmp_path, server))
         thread = Thread(target=lambda: late.append(slow.handle(event)))
         thread.start()
-        assert reached.wait(10)
+        assert reached.wait(60)
         world.now += LEASE_MS
         server.pods.pop()
         done(Failover(world.store, connect(tmp_path, server)).handle(event), FailoverRefused)
         release.set()
-        thread.join(20)
+        thread.join(60)
         assert (late, server.selector()) == ([None], PRIMARY)
         assert (world.placement.result, world.placement.shares) == (Result.REFUSED, Shares())
 

@@ -101,9 +101,9 @@ def test_a_usable_matcher_has_no_problem() -> None:
 def test_no_expression_is_slow() -> None:
     """A pattern that makes a backtracking engine hang costs nothing here (T7)."""
     matches = matchers.compile_matchers(['pod=~"(a+)+b"'])
-    began = time.perf_counter()
+    began = time.thread_time()
     assert not matches({"pod": "a" * 20_000})
-    assert time.perf_counter() - began < 1
+    assert time.thread_time() - began < 1
 
 
 @given(st.text(max_size=40))

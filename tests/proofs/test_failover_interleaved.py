@@ -6,9 +6,11 @@ schedule is Hypothesis's: it may also kill one, let time pass, move the breaker,
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from threading import Event, Thread
 from typing import TYPE_CHECKING, ClassVar
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,11 +24,14 @@ from fuseboard.testing.panel import row_of
 from tests.functions.world import KEY, Killed, World, fence_of, told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from fuseboard.breaker.row import Row
     from fuseboard.breaker.state import BreakerState
     from fuseboard.cluster import Manifest
+
+WITHIN_S = 60.0
+"""One call takes no time: who takes so long has hung."""
 
 STATES = [State.OPEN, State.LIMITED, State.HALF_OPEN, State.CLOSED]
 
@@ -44,7 +49,7 @@ class Recorded(Rehearsal):
 
 
 class Executor:
-    """Handles one event, one call at a time."""
+    """Handles one event, one call at a time; nothing that it does depends on how long it stands still."""
 
     rehearses: ClassVar[bool] = True
 
@@ -53,14 +58,14 @@ class Executor:
         self._go, self._stopped, self._killed, self.over = Event(), Event(), False, False
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
-        assert self._stopped.wait(10)
+        assert self._stopped.wait(WITHIN_S)
 
     def proceed(self, *, kill: bool = False) -> None:
         """Let it make its next call, and wait until it stands still again."""
         self._killed = self._killed or kill
         self._stopped.clear()
         self._go.set()
-        assert self._stopped.wait(10)
+        assert self._stopped.wait(WITHIN_S)
 
     def _run(self) -> None:
         try:
@@ -73,7 +78,7 @@ class Executor:
 
     def _turn(self) -> None:
         self._stopped.set()
-        assert self._go.wait(10)
+        self._go.wait()
         self._go.clear()
         if self._killed:
             raise Killed
@@ -143,21 +148,25 @@ def served(cluster: Recorded) -> Shares:
     return {"primary": Shares(), "standby": Shares(target=0, standby=100)}.get(track, Shares(target=50, standby=50))
 
 
-moves = st.tuples(
-    st.sampled_from(["begin", "begin", "proceed", "proceed", "proceed", "proceed", "transition", "wait", "kill"]),
-    st.integers(0, 20),
-)
-quick = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@contextmanager
+def all_ended() -> Iterator[list[Executor]]:
+    """Return executors, of which none is left standing when an example fails."""
+    executors = list[Executor]()
+    try:
+        yield executors
+    finally:
+        for executor in executors:
+            while not executor.over:
+                executor.proceed(kill=True)
 
 
-@quick
-@given(st.lists(moves, max_size=60))
-def test_one_effect_per_fence_and_every_debt_is_paid(schedule: list[tuple[str, int]]) -> None:
+def one_effect_per_fence(schedule: list[tuple[str, int]]) -> None:
     """I1, I2 and I19: no fence has two effects, fences only rise, and in the end the Service is as it should be."""
-    world, cluster, executors = World(), Recorded(), list[Executor]()
-    for move in [("transition", 0), ("begin", 0), *schedule]:
-        act(world, cluster, executors, move)
-    finish(world, cluster, executors)
+    world, cluster = World(), Recorded()
+    with all_ended() as executors:
+        for move in [("transition", 0), ("begin", 0), *schedule]:
+            act(world, cluster, executors, move)
+        finish(world, cluster, executors)
     fences = [fence_of(patch) for patch in cluster.applied]
     assert fences == sorted(set(fences))
     assert row_of(state=world.breaker, placement=world.placement).debt_due is None
@@ -169,24 +178,66 @@ def test_one_effect_per_fence_and_every_debt_is_paid(schedule: list[tuple[str, i
     assert not any(entry.kind == "memory" for entry in world.store.journal([KEY], 1_000))
 
 
-@quick
-@given(st.lists(moves | st.just(("remember", 0)) | st.just(("forget", 0)), max_size=60))
-def test_whatever_the_store_forgets(schedule: list[tuple[str, int]]) -> None:
+def whatever_the_store_forgets(schedule: list[tuple[str, int]]) -> None:
     """I1 and I2 hold when the store goes back to what it was, or to nothing; and debts are paid even so."""
-    world, cluster, executors = World(), Recorded(), list[Executor]()
+    world, cluster = World(), Recorded()
     memory: list[tuple[BreakerState, Placement]] = [(world.breaker, world.placement)]
-    for move in [("transition", 0), ("begin", 0), *schedule]:
-        if move[0] == "remember":
-            memory.append((world.breaker, world.placement))
-        elif move[0] == "forget":
-            back = memory[-1]
-            world.store.change(KEY, lambda _, back=back: Change(*back))  # type: ignore[misc]
-        else:
-            act(world, cluster, executors, move)
-    finish(world, cluster, executors)
+    with all_ended() as executors:
+        for move in [("transition", 0), ("begin", 0), *schedule]:
+            if move[0] == "remember":
+                memory.append((world.breaker, world.placement))
+            elif move[0] == "forget":
+                back = memory[-1]
+                world.store.change(KEY, lambda _, back=back: Change(*back))  # type: ignore[misc]
+            else:
+                act(world, cluster, executors, move)
+        finish(world, cluster, executors)
     world.ask(State.OPEN)
-    finish(world, cluster, executors)
+    finish(world, cluster, [])
     fences = [fence_of(patch) for patch in cluster.applied]
     assert fences == sorted(set(fences))
     assert row_of(state=world.breaker, placement=world.placement).debt_due is None
     assert served(cluster) == row_of(policy=world.store.read(KEY).policy, state=world.breaker).wanted
+
+
+moves = st.tuples(
+    st.sampled_from(["begin", "begin", "proceed", "proceed", "proceed", "proceed", "transition", "wait", "kill"]),
+    st.integers(0, 20),
+)
+schedules = st.lists(moves, max_size=60)
+forgetful = st.lists(moves | st.just(("remember", 0)) | st.just(("forget", 0)), max_size=60)
+
+
+def sampled(examples: int) -> settings:
+    """Return settings for a number of schedules."""
+    return settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@sampled(300)
+@given(schedules)
+def test_one_effect_per_fence_and_every_debt_is_paid(schedule: list[tuple[str, int]]) -> None:
+    """Executors may stop, die or be overtaken anywhere."""
+    one_effect_per_fence(schedule)
+
+
+@sampled(300)
+@given(forgetful)
+def test_whatever_the_store_forgets(schedule: list[tuple[str, int]]) -> None:
+    """The store may also lose its memory of an executor's work."""
+    whatever_the_store_forgets(schedule)
+
+
+@pytest.mark.long
+@sampled(10_000)
+@given(schedules)
+def test_one_effect_per_fence_and_every_debt_is_paid_in_the_long_form(schedule: list[tuple[str, int]]) -> None:
+    """The same property over many more schedules."""
+    one_effect_per_fence(schedule)
+
+
+@pytest.mark.long
+@sampled(10_000)
+@given(forgetful)
+def test_whatever_the_store_forgets_in_the_long_form(schedule: list[tuple[str, int]]) -> None:
+    """The same property over many more schedules."""
+    whatever_the_store_forgets(schedule)

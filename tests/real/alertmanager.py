@@ -134,7 +134,7 @@ class Alertmanager:
     peers: Sequence[str] | None = None
     # How long a member waits for the one before it; Alertmanager's own default is 15 s.
     peer_timeout: str = "1s"
-    timeout_s: float = 20.0
+    timeout_s: float = 60.0
 
     url: str = field(init=False, default="")
     cluster_address: str = field(init=False, default="")
@@ -224,7 +224,7 @@ class Alertmanager:
         self._request("POST", "/api/v2/alerts", json=[alert.body() for alert in alerts])
 
     def _request(self, method: str, path: str, json: object | None = None) -> urllib3.BaseHTTPResponse:
-        response = self._http.request(method, self.url + path, json=json, timeout=5.0, retries=False)
+        response = self._http.request(method, self.url + path, json=json, timeout=self.timeout_s, retries=False)
         if response.status != HTTPStatus.OK:
             message = f"{method} {path}: {response.status} {response.data!r}"
             raise AlertmanagerFailed(message)
@@ -327,7 +327,7 @@ def pair(each: Alertmanager) -> Iterator[tuple[Alertmanager, Alertmanager]]:
 def _stop(process: subprocess.Popen[str]) -> None:
     process.terminate()
     try:
-        process.wait(5)
+        process.wait(60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

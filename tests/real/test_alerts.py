@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CRITICAL = {"alertname": "HighErrorRate", "namespace": "shop", "deployment": "login", "severity": "critical"}
-QUICK = PollPace(every=0.2, known_for=1.0, absent_for=1.0)
+QUICK = PollPace(every=0.1, known_for=0.5, absent_for=0.5)
 
 pytestmark = pytest.mark.usefixtures("_alertmanager_is_here")
 
@@ -55,13 +55,23 @@ def alertmanager(up: Up, *, port: int = 0) -> Alertmanager:
     )
 
 
+class Looking(Alerts):
+    """Counts its looks."""
+
+    looks = 0
+
+    def look(self) -> None:
+        super().look()
+        self.looks += 1
+
+
 @contextmanager
-def asking(up: Up, *urls: str, pace: PollPace = QUICK) -> Iterator[Alerts]:
+def asking(up: Up, *urls: str, pace: PollPace = QUICK) -> Iterator[Looking]:
     """Ask quickly, beside Fuseboard and on its store."""
     socket = (up.state / "fuseboard" / "valkey" / "socket").read_text()
     store = f"unix://{socket}"
     askers = [HttpClient(url) for url in urls]
-    source, stop = Alerts(open_store(store), open_outbox(store), askers, pace), Flag()
+    source, stop = Looking(open_store(store), open_outbox(store), askers, pace), Flag()
     thread = Thread(target=source.run, args=(stop,))
     thread.start()
     try:
@@ -71,6 +81,12 @@ def asking(up: Up, *urls: str, pace: PollPace = QUICK) -> Iterator[Alerts]:
         thread.join()
         for each in askers:
             each.close()
+
+
+def has_looked(up: Up, source: Looking) -> None:
+    """Wait for a look that has begun after this."""
+    before = source.looks
+    up.wait_for(lambda: source.looks >= before + 2)
 
 
 def verdicts(up: Up, verdict: str) -> int:
@@ -84,7 +100,7 @@ def test_a_lost_resolve_is_noticed(up: Up) -> None:
         source.fire(CRITICAL)
         up.becomes("OPEN")
         with asking(up, source.url):
-            up.stays("OPEN", 3.0)
+            up.stays("OPEN", 1.5)
             source.resolve(CRITICAL)
             up.becomes("CLOSED")
         assert verdicts(up, "resolved") == 1
@@ -98,32 +114,33 @@ def test_a_resolve_that_was_lost_before_anybody_asked_is_left_to_its_lease(up: U
         up.becomes("OPEN")
         source.resolve(CRITICAL)
         with asking(up, source.url):
-            up.stays("OPEN", 5.0)
+            up.stays("OPEN", 2.5)
 
 
 def test_a_lost_repeat_renews(tmp_path: Path) -> None:
-    """The alert fires on, nobody says so, and its lease of 6 s is over: only who asks knows that it holds."""
-    with Up(tmp_path, policy(signals={"repeatInterval": "2s"})) as up, alertmanager(up) as source:
+    """The alert fires on, nobody says so, and its lease of 4.5 s is over: only who asks knows that it holds."""
+    with Up(tmp_path, policy(signals={"repeatInterval": "1500ms"})) as up, alertmanager(up) as source:
         source.fire(CRITICAL)
-        up.becomes("OPEN")
+        before, began = up.becomes("OPEN"), time.monotonic()
         with asking(up, source.url):
-            up.stays("OPEN", 8.0)
-            # As often as it must be, and no more: each half of the 2 s.
-            assert 5 <= verdicts(up, "renewed") <= 10
+            # As often as it must be, and no more: each half of the 1.5 s.
+            up.wait_for(lambda: verdicts(up, "renewed") >= 7)
+            assert verdicts(up, "renewed") <= (time.monotonic() - began) / 0.75 + 1
+            assert up.breaker()["epoch"] == before["epoch"]
         up.becomes("CLOSED")
 
 
 def test_a_silenced_alert_is_neither_renewed_nor_resolved(tmp_path: Path) -> None:
     """Somebody wants to hear nothing of it: its lease ends it."""
-    with Up(tmp_path, policy(signals={"repeatInterval": "2s"})) as up, alertmanager(up) as source:
+    with Up(tmp_path, policy(signals={"repeatInterval": "1500ms"})) as up, alertmanager(up) as source:
         source.fire(CRITICAL)
         up.becomes("OPEN")
-        with asking(up, source.url):
+        with asking(up, source.url) as alerts:
             up.wait_for(lambda: verdicts(up, "renewed"))
             source.silence(alertname="HighErrorRate")
-            time.sleep(0.5)
+            has_looked(up, alerts)
             renewed = verdicts(up, "renewed")
-            up.stays("OPEN", 3.0)
+            up.stays("OPEN", 2.0)
             assert verdicts(up, "renewed") == renewed
             up.becomes("CLOSED")
         assert verdicts(up, "resolved") == 0
@@ -136,10 +153,10 @@ def test_an_alertmanager_that_restarted_empty_resolves_nothing(up: Up) -> None:
         first.fire(CRITICAL)
         up.becomes("OPEN")
         with asking(up, first.url, pace=patient):
-            time.sleep(3.5)  # long enough to be trusted
+            time.sleep(3.2)  # long enough to be trusted
             first.__exit__()
             with alertmanager(up, port=port) as second:
-                up.stays("OPEN", 2.0)
+                up.stays("OPEN", 1.2)
                 second.fire(CRITICAL)
                 up.stays("OPEN", 4.0)
     assert verdicts(up, "resolved") == 0
@@ -151,9 +168,10 @@ def test_an_alertmanager_that_is_away_changes_nothing(up: Up) -> None:
         source.fire(CRITICAL)
         up.becomes("OPEN")
         with asking(up, source.url) as alerts:
-            time.sleep(2.0)
+            time.sleep(1.0)  # long enough to be trusted
             source.__exit__()
-            up.stays("OPEN", 2.5)
+            up.wait_for(lambda: alerts._away)
+            up.stays("OPEN", 1.5)
             assert alerts._away
             alerts.check()
     assert verdicts(up, "resolved") == 0
@@ -166,9 +184,9 @@ def test_one_of_two_that_still_knows_it_keeps_it(up: Up) -> None:
         second.fire(CRITICAL)
         up.becomes("OPEN")
         with asking(up, first.url, second.url, f"http://127.0.0.1:{free_port()}"):
-            time.sleep(2.0)
+            time.sleep(1.0)  # long enough to be trusted
             first.resolve(CRITICAL)
-            up.stays("OPEN", 2.5)
+            up.stays("OPEN", 1.5)
             second.resolve(CRITICAL)
             up.becomes("CLOSED")
 
@@ -187,14 +205,14 @@ def test_on_trial_an_alert_that_goes_on_is_seen_again(tmp_path: Path) -> None:
 
 def test_fuseboard_up_asks_the_alertmanager_that_it_is_given(tmp_path: Path) -> None:
     """At its start at once: nobody knows how long nobody asked."""
-    up = Up(tmp_path, policy(signals={"repeatInterval": "6s"}))
+    up = Up(tmp_path, policy(signals={"repeatInterval": "4s"}))
     with alertmanager(up) as source:
         up._options += ("--alertmanager", f"{source.url},http://127.0.0.1:{free_port()}")
         with up:
             source.fire(CRITICAL)
             up.becomes("OPEN")
             assert verdicts(up, "renewed") == 0
-            time.sleep(3.0)
+            time.sleep(2.0)  # half of that
             up.stop()
             up.start()
             up.wait_for(lambda: verdicts(up, "renewed") == 1)

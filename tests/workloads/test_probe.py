@@ -60,8 +60,8 @@ def test_a_line_break_in_a_path_smuggles_nothing() -> None:
     [
         ([b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 100_000], 0.0, ""),
         ([b"HTTP", b"/1.1 2", b"00 OK\r\n"], 0.02, ""),
-        ([b"H", b"T", b"T", b"P", b"/"], 0.1, "no answer within 0.3 s"),
-        ([b""], 0.5, "no answer within 0.3 s"),
+        ([b"H", b"T", b"T", b"P", b"/"] * 20, 0.1, "no answer within 0.3 s"),
+        ([b""], 10.0, "no answer within 0.3 s"),
         ([], 0.0, "no answer in HTTP"),
         ([b"SSH-2.0-OpenSSH_9.6\r\n"], 0.0, "no answer in HTTP"),
         ([b"\x15\x03\x01\x00\x02\x02\x16" * 4], 0.0, "no answer in HTTP"),
@@ -71,8 +71,9 @@ def test_it_is_over_in_time(pieces: Sequence[bytes], pause_s: float, expected: s
     """Whatever the other side does: much, in pieces, drop by drop, nothing, or something else."""
     with listening(*pieces, pause_s=pause_s) as pod_:
         began = time.monotonic()
-        assert str(probe_once(LOOPBACK, pod_.port, "/", timeout_s=0.3) or "") == expected
-        assert time.monotonic() - began < 1
+        timeout_s = 0.3 if "within" in expected else 60.0
+        assert str(probe_once(LOOPBACK, pod_.port, "/", timeout_s=timeout_s) or "") == expected
+        assert time.monotonic() - began < 9
 
 
 def test_nobody_there() -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from fuseboard.crd import definition as crd
-from tests.cli.running import FUSEBOARD, POLICY
+from tests.cli import program
+from tests.cli.running import POLICY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from subprocess import CompletedProcess
 
 ROOT: Final = Path(__file__).parents[3]
 FINE: Final = {**POLICY, "spec": {**POLICY["spec"], "recover": {}}}
@@ -21,11 +22,9 @@ SHORT: Final = {**POLICY, "spec": {**POLICY["spec"], "recover": {"coolDown": "5s
 WRONG: Final = {**POLICY, "spec": {**POLICY["spec"], "mode": "none"}}
 
 
-def run(*arguments: str, given: str = "", cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, given: str = "", cwd: Path = ROOT) -> CompletedProcess[str]:
     """Run the program to its end."""
-    return subprocess.run(  # noqa: S603  - the program under test
-        [FUSEBOARD, *arguments], input=given, capture_output=True, text=True, timeout=30, cwd=cwd, check=False
-    )
+    return program.run(*arguments, folder=cwd, given=given)
 
 
 def write(path: Path, documents: Iterable[dict[str, Any]]) -> None:

@@ -19,11 +19,12 @@ from fuseboard.policy.files import load_table
 from fuseboard.stores.redis import open_store
 from fuseboard.testing.ports import free_port
 from tests.cli import decoy
-from tests.cli.running import FUSEBOARD, alert, failure_event, notification
+from tests.cli.program import FUSEBOARD
+from tests.cli.running import alert, failure_event, notification
 from tests.paths import EXAMPLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from fuseboard.events.event import Event
@@ -34,11 +35,15 @@ PROGRAM: Final = (str(FUSEBOARD),)
 MODULE: Final = (sys.executable, "-m", "fuseboard.cli")
 
 
+WITHIN_S = 60.0
+"""A machine that is busy with other tests makes this slow: that is no finding."""
+
+
 @contextmanager
 def serving(
     module: str, environment: Mapping[str, str], program: tuple[str, ...] = PROGRAM, folder: Path | None = None
-) -> Iterator[str]:
-    """Run ``fuseboard serve`` in a folder until the block ends; yield its address once it is ready."""
+) -> Iterator[Callable[[], str]]:
+    """Run ``fuseboard serve`` in a folder until the block ends; yield a function that waits for its address."""
     port = free_port()
     process = subprocess.Popen(  # noqa: S603  - the program under test
         [*program, "serve", module, "--port", str(port)],
@@ -48,21 +53,19 @@ def serving(
         stderr=subprocess.DEVNULL,
     )
     try:
-        url = f"http://127.0.0.1:{port}"
-        _wait_until_ready(url, process)
-        yield url
+        yield lambda: _ready(f"http://127.0.0.1:{port}", process)
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(WITHIN_S)
 
 
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    give_up = time.monotonic() + 30
+def _ready(url: str, process: subprocess.Popen[bytes]) -> str:
+    give_up = time.monotonic() + WITHIN_S
     while time.monotonic() < give_up:
         assert process.poll() is None
         try:
             if urllib3.request("GET", f"{url}/readyz", retries=False).status == 200:
-                return
+                return url
         except urllib3.exceptions.HTTPError:
             pass
         time.sleep(0.1)
@@ -70,7 +73,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def _first(ingress: Ingress, kind: type) -> Event:
-    give_up = time.monotonic() + 15
+    give_up = time.monotonic() + WITHIN_S
     while time.monotonic() < give_up:
         for event in list(ingress.posted):
             if kind.__name__ in str(DATA_TYPES.get(event.type)):
@@ -88,14 +91,17 @@ def _call(url: str, event: Event) -> tuple[int, Event | None]:
 def test_every_hop_in_a_process_of_its_own(redis_url: str, ingress: Ingress, tmp_path: Path) -> None:
     """Webhook → outbox → relay → broker; then breaker, failover, dead letters; and the clock when time is up."""
     store = open_store(redis_url)
-    store.apply(load_table(EXAMPLE / "breakers.yaml"))
+    table = tmp_path / "breakers.yaml"
+    table.write_text((EXAMPLE / "breakers.yaml").read_text("utf-8").replace("coolDown: 20s", "coolDown: 5s"), "utf-8")
+    store.apply(load_table(table))
     environment = {"FUSEBOARD_REDIS_URL": redis_url, "K_SINK": ingress.url, "FUSEBOARD_STATE_DIR": str(tmp_path)}
     modules = ("eventsources.alertmanager", "fuseboard.delivery.relay", "functions.breaker", "functions.failover")
     with ExitStack() as stack:
-        webhook, _, breaker, failover, clock, deadletter = (
+        begun = [
             stack.enter_context(serving(module, environment))
             for module in (*modules, "eventsources.clock", "functions.deadletter")
-        )
+        ]
+        webhook, _, breaker, failover, clock, deadletter = (ready() for ready in begun)
         body = urllib3.request("POST", webhook, json=notification(alert("critical")), retries=False)
         assert (body.status, body.data) == (202, b"")
         signal = _first(ingress, FailureDetected)
@@ -119,11 +125,11 @@ def _first_after_resolving(store_url: str, webhook: str, ingress: Ingress) -> Ev
     """Resolve the alert, hand the resolve to the breaker, and wait for the clock."""
     ingress.posted.clear()
     urllib3.request("POST", webhook, json=notification(alert("critical", resolved=True)), retries=False)
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + WITHIN_S
     while not ingress.posted and time.monotonic() < give_up:
         time.sleep(0.05)
     assert _call(store_url, ingress.posted[0]) == (202, None)
-    give_up = time.monotonic() + 30
+    give_up = time.monotonic() + WITHIN_S
     while time.monotonic() < give_up:
         for event in list(ingress.posted):
             if DATA_TYPES.get(event.type) is TimerElapsed:
@@ -149,7 +155,8 @@ def test_a_users_own_functions_are_never_served(
     open_store(redis_url).apply(load_table(EXAMPLE / "breakers.yaml"))
     environment = {"FUSEBOARD_REDIS_URL": redis_url, **environment}
 
-    with serving("functions.breaker", environment, program, folder) as url:
+    with serving("functions.breaker", environment, program, folder) as ready:
+        url = ready()
         body, headers = json.dumps(failure_event("1", "critical")), {"content-type": STRUCTURED}
         answer = urllib3.request("POST", url, body=body, headers=headers, retries=False)
 
@@ -165,7 +172,7 @@ def test_a_module_that_misses_its_settings_says_which() -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=WITHIN_S,
         check=False,
     )
 
