@@ -196,7 +196,7 @@ def test_slow_queries_do_not_hold_up_the_others() -> None:
         wait_for(running.outbox.loads, within_s=4.0)
         time.sleep(6.0)
         assert server.asked.count("load") >= 5
-        assert server.asked.count("slow0") <= 3
+        assert server.asked.count("slow0") <= 4  # at 0, 1, 3 and 7 s; without back-off, every second
         assert not any(running.outbox.loads(f"slow{n}") for n in range(LANES - 1))
 
 
