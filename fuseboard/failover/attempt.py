@@ -1,68 +1,35 @@
-"""One claimed step towards what a breaker asks for: done, verified, or undone, and the claim released.
+"""One claimed step towards what a breaker asks for: the route is patched, verified, and put back if it does not hold.
 
-Whoever acts on a route claims its fence in the store first, and patches under the version that it read. So a fence that
-the store does not know means that somebody has taken over, or that the store has lost its memory: either way this step
-does nothing more.
+Every patch is sent under the version of the route that was read, and carries the fence of the claim.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from fuseboard.breaker.placement import Claim, Fence, Placement, Result, Shares
-from fuseboard.breaker.row import Row
-from fuseboard.breaker.step import adopt
-from fuseboard.errors import ClusterUnavailable, Conflict, Refused, Unavailable
-from fuseboard.events.event import Event
-from fuseboard.failover import claims, plan
+from fuseboard.breaker.placement import Result, Shares
+from fuseboard.errors import ClusterUnavailable, Conflict
+from fuseboard.failover import plan
 from fuseboard.failover.plan import Move, Stay
-from fuseboard.failover.results import _reply, entry_of, name_of, result_of
 from fuseboard.failover.routes.driver import Seen
-from fuseboard.stores.records import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fuseboard.cluster import Manifest
     from fuseboard.errors import Problem
+    from fuseboard.events.event import Event
+    from fuseboard.failover.begin import Begun
+    from fuseboard.failover.claimed import ClaimedStep
     from fuseboard.failover.routes.driver import RouteDriver
-    from fuseboard.stores import Store
 
 MAX_CONFLICTS: Final = 5
 
 
-class Begun(Struct, frozen=True):
-    """A step that is claimed: the row with the claim in it."""
-
-    row: Row
-    claim: Claim
-    unsealed: bool
-    """Whether an earlier claim was not released: its patch may still be on its way."""
-
-    @property
-    def fence(self) -> Fence:
-        """The fence of whatever this step does."""
-        return Fence(self.claim.epoch, self.claim.step)
-
-    @property
-    def asked(self) -> Shares:
-        """What the breaker asked for when it was claimed."""
-        return self.row.wanted
-
-    def owns(self, row: Row) -> bool:
-        """Say whether the claim is still in force: nobody has taken over."""
-        claim = row.placement.claim
-        return claim is not None and (claim.owner, claim.step) == (self.claim.owner, self.claim.step)
-
-
 class Sent(Struct, frozen=True):
-    """A patch that may have been applied, what was decided and what it was decided on."""
+    """A patch that may have been applied, with the decision that it carries out and the route that it was made for."""
 
     seen: Seen
     todo: Move | Stay
@@ -71,172 +38,98 @@ class Sent(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Carries one claimed step out, and releases the claim."""
+    """Carries out one claimed step."""
 
-    store: Store
-    route: RouteDriver
-    event: Event
-    begun: Begun
-    rehearsed: bool
+    claim: ClaimedStep
 
     def run(self) -> Event | None:
-        """Do the step."""
-        return self.released(self._move, self.begun.row.placement.shares)
+        """Do the step, release the claim and return the reply; None where another worker has taken over."""
+        return self.claim.released(self._move, self._begun.row.placement.shares)
 
-    def released(self, work: Callable[[], Event | None], shares: Shares) -> Event | None:
-        """Do some work, and release the claim however it ends; ``shares`` are those in place if it is refused."""
-        try:
-            return work()
-        except Refused as error:
-            return self._settle(Result.FAILED, str(error), shares)
-        except Unavailable as error:
-            self._give_back(str(error))
-            raise
+    @property
+    def _begun(self) -> Begun:
+        return self.claim.begun
+
+    @property
+    def _driver(self) -> RouteDriver:
+        return self.claim.driver
 
     def _move(self) -> Event | None:
-        row, fence, sent = self.begun.row, self.begun.fence, None
+        fence, sent = self._begun.fence, None
         for _ in range(MAX_CONFLICTS):
-            seen = self.route.observe(self.begun.asked)
+            seen = self._driver.observe(self._begun.asked)
             if sent is not None and seen.observed.fence == fence:
-                return self._verify(sent)  # it was sent twice on the way: nobody else has this fence
+                return self.verify(sent)  # the patch was sent twice on the way: no other worker has this fence
             if seen.observed.fence >= fence:
-                return self._overtaken(seen)
-            expresses = partial(self.route.expresses, seen)
-            todo = plan.plan(row, fence, seen.observed, expresses)
-            if isinstance(todo, Stay) and not self.begun.unsealed:
+                return self.claim.overtaken(seen.observed.fence, seen.observed.shares)
+            todo = plan.plan(self._begun.row, fence, seen.observed, partial(self._driver.expresses, seen))
+            if isinstance(todo, Stay) and not self._begun.unsealed:
                 return self._stay(seen, todo)
-            patch = self.route.seal(seen, fence) if isinstance(todo, Stay) else self.route.patch(seen, todo)
+            patch = self._driver.seal(seen, fence) if isinstance(todo, Stay) else self._driver.patch(seen, todo)
             sent = Sent(seen, todo, patch)
-            if self._applied(sent):
-                return self._verify(sent)
-        raise ClusterUnavailable(f"{self.event.subject}: the route was changed {MAX_CONFLICTS} times in between")
+            if is_applied(self.claim, patch):
+                return self.verify(sent)
+        raise _too_many_conflicts(self.claim)
 
-    def _applied(self, sent: Sent) -> bool:
-        """Send a patch; False if the route has changed since it was read."""
-        try:
-            self.route.apply(sent.patch)
-        except Conflict:
-            return False
-        except ClusterUnavailable:
-            # No answer is not a no: the fence tells whether it was applied.
-            if self.route.observe(self.begun.asked).observed.fence != self.begun.fence:
-                raise
-        return True
-
-    def _verify(self, sent: Sent) -> Event | None:
-        seen, move = sent.seen, sent.todo
+    def verify(self, sent: Sent) -> Event | None:
+        """Look whether a patch has had its effect, and put the route back if not."""
+        move = sent.todo
         if isinstance(move, Stay):
-            return self._stay(seen, move)
-        return self.released(lambda: self._judge(sent, move), move.shares)
+            return self._stay(sent.seen, move)
+        return self.claim.released(lambda: self._judge(sent, move), move.shares)
 
     def _judge(self, sent: Sent, move: Move) -> Event | None:
-        moved, problem = sent.seen.observed.shares != move.shares, self.route.verify(sent.seen, move)
+        moved, problem = sent.seen.observed.shares != move.shares, self._driver.verify(sent.seen, move)
         if problem is None:
             reason = f"moved to {move.shares}" if moved else f"in place already: {move.shares}"
-            return self._settle(Result.VERIFIED, reason, move.shares, sent.patch)
+            return self.claim.settle(Result.VERIFIED, reason, move.shares, sent.patch)
         if not moved:
-            return self._settle(Result.REFUSED, str(problem), move.shares, sent.patch)
-        undoing = self._next_step(str(problem))
-        if undoing is None:
-            return None
-        return undoing.released(lambda: undoing.undo(sent, problem), move.shares)
-
-    def undo(self, sent: Sent, problem: Problem) -> Event | None:
-        """Put back what the step before has moved, as far as it is still ours."""
-        shares = sent.seen.observed.shares or Shares()
-        for _ in range(MAX_CONFLICTS):
-            patch = self.route.revert(sent.seen, self.begun.fence)
-            if patch is None:
-                return self._settle(Result.REVERTED, f"{problem}: left as it is now", shares)
-            if self._applied(Sent(sent.seen, sent.todo, patch)):
-                return self._settle(Result.REVERTED, f"{problem}: back to {shares}", shares, patch)
-        raise ClusterUnavailable(f"{self.event.subject}: the route was changed {MAX_CONFLICTS} times in between")
-
-    # -- the end of a claim ------------------------------------------------------------------------------------------
+            return self.claim.settle(Result.REFUSED, str(problem), move.shares, sent.patch)
+        claim = self.claim.undoing(str(problem))
+        return None if claim is None else Undo(claim, sent.seen, problem).run(move.shares)
 
     def _stay(self, seen: Seen, stay: Stay) -> Event | None:
-        return self._settle(stay.result, stay.reason, seen.observed.shares or self.begun.row.placement.shares)
+        shares = seen.observed.shares or self._begun.row.placement.shares
+        return self.claim.settle(stay.result, stay.reason, shares)
 
-    def _settle(self, result: Result, reason: str, shares: Shares, patch: Manifest | None = None) -> Event | None:
-        """Release the claim with a result; a late one changes nothing."""
 
-        def decide(row: Row) -> Change:
-            placement = self._outcome(row, result, reason, shares)
-            detail = {"assumed": dict(self.route.assumed)} if self.route.assumed else {}
-            return result_of(row, self.event, placement, patch=patch, detail=detail)
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """Puts the route back after a move that did not hold, under a claim of its own."""
 
-        return self._told(decide)
+    claim: ClaimedStep
+    seen: Seen
+    """The route before the move."""
+    problem: Problem
 
-    def _outcome(self, row: Row, result: Result, reason: str, shares: Shares) -> Placement:
-        outcome = Placement(
-            epoch=self.begun.claim.epoch,
-            step=self.begun.claim.step,
-            trial=self.begun.row.state.trial,
-            shares=shares,
-            result=result,
-            reason=reason,
-            rehearsed=self.rehearsed,
-            cause=name_of(self.event),
-            route=None if shares == Shares() else self.route.route,
-        )
-        return claims.settled(row, outcome)
+    def run(self, moved: Shares) -> Event | None:
+        """Put the route back as far as it is still ours, and return the reply; ``moved`` are the shares until then."""
+        return self.claim.released(self._revert, moved)
 
-    def _give_back(self, reason: str) -> None:
-        """Let the next one try at once: its event is sent again."""
+    def _revert(self) -> Event | None:
+        shares = self.seen.observed.shares or Shares()
+        for _ in range(MAX_CONFLICTS):
+            patch = self.claim.driver.revert(self.seen, self.claim.begun.fence)
+            if patch is None:
+                return self.claim.settle(Result.REVERTED, f"{self.problem}: left as it is now", shares)
+            if is_applied(self.claim, patch):
+                return self.claim.settle(Result.REVERTED, f"{self.problem}: back to {shares}", shares, patch)
+        raise _too_many_conflicts(self.claim)
 
-        def decide(row: Row) -> Change:
-            placement = claims.given_back(row)
-            entry = replace(entry_of(self.event, "result", self.begun.claim), result="unavailable", reason=reason)
-            return Change(row.state, placement, (entry,))
 
-        self._change(decide)
+def is_applied(claim: ClaimedStep, patch: Manifest) -> bool:
+    """Send a patch; return False if the route has changed since it was read."""
+    begun = claim.begun
+    try:
+        claim.driver.apply(patch)
+    except Conflict:
+        return False
+    except ClusterUnavailable:
+        # No answer is not a no: the fence tells whether the patch was applied.
+        if claim.driver.observe(begun.asked).observed.fence != begun.fence:
+            raise
+    return True
 
-    def _overtaken(self, seen: Seen) -> Event | None:
-        """Stop: the route carries a fence that this claim was not told of.
 
-        Either somebody has taken over, or the store has lost what it knew: whoever fences claims in the store first.
-        """
-        fence = seen.observed.fence
-
-        def decide(row: Row) -> Change:
-            if row.state.epoch > fence.epoch:
-                return Change(row.state, row.placement)
-            return self._adopted(row, fence, seen.observed.shares)
-
-        return self._told(decide)
-
-    def _adopted(self, row: Row, fence: Fence, shares: Shares | None) -> Change:
-        """Go on above a fence that the store does not know, one cool-down later."""
-        state = adopt(row, fence.epoch).state
-        outcome = self._outcome(row, Result.REFUSED, state.reason, shares or row.placement.shares)
-        placement = replace(outcome, epoch=state.epoch, step=0, retry_at=state.held_until)
-        memory = replace(entry_of(self.event, "memory", placement), reason=state.reason)
-        return Change(state, placement, (memory,), _reply(self.event, placement))
-
-    def _next_step(self, reason: str) -> Attempt | None:
-        """Claim one more step, to undo the one before; None if somebody has taken over."""
-
-        def decide(row: Row) -> Change:
-            claim = replace(self.begun.claim, step=self.begun.claim.step + 1)
-            placement = replace(row.placement, claim=claim)
-            entry = replace(entry_of(self.event, "intent", claim), reason=f"undo: {reason}", rehearsed=self.rehearsed)
-            return Change(row.state, placement, (entry,), replace(self.begun, claim=claim))
-
-        begun = self._change(decide).answer
-        return dataclasses.replace(self, begun=begun) if isinstance(begun, Begun) else None
-
-    def _told(self, decide: Callable[[Row], Change]) -> Event | None:
-        answer = self._change(decide).answer
-        return answer if isinstance(answer, Event) else None
-
-    def _change(self, decide: Callable[[Row], Change]) -> Change:
-        def if_ours(row: Row) -> Change:
-            if self.begun.owns(row):
-                return decide(row)
-            known = Fence(row.state.epoch, claims.last_step(row))
-            if known < self.begun.fence:
-                # The store has forgotten this very claim, and what was done under it may be on the route.
-                return self._adopted(row, self.begun.fence, None)
-            return Change(row.state, row.placement)
-
-        return self.store.change(self.event.subject, if_ours)
+def _too_many_conflicts(claim: ClaimedStep) -> ClusterUnavailable:
+    return ClusterUnavailable(f"{claim.event.subject}: the route was changed {MAX_CONFLICTS} times in between")

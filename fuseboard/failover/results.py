@@ -1,4 +1,4 @@
-"""What became of a step: on the record, and as the reply that tells of it."""
+"""The result of a step: its line in the journal, and the reply that announces it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fuseboard.events.event import Event
     from fuseboard.events.types import FailoverDone
 
-_TOLD: Final[Mapping[Result, type[FailoverDone]]] = {
+_ANNOUNCED: Final[Mapping[Result, type[FailoverDone]]] = {
     Result.VERIFIED: FailoverCompleted,
     Result.OBSERVED: FailoverCompleted,
     Result.INEXPRESSIBLE: FailoverCompleted,
@@ -39,7 +39,7 @@ def result_of(
     patch: Manifest | None = None,
     detail: dict[str, Any] | None = None,
 ) -> Change:
-    """Return the change that puts a result on record, with the reply that tells of it."""
+    """Return the change that writes and journals a result, with the reply that announces it as its answer."""
     entry = replace(
         entry_of(event, "result", placement),
         result=placement.result,
@@ -49,7 +49,7 @@ def result_of(
         patch=None if patch is None else Raw(encode_data(patch)),
         detail=detail or {},
     )
-    return Change(row.state, placement, (entry,), _reply(event, placement))
+    return Change(row.state, placement, (entry,), reply_to(event, placement))
 
 
 def entry_of(event: Event, kind: str, fence: Claim | Placement) -> Entry:
@@ -57,14 +57,15 @@ def entry_of(event: Event, kind: str, fence: Claim | Placement) -> Entry:
     return Entry(kind=kind, event=name_of(event), type=event.type, epoch=fence.epoch, step=fence.step)
 
 
-def told_again(event: Event, placement: Placement) -> Event | None:
-    """Return the reply to the event that led to this placement; nothing for any other."""
-    # Same reply to a duplicate: the first one may never have arrived.
-    return _reply(event, placement) if placement.cause == name_of(event) else None
+def repeated_reply(event: Event, placement: Placement) -> Event | None:
+    """Return the reply to the event that led to this placement; None for another event."""
+    # Same reply to a duplicate: the first reply may never have arrived.
+    return reply_to(event, placement) if placement.cause == name_of(event) else None
 
 
-def _reply(event: Event, placement: Placement) -> Event:
-    told = _TOLD[placement.result](
+def reply_to(event: Event, placement: Placement) -> Event:
+    """Return the reply that announces a result."""
+    result = _ANNOUNCED[placement.result](
         epoch=placement.epoch,
         step=placement.step,
         result=placement.result,
@@ -72,7 +73,7 @@ def _reply(event: Event, placement: Placement) -> Event:
         shares=msgspec.to_builtins(placement.shares),
         rehearsed=placement.rehearsed,
     )
-    return event.reply(told, step=f"{placement.epoch}.{placement.step}", time=placement.at)
+    return event.reply(result, step=f"{placement.epoch}.{placement.step}", time=placement.at)
 
 
 def name_of(event: Event) -> str:

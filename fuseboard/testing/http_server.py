@@ -53,9 +53,11 @@ def answering(answer: Answering) -> Iterator[str]:
     with _AnsweringServer(answer) as server:
         thread = Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 LOOPBACK = "127.0.0.1"

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from functions import failover
 from fuseboard.breaker import criticality, evidence, placement, state
 from fuseboard.breaker import step as breaker
 from fuseboard.breaker.criticality import Past
@@ -20,7 +19,7 @@ from fuseboard.breaker.step import Decision, step
 from fuseboard.breaker.transitions import Transition
 from fuseboard.events.event import Event
 from fuseboard.events.types import Action, Failure, Phase, TimerElapsed
-from fuseboard.failover import attempt
+from fuseboard.failover import attempt, begin
 from fuseboard.policy import enums as enumss
 from fuseboard.policy import spec as policy
 from fuseboard.roles import Role
@@ -54,7 +53,7 @@ NUMBERS: Final = {
     "less than a quarter of one time is forgotten": (criticality._FORGOTTEN, 0.25),
     "of a verdict 128 characters are shown": (criticality._SHOWN, 128),
     "a debt is tried again after two seconds": (placement.FIRST_RETRY_MS, 2 * SECOND),
-    "a claim lasts fifteen seconds": (failover.LEASE_MS, 15 * SECOND),
+    "a claim lasts fifteen seconds": (begin.LEASE_MS, 15 * SECOND),
     "a route may change five times in between": (attempt.MAX_CONFLICTS, 5),
     "a decision may be off by 250 ms": (scripts.MAX_DRIFT_MS, 250),
     "what is due comes again after five seconds": (pacing.FIRST_AGAIN_MS, 5 * SECOND),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 from msgspec.structs import replace
 
-from functions.failover import LEASE_MS, Failover
+from functions.failover import Failover
 from fuseboard.breaker.placement import Result, Shares
 from fuseboard.breaker.state import State
 from fuseboard.cluster.client import Kubernetes
@@ -16,6 +16,7 @@ from fuseboard.cluster.config import open_cluster
 from fuseboard.errors import Busy
 from fuseboard.events.event import Event
 from fuseboard.events.types import FailoverCompleted, FailoverReverted, StepDue
+from fuseboard.failover.begin import LEASE_MS
 from fuseboard.policy.validation import parse_document
 from fuseboard.settings import Settings
 from fuseboard.stores.records import Change

@@ -205,7 +205,7 @@ def test_slow_queries_do_not_hold_up_the_others() -> None:
     with answering(server) as url, Running(url, *slow, policy("login", "load")) as running:
         wait_for(lambda: server.asked.count("load") >= 5)
         assert running.outbox.loads()
-        assert server.asked.count("slow0") <= 3
+        assert server.asked.count("slow0") < server.asked.count("load")  # without back-off, both every second
         assert not any(running.outbox.loads(f"slow{n}") for n in range(LANES - 1))
 
 

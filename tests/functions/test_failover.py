@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from functions import failover
-from functions.failover import LEASE_MS, Failover
+from functions.failover import Failover
 from fuseboard.breaker.placement import Claim, Result, Shares
 from fuseboard.breaker.state import State
 from fuseboard.cluster.rehearsal import Rehearsal
@@ -24,6 +24,7 @@ from fuseboard.events.types import (
     FailoverRefused,
     FailoverReverted,
 )
+from fuseboard.failover.begin import LEASE_MS
 from fuseboard.settings import Settings
 from fuseboard.stores.records import Change
 from fuseboard.testing.api_server import (
@@ -357,7 +358,7 @@ class TestMustNotAct:
         """A claim that is in force means: try again."""
         event = world.ask(State.OPEN)
         claim_for(world, epoch=1)
-        with pytest.raises(Busy, match="somebody is at work"):
+        with pytest.raises(Busy, match="another step of its placement is running"):
             function.handle(event)
         assert server.requests == []
 

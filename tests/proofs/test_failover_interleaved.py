@@ -14,11 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from functions.failover import LEASE_MS, Failover
+from functions.failover import Failover
 from fuseboard.breaker.placement import Placement, Shares
 from fuseboard.breaker.state import State
 from fuseboard.cluster.rehearsal import Rehearsal
 from fuseboard.errors import FuseboardError
+from fuseboard.failover.begin import LEASE_MS
 from fuseboard.stores.records import Change
 from fuseboard.testing.panel import row_of
 from tests.functions.world import KEY, Killed, World, fence_of, told

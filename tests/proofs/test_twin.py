@@ -24,7 +24,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from functions.breaker import Breaker as BreakerFunction
-from functions.failover import LEASE_MS, Failover
+from functions.failover import Failover
 from fuseboard.breaker.placement import Fence, Placement, Result, Shares
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.breaker.step import MAX_REMEMBERED
@@ -32,6 +32,7 @@ from fuseboard.cluster.rehearsal import Rehearsal
 from fuseboard.errors import FuseboardError, Refused
 from fuseboard.events.event import Event
 from fuseboard.events.types import Failure, FailureDetected, FailureResolved, OperatorRequested, StepDue, TimerElapsed
+from fuseboard.failover.begin import LEASE_MS
 from fuseboard.policy.spec import Policy
 from fuseboard.stores.keys import due_keys, keys_of, members_of
 from fuseboard.stores.records import DEBT, TIMER, Change

@@ -11,7 +11,7 @@ import pytest
 import fuseboard.testing
 
 NAMES: Final = {
-    "api_script": "Answer ApiScript Asked EVENTS OTHERS change error in_thread listed refusal streamed until",
+    "api_script": "Answer ApiScript Asked EVENTS OTHERS WITHIN_S change error in_thread listed refusal streamed until",
     "api_server": (
         "FakeApiServer PODS SERVICE answers applies_late connect is_slow kubeconfig meddles passes waits_for"
     ),

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from msgspec.structs import replace
 
-from functions import failover
 from fuseboard.breaker.placement import Fence, Result
-from fuseboard.failover.attempt import Attempt
+from fuseboard.failover.begin import begin
+from fuseboard.failover.claimed import ClaimedStep
 from tests.proofs.model.explore import Exploration, Limits
 from tests.proofs.model.world import NOW, Wiring
 
@@ -60,18 +60,18 @@ def _lease_without_end(record: Row, event: Event, owner: str) -> Change:
     claim = record.placement.claim
     if claim is not None:
         record = replace(record, placement=replace(record.placement, claim=replace(claim, until=NOW + 1)))
-    return failover._begin(record, event, owner)
+    return begin(record, event, owner)
 
 
 def _paid_when_claimed(record: Row, event: Event, owner: str) -> Change:
-    change = failover._begin(record, event, owner)
+    change = begin(record, event, owner)
     asked = record.wanted
     paid = replace(change.placement, epoch=record.state.epoch, shares=asked, result=Result.VERIFIED)
     return replace(change, placement=paid)
 
 
-class _Late(Attempt):
-    """An attempt that settles whether or not its claim is still in force."""
+class _Late(ClaimedStep):
+    """A step that settles whether or not its claim is still in force."""
 
     def _change(self, decide: Decide) -> Change:
         return self.store.change(self.event.subject, decide)
@@ -83,7 +83,7 @@ BUGS: Final = {
     "what was read is not read again at the claim": (Wiring(reads_again=False), Limits(0, 0, 1), "I16"),
     "a lease never ends": (Wiring(begin=_lease_without_end), Limits(1, 0, 0), "I19"),
     "a debt is cleared before it is verified": (Wiring(begin=_paid_when_claimed), Limits(1, 0, 0), "I19"),
-    "a late result is taken": (Wiring(attempt=_Late), Limits(0, 0, 1), "I8"),
+    "a late result is taken": (Wiring(claim=_Late), Limits(0, 0, 1), "I8"),
     "a patch does not say what it was made for": (Wiring(checks_version=False), Limits(0, 0, 1), "I2"),
 }
 

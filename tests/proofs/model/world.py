@@ -1,6 +1,6 @@
 """One target of the model and whoever works on it: every single effect, and what must hold when it is had.
 
-The functions are the real ones: ``breaker.step``, ``failover._begin``, the methods of ``Attempt`` over a store that is
+The functions are the real ones: ``breaker.step``, ``begin``, ``ClaimedStep`` and ``Attempt`` over a store that is
 one row, ``placement.plan``. What is small is the object, its fence and its shares, and time: it passes in ticks, and a
 row is kept as it is seen from now, so that two rows that differ by their age alone are one.
 """
@@ -15,7 +15,6 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from functions import failover
 from fuseboard.breaker.placement import Claim, Fence, Placement, Shares
 from fuseboard.breaker.row import Row
 from fuseboard.breaker.state import BreakerState, State
@@ -25,7 +24,9 @@ from fuseboard.errors import Busy, Problem
 from fuseboard.events.event import Event
 from fuseboard.events.types import Failure, FailureDetected, FailureResolved, StepDue, TimerElapsed
 from fuseboard.failover import claims, plan
-from fuseboard.failover.attempt import Attempt, Begun, Sent
+from fuseboard.failover.attempt import Attempt, Sent
+from fuseboard.failover.begin import Begun, begin
+from fuseboard.failover.claimed import ClaimedStep
 from fuseboard.failover.plan import Move, Observed, Stay
 from fuseboard.failover.routes.driver import Seen
 from fuseboard.stores.records import Change, dues
@@ -148,8 +149,8 @@ class Wiring(Struct, frozen=True):
     """Which functions the model runs; a seeded bug is one of them exchanged."""
 
     step: Callable[[Row, Event], Decision] = step
-    begin: Callable[[Row, Event, str], Change] = failover._begin
-    attempt: type[Attempt] = Attempt
+    begin: Callable[[Row, Event, str], Change] = begin
+    claim: type[ClaimedStep] = ClaimedStep
     overtaken: Callable[[Fence, Fence], bool] = Fence.__ge__
     """Of the fence on the object and our own."""
     marks_first: bool = False
@@ -228,17 +229,17 @@ class Model:
     def advance(self, target: Target, work: Work) -> tuple[Target, Work | None]:
         """A worker has its next effect."""
         store = TargetStore(target)
-        attempt = self._wiring.attempt(store, Object(store), HINT, work.begun, rehearsed=True)  # type: ignore[arg-type]
+        claim = self._wiring.claim(store, Object(store), HINT, work.begun, rehearsed=True)  # type: ignore[arg-type]
         if work.stage == "claimed":
             return target, self._look(target, work)
         seen = Seen(Observed(work.fence, work.shares), {})
         fence = work.begun.fence
         if work.stage == "overtaken":
-            attempt._overtaken(seen)
+            claim.overtaken(work.fence, work.shares)
             return in_order(target, store.target), None
         todo = plan.plan(work.begun.row, fence, seen.observed, lambda _: None)
         if work.stage == "sent":
-            attempt._verify(Sent(seen, todo, {}))
+            Attempt(claim).verify(Sent(seen, todo, {}))
             return in_order(target, store.target), None
         if target.fence != work.fence and self._wiring.checks_version:
             return target, replace(work, stage="claimed")  # a conflict: it is read again
