@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class PodLabels(Struct, frozen=True):
-    """How to find the pods of one workload."""
+    """How to find the pods of a workload."""
 
     selector: dict[str, str] | None
     """None: the workload selects its pods by matchExpressions, which a Service does not have."""
@@ -29,7 +29,7 @@ class PodLabels(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class WorkloadSelectors:
-    """The selectors of target and standby, read from the policy or from the workloads, for the length of one step."""
+    """The selectors of target and standby, read from the policy or from the workloads, for the length of a step."""
 
     cluster: Cluster
     policy: Policy
@@ -110,7 +110,7 @@ def overlap(workloads: WorkloadSelectors) -> Problem | None:
 
 
 def strangers(workloads: WorkloadSelectors) -> Problem | None:
-    """Check that the labels common to target and standby select the pods of these two alone."""
+    """Check that the labels common to target and standby select no further pods."""
     common = workloads.common()
     if not common:
         return Problem("target and standby have no label in common, so that no selector has both: give them one")

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fuseboard.errors import InvalidInput
 from fuseboard.events.types import Phase
 from fuseboard.testing.objects import MADE, condition, container, deployment, pod, starting, stateful_set
 from fuseboard.workloads import pods
@@ -186,16 +185,3 @@ class TestDisrupted:
         found = deployment(conditions=(AVAILABLE, LATE), updatedReplicas=1)
 
         assert of(found, *UP[:2], disrupted_at=LATER - 1) is Phase.DISRUPTION
-
-
-@pytest.mark.parametrize(("replicas", "desired"), [(None, 1), (0, 0), (7, 7)])
-def test_desired_is_what_the_spec_says(replicas: int | None, desired: int) -> None:
-    """One, where it says nothing."""
-    assert read_workload("Deployment", deployment(replicas)).desired == desired
-    assert read_workload("StatefulSet", stateful_set(replicas)).desired == desired
-
-
-def test_what_is_no_workload_says_so() -> None:
-    """It is left out, and holds up nothing."""
-    with pytest.raises(InvalidInput, match="not a Deployment"):
-        read_workload("Deployment", {"metadata": {"name": "x"}})
