@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.running import Up, policy
-from tests.real.alertmanager import Alert, Alertmanager, pair, require_binary
+from tests.real.alertmanager import Alert, Alertmanager, require_binary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,10 +83,14 @@ def test_an_alert_that_only_repeats_keeps_its_breaker_open(tmp_path: Path) -> No
 
 
 def test_a_second_alertmanager_changes_nothing(up: Up) -> None:
-    """Both of a pair send the same alert: one condition, one weight, one transition."""
+    """Both of a pair send the same alert: one condition, one weight, one transition.
+
+    They do not know each other, as when a pair is cut in two: else the first may tell the second in time that it has
+    sent it.
+    """
     now = datetime.now(UTC)
     same = Alert(labels=WARNING, starts_at=now, ends_at=now + timedelta(minutes=5))
-    with pair(alertmanager(up, peer_timeout="0s")) as (first, second):
+    with alertmanager(up) as first, alertmanager(up) as second:
         first.post(same)
         second.post(same)
         up.becomes("LIMITED")
