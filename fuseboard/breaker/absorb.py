@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fuseboard.breaker.evidence import Evidence, Weighed
+from fuseboard.breaker.evidence import Weighed
 from fuseboard.breaker.requests import obey, unless_over
 from fuseboard.breaker.row import Row
 from fuseboard.breaker.state import Load, ReadyPods, State
 from fuseboard.breaker.transitions import Transition
+from fuseboard.breaker.weighing import Evidence
 from fuseboard.events.types import CapacityChanged, LoadChanged, OperatorRequested
 from fuseboard.roles import Role
 from fuseboard.times import duration_ms
@@ -53,7 +54,7 @@ def _weigh(row: Row, signal: Event, seen: int, dependencies: Sequence[Dependency
     """Take in the failures of a signal; nothing here moves the breaker."""
     state = row.state
     blamed = next((each.name for each in dependencies if each.state is State.OPEN and not each.verified), "")
-    evidence = Evidence(state, row.policy, watermark=state.watermark, clock=state.clock, blamed=blamed)
+    evidence = Evidence(row, blamed=blamed)
     weighed = evidence.take_in(signal.data, seen)
     recheck_at = state.recheck_at
     if not recheck_at and any(each.attributed for each in evidence.conditions.values()):
