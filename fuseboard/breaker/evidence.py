@@ -73,7 +73,8 @@ class Weighed(_EvidencePart, frozen=True):
     """One failure and its outcome."""
 
     key: str
-    verdict: Outcome
+    verdict: str
+    """An ``Outcome``; as text, since the journal of a newer version may have others."""
     weight: int = 0
     kind: str = field(name="class", default="")
     critical: str = ""

@@ -153,7 +153,7 @@ class Evidence:
         return Outcome.COUNTED
 
     def _shrink(self) -> None:
-        """Make room: drop an occurrence from before the watermark, or merge the two oldest so that no weight is lost."""
+        """Make room: drop an occurrence from before the watermark, or merge the two oldest without losing weight."""
         passed = next((each for each in self.occurrences if each.seen <= self._watermark), None)
         if passed is not None:
             self.occurrences.remove(passed)
