@@ -1,1 +1,1 @@
-"""The outside world → signals: one file is one source."""
+"""Sources turn the outside world into signals; each file is a source."""

@@ -26,7 +26,7 @@ _CLUSTER: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class _IndexCache:
-    """The index of the breaker table; it is built anew when the policies have changed."""
+    """The index of the breaker table, built anew when the policies change."""
 
     __slots__ = ("_built",)
 

@@ -1,11 +1,10 @@
-"""Ask Alertmanager for the conditions that breakers hold, so that a lost repeat or a lost resolve is noticed.
+"""Ask Alertmanager for the conditions that breakers hold, to notice a lost repeat or a lost resolve.
 
-While breakers hold conditions, each of Alertmanager's addresses is asked for all alerts: what still fires is told again
-before its lease is half over, and at every ask while its target is on trial; what is gone is told as resolved. When
-that is, and when nothing can be said, ``fuseboard.signals.known_alerts`` decides. An Alertmanager that does not answer
-changes nothing.
+While breakers hold conditions, each address of Alertmanager is asked for all alerts. A firing alert is repeated before
+half of its lease is over, and at every poll while the target is on trial; a missing alert is reported as resolved.
+``fuseboard.signals.known_alerts`` decides when. An Alertmanager without an answer changes no breaker.
 
-The addresses must be those of one Alertmanager, or of the members of one cluster: each of them knows all its alerts.
+The addresses must belong to a single Alertmanager or to the members of its cluster: each member knows all alerts.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "alerts"
 SOURCE: Final = "/alertmanager"
-"""The webhook's own: what is told again is the same fact."""
+"""The webhook's source: a repeated alert is the same fact."""
 
 ALL: Final = {"active": "true", "silenced": "true", "inhibited": "true", "unprocessed": "true"}
 _SHOWN_EVENTS: Final = 100
@@ -54,7 +53,7 @@ _alerts: Final = msgspec.json.Decoder(tuple[KnownAlert, ...]).decode
 
 
 class Alerts:
-    """Turns what Alertmanager knows into signals; without an address there are none."""
+    """Turns the alerts of Alertmanager into signals."""
 
     def __init__(
         self,
@@ -80,7 +79,7 @@ class Alerts:
             self.look()
 
     def check(self) -> None:
-        """Do nothing if it is known whether alerts still fire, or nobody has to know.
+        """Do nothing if alerts are known, or no breaker holds a condition.
 
         Raises:
             Unavailable: the store does not answer, or no Alertmanager has answered for too long.
@@ -91,7 +90,7 @@ class Alerts:
             self._silence.check("; ".join(self._away.values()))
 
     def look(self) -> None:
-        """Ask once, if there is something to ask for; what cannot be told now is found again at the next look."""
+        """Ask once, if a breaker holds a condition; after an error, the next look finds the same."""
         try:
             self._look()
         except FuseboardError as error:
@@ -130,16 +129,16 @@ class Alerts:
 
 
 def new(connections: Connections) -> Alerts | Idle:
-    """Return the source; without Alertmanager's address it is idle."""
+    """Return the source; idle without Alertmanager's address."""
     members = connections.alertmanagers
     return Alerts(connections.store, connections.outbox, members) if members else Idle()
 
 
 def _ask(asker: HttpClient) -> MemberAnswer:
-    """Return what a member knows.
+    """Return the alerts of a member.
 
     Raises:
-        Unavailable: it does not answer, or not alone.
+        Unavailable: the member does not answer, or two members answer.
 
     """
     since = _uptime(asker)

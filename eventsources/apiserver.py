@@ -1,13 +1,13 @@
-"""Watch a cluster: what Kubernetes itself says goes wrong with a target, and how many of its pods are ready.
+"""Watch a cluster: the failures of targets that Kubernetes reports, and the number of their ready pods.
 
-``core/v1`` Events are watched and ``events.k8s.io/v1`` is not: they are the same objects. There is one watch per kind
-and namespace of the breaker table, so that it needs no more than a Role in each: Events, Pods, and those of Deployments
-and StatefulSets that the table has. Each watch has a thread that only listens; one thread takes in what they hear, a
-batch at a time: first into the outbox, then the checkpoints move. Only Events have one: of pods and workloads it counts
-what is so, and that is listed anew after a restart.
+``core/v1`` Events are watched and ``events.k8s.io/v1`` is not: both show the same objects. There is a watch per kind
+and namespace of the breaker table, which needs only a Role in each namespace: Events, Pods, and the Deployments and
+StatefulSets of the table. Each watch has a thread that listens; a further thread takes the changes in, batch by batch:
+first into the outbox, then the checkpoints move. Only Events have a checkpoint: for pods and workloads the present
+state counts, which is listed anew after a restart.
 
-Silence is no health: Kubernetes throttles, folds and drops Events, and deletes them after an hour. None of that is read
-as a recovery. A silent Event may still be going on: the status of the pods tells.
+Silence is no health: Kubernetes throttles, folds and drops Events, and deletes them after an hour. Silence is never
+read as a recovery: the status of the pods decides.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from fuseboard.stores.checkpoints import Checkpoints, SeenCount
 
 LOOK_EVERY_S: Final = 2.0
-"""How often the table is looked at for namespaces that have come or gone."""
+"""Seconds between two looks for new and removed namespaces in the table."""
 BATCH: Final = 500
 AGAIN_S: Final = 0.5
 OWNER_WITHIN_S: Final = 2.0
@@ -112,7 +112,7 @@ class ApiServer:
         self.watches.measure()
 
     def _wanted(self) -> set[WatchKey]:
-        """Return what is to be watched; end what was begun for fewer workloads, and has left out what now counts."""
+        """Return the wanted watches; end those that were begun for fewer workloads and ignored the new ones."""
         names = self._intake.inventory.wanted
         if names is not self._names:
             grown = {which[0] for which, some in names.items() if not some <= self._names.get(which, frozenset())}
@@ -137,7 +137,7 @@ class ApiServer:
     # -- where it goes -----------------------------------------------------------------------------------------------
 
     def _hand_over(self, batch: Batch, stop: Flag) -> None:
-        """Put a batch into the outbox, then move the checkpoints; a store that does not answer is waited for."""
+        """Put a batch into the outbox, then move the checkpoints; wait for a store that does not answer."""
         if batch.is_on_record:
             events = batch.events
             _until_done(lambda: self._outbox.append(events, batch.entry(events)), stop)
@@ -150,14 +150,14 @@ class ApiServer:
             try:
                 self._checkpoints.move(followed.namespace, followed.version, followed.known_until or 0, changes)
             except RecordCorrupt:
-                self._checkpoints.read(followed.namespace)  # which gives up what cannot be read
+                self._checkpoints.read(followed.namespace)  # which gives up an unreadable checkpoint
                 raise
 
         _until_done(move, stop)
 
 
 def new(connections: Connections) -> ApiServer | Idle:
-    """Return the source; without a cluster it is idle."""
+    """Return the source; idle without a cluster."""
     cluster = connections.kubernetes
     if cluster is None:
         return Idle()
@@ -165,7 +165,7 @@ def new(connections: Connections) -> ApiServer | Idle:
 
 
 def _until_done(act: Callable[[], None], stop: Flag) -> None:
-    """Do something that may not work yet, until it does or ``stop`` is set."""
+    """Try an action until it succeeds or ``stop`` is set."""
     while True:
         try:
             act()
@@ -202,4 +202,4 @@ KEPT: Final[Mapping[str, Callable[[Manifest], object]]] = {
     DEPLOYMENT: _status(DEPLOYMENT),
     STATEFUL_SET: _status(STATEFUL_SET),
 }
-"""What is heard of an object: of pods and workloads, no more than is needed."""
+"""The part of an object that is kept, by kind."""

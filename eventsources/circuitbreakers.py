@@ -1,10 +1,10 @@
 """Keep the breaker table as the cluster's CircuitBreaker resources say.
 
-It emits next to nothing: it follows the resources, and makes the store's table what they say. What is not accepted
-leaves the last policy in force, and its status says why. Where the table is a file (``policies``), it does nothing.
+The source follows the resources, and makes the store's table equal to them. A resource that is not accepted leaves the
+last policy in force, and its status has the reason. Where the table is a file (``policy_files``), the source is idle.
 
-One that is deleted while its traffic is moved is waited for: its breaker is asked to bring the traffic home, and the
-finalizer goes, or the row of one that is gone already, when that is done or has taken too long.
+The deletion of a resource with moved traffic is delayed: its breaker is asked to bring the traffic home. The finalizer,
+or the row of a resource without finalizer, is removed afterwards, or when the breaker takes too long.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ MANAGER: Final = "fuseboard-policy"
 LOOK_EVERY_S: Final = 0.5
 AGAIN_S: Final = 1.0
 REFUSED_AGAIN_S: Final = 60.0
-"""How long a status is not tried again that must not be written: its namespace may be enrolled later."""
+"""Seconds until a refused status is tried again: its namespace may have been enrolled by then."""
 YOUNG_S: Final = 3_600.0
-"""Of older resources none is looked at again: at a start that would read ten thousand records."""
+"""Older resources are not looked at again: a start would read ten thousand records."""
 SHOWN: Final = 10
 """Breakers that a line of the log names."""
 
@@ -69,7 +69,7 @@ class CircuitBreakers:
         self._mirror = AcceptedPolicies()
         self._departures = FinalizerKeeper(store, outbox, release_after_s, clock)
         self._untold: dict[str, tuple[mirror.Acceptance, float]] = {}
-        """What is still to be said in a status, and from when on it may be tried, by ``time.monotonic()``."""
+        """The statuses to be written, each with its earliest time, by ``time.monotonic()``."""
         self._table: Mapping[str, Policy] | None = None
         self._is_listed = self._is_due = False
         self._denied = ""
@@ -104,7 +104,7 @@ class CircuitBreakers:
         refuse_silence(silence, "living watch of CircuitBreakers", "is the API server there?")
 
     def look(self, cluster: Writable, stop: Flag) -> None:
-        """Take in what was heard and do what is due; what fails now is tried at the next look."""
+        """Take in the changes and act on them; after an error, the next look tries again."""
         try:
             self._is_due |= self._take_in()
             if self._is_listed:
@@ -121,7 +121,7 @@ class CircuitBreakers:
     # -- what is heard -----------------------------------------------------------------------------------------------
 
     def _take_in(self) -> bool:
-        """Take in all that was heard; return whether the resources have changed."""
+        """Take in all changes; return whether the resources have changed."""
         has_changed = False
         for heard in self._heard.take(self.look_every_s):
             has_changed |= self._take(heard)
@@ -145,7 +145,7 @@ class CircuitBreakers:
     # -- the table ---------------------------------------------------------------------------------------------------
 
     def _keep(self) -> None:
-        """Put into the table what is accepted and not there yet."""
+        """Put accepted policies into the table."""
         table = self._store.table()
         if not self._is_due and table is self._table:
             return
@@ -162,7 +162,7 @@ class CircuitBreakers:
     # -- what is said ------------------------------------------------------------------------------------------------
 
     def _tell(self, cluster: Writable) -> None:
-        """Write statuses for as long as nothing new is heard: ten thousand of them must not hold up an edit."""
+        """Write statuses until a change arrives: ten thousand statuses must not hold up an edit."""
         for key, (verdict, when) in list(self._untold.items()):
             if not self._heard.is_empty():
                 return
@@ -198,12 +198,12 @@ class CircuitBreakers:
             StatusWriter(self._store, cluster).write(resource.key)
 
     def _is_young(self, resource: Resource) -> bool:
-        """Say whether it may be the successor of one that was deleted, though another has told its state already."""
+        """Say whether the resource may succeed a deleted one of the same name."""
         return self._clock() - parse_timestamp(resource.created) / 1000 < YOUNG_S
 
 
 def new(connections: Connections) -> CircuitBreakers | Idle:
-    """Return the source; where the table is a file, or without a cluster, it is idle."""
+    """Return the source; idle where the table is a file, or without a cluster."""
     cluster = None if connections.settings.policies else connections.kubernetes
     return Idle() if cluster is None else CircuitBreakers(connections.store, connections.outbox, cluster)
 

@@ -1,7 +1,7 @@
-"""Tell breakers and placements that a time they wait for has come.
+"""Tell breakers and placements that their time has come.
 
-What is due stands in the store, in order of time, written by the decision that waits for it. Looking costs the same for
-one breaker as for ten thousand. An entry stays until a later decision settles it: what is lost comes again.
+Due entries stand in the store, in order of time, written by the decision that waits for them. A look costs the same for
+a single breaker as for ten thousand. An entry stays until a later decision settles it, and a lost event comes again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SOURCE: Final = "/clock"
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Sends what is due to the broker; two clocks send the same ids."""
+    """Sends due entries to the broker; two clocks send the same ids."""
 
     store: Store
     sink: Sink
@@ -43,7 +43,7 @@ class Clock:
         with ThreadPoolExecutor(LANES, thread_name_prefix="clock") as pool:
             for _ in every(LOOK_EVERY_S, stop):
                 try:
-                    # A broker answers when its functions have: one that is slow must not hold up the others' time.
+                    # A broker answers when its functions have: a slow function must not delay further events.
                     for event in self.due():
                         pool.submit(self.send, event).add_done_callback(log_bug("clock.bug"))
                 except Unavailable as error:
@@ -55,7 +55,7 @@ class Clock:
         self.store.check()
 
     def due(self) -> list[Event]:
-        """Return an event for everything that is due now.
+        """Return an event for each entry that is due now.
 
         Raises:
             Unavailable: the store does not answer.
@@ -65,7 +65,7 @@ class Clock:
         return [_event(each, now) for each in due]
 
     def send(self, event: Event) -> None:
-        """Send an event; if the sink does not take it, it comes again by itself."""
+        """Send an event; if the sink refuses, the entry comes again."""
         try:
             self.sink.send(event)
         except (Unavailable, InvalidInput) as error:

@@ -1,7 +1,7 @@
-"""Keep the breaker table as it is written down: in a file, or in a folder such as a mounted ConfigMap.
+"""Keep the breaker table equal to a file, or to a folder, for example a mounted ConfigMap.
 
-It emits nothing: it looks at the files, and makes the store's table what they say. What cannot be used, or is empty,
-leaves the last table in force. Where no file is named, the table is the cluster's (``circuitbreakers``).
+The source looks at the files, and makes the store's table equal to them. Invalid and empty files leave the last table
+in force. Without a file, the table is the cluster's (``circuitbreakers``).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LOOK_EVERY_S: Final = 1.0
 
 @dataclass(slots=True)
 class Policies:
-    """Applies what the files say, when they have changed or the store has lost it."""
+    """Applies the files when they have changed or the store has lost the table."""
 
     path: Path
     store: Store
@@ -44,7 +44,7 @@ class Policies:
         self.store.check()
 
     def look(self) -> None:
-        """Apply the files if that is due; what fails now is tried at the next look."""
+        """Apply the files if they are due; after an error, the next look tries again."""
         try:
             self._look()
         except (InvalidPolicy, Unavailable) as error:
@@ -68,7 +68,7 @@ class Policies:
 
 
 def new(connections: Connections) -> Policies | Idle:
-    """Return the source; where the table is the cluster's, it is idle."""
+    """Return the source; idle where the table is the cluster's."""
     settings = connections.settings
     if settings.kubeconfig and settings.policies is None:
         return Idle()

@@ -1,11 +1,10 @@
 """Ask Prometheus for the load of targets: the ``signals.load.query`` of each policy, every ``signals.load.every``.
 
-What is not known is not told: it neither opens a breaker nor keeps it open. A query without one number as its answer is
-put on the record, once for what is wrong with it.
+An unknown load is not sent, and neither opens a breaker nor keeps a breaker open. A query whose answer is no single
+number is put on the record, once for each kind of complaint.
 
-Each query has at most one ask under way, in one of a few lanes, with a deadline: a slow one holds up nobody else. One
-that failed is asked ever more seldom, up to once a minute: so does a Prometheus that is away not get everything at once
-when it is back.
+Each query has at most a single request under way, in one of a few lanes, with a deadline: a slow query delays no
+further query. Failing queries are retried with back-off, up to a minute, which spares a Prometheus that returns.
 """
 
 from __future__ import annotations
@@ -37,9 +36,9 @@ TABLE_EVERY_S: Final = 2.0
 
 NAME: Final = "prometheus"
 TIMEOUT: Final = "4s"
-"""Prometheus' own, shorter than ours: then it says itself what took so long, and stops working on it."""
+"""The timeout of Prometheus, shorter than ours: then Prometheus stops working on the query, and reports the reason."""
 QUERY_FAULTS: Final = frozenset({400, 422})
-"""Prometheus' answers to a query that is wrong, and to one that cannot be executed (HTTP API, Format overview)."""
+"""Prometheus' answers to an invalid query, and to a query that cannot be executed (HTTP API, Format overview)."""
 _SHOWN_QUERY: Final = 200
 
 
@@ -73,7 +72,7 @@ class Prometheus:
             pool.shutdown(cancel_futures=True)
 
     def check(self) -> None:
-        """Do nothing if loads are known, or nobody wants to know any.
+        """Do nothing if loads are known, or no policy has a query.
 
         Raises:
             Unavailable: the store does not answer, or Prometheus has not answered for too long.
@@ -88,7 +87,7 @@ class Prometheus:
     # -- what is asked -----------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        """Ask what the table asks for, and nothing else."""
+        """Follow the queries of the breaker table."""
         if time.monotonic() < self._looked_at + TABLE_EVERY_S:
             return
         self._looked_at = time.monotonic()
@@ -140,8 +139,8 @@ class Prometheus:
         """Take in one answer.
 
         Raises:
-            Unavailable: it is no answer to a query.
-            InvalidInput: it holds no load.
+            Unavailable: this is no answer to a query.
+            InvalidInput: the answer has no load.
 
         """
         if answer.status != OK and answer.status not in QUERY_FAULTS:
@@ -175,7 +174,7 @@ class Prometheus:
         try:
             self._outbox.append(batch.events, batch.entry)
         except StoreUnavailable as error:
-            # Not kept for later: what is taken in counts as so by then. The next answer is news again.
+            # Not kept for later: a late load would count as present. The next answer is sent again.
             logs.logger().warning("prometheus.not_told", error=str(error))
             for query, _, _ in batch.loads.values():
                 query.sent_load = None
@@ -188,7 +187,7 @@ class Prometheus:
 
 
 def new(connections: Connections) -> Prometheus:
-    """Return the source; without Prometheus' address it does nothing."""
+    """Return the source; without Prometheus' address, no query is sent."""
     return Prometheus(connections.store, connections.outbox, connections.prometheus)
 
 
@@ -197,7 +196,7 @@ def _get(client: HttpClient, query: str, moment: int) -> HttpResponse:
 
 
 def _complain(batch: LoadBatch, key: str, query: LoadQuery, complaint: str) -> None:
-    """Put on the record what is wrong with a query, once for each kind of thing."""
+    """Put a complaint about a query on the record, once for each kind."""
     metrics.count(NAME, "no_number")
     if not query.is_new(complaint):
         return

@@ -1,1 +1,1 @@
-"""Events → decisions and acts: one file is one Knative Service."""
+"""Functions turn events into decisions and actions; each file is a Knative Service."""

@@ -1,6 +1,6 @@
 """Move one breaker per signal.
 
-Runs as one Knative Service. Replies with at most one event, and to a duplicate with the same one.
+Runs as one Knative Service. Replies with at most one event; a duplicate gets the same reply.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Breaker:
                 return answer if isinstance(answer, Event) else None
 
     def _dependencies(self, key: str, names: tuple[str, ...]) -> tuple[Dependency, ...]:
-        """Return the breakers of these names as they stand; what is not in the table is nobody's excuse."""
+        """Return the breakers of these names as they stand; names outside the table excuse no failure."""
         found = []
         for name in names:
             with suppress(NotEnrolled, RecordCorrupt):
@@ -64,7 +64,7 @@ def new(connections: Connections) -> Breaker:
 
 
 class _OthersNeededError(FuseboardError):
-    """The policy depends on other breakers than those that were read."""
+    """The policy depends on breakers that were not read."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         super().__init__()
@@ -72,18 +72,18 @@ class _OthersNeededError(FuseboardError):
 
 
 def _decide(event: Event, names: tuple[str, ...], dependencies: tuple[Dependency, ...], row: Row) -> Change:
-    """Decide on one record; the others that it depends on are read only where there are any."""
+    """Decide on a row; its dependencies are read only if the policy names any."""
     if row.policy.spec.depends_on != names:
         raise _OthersNeededError(row.policy.spec.depends_on)
     decision = step(row, event, dependencies)
-    # Its id follows from the cause: safe to send twice, and a duplicate gets the same.
+    # The id of the announcement follows from its cause: safe to send twice, and a duplicate gets the same reply.
     return Change(
         decision.after.state, decision.after.placement, _entries(event, decision), decision.announcement(event)
     )
 
 
 def _entries(event: Event, decision: Decision) -> tuple[Entry, ...]:
-    """Return what goes on the record: no duplicates, and no timer that changed nothing."""
+    """Return the journal entry of a decision; duplicates and timers without effect have none."""
     if decision.duplicate or not (decision.weighed or decision.moved or decision.noted or decision.stale):
         return ()
     moved = decision.moved

@@ -1,7 +1,7 @@
-"""Keep what could not be delivered.
+"""Keep events that could not be delivered.
 
-Runs as one Knative Service, the dead-letter sink of every Trigger. It must work while Redis is down, because that is
-the commonest reason to be here: it appends to a file on its own volume and answers when that is on disk.
+Runs as a Knative Service, the dead-letter sink of every Trigger. The function must work while Redis is down, the most
+common reason for dead letters: events are appended to a file on a volume, and are on disk before the answer.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class DeadLetter:
     path: Path
 
     def handle(self, event: Event) -> None:
-        """Append the event as one CloudEvent in JSON; it is on disk when this returns.
+        """Append the event as a CloudEvent in JSON; the line is on disk when this returns.
 
         Raises:
-            StoreUnavailable: it could not be written.
+            StoreUnavailable: the file cannot be written.
 
         """
         line = encode(event, structured=True).body + b"\n"
@@ -62,7 +62,7 @@ class DeadLetter:
         """Do nothing if the file can be written.
 
         Raises:
-            StoreUnavailable: it cannot.
+            StoreUnavailable: the file cannot be written.
 
         """
         if not os.access(self.path.parent, os.W_OK):
@@ -79,7 +79,7 @@ def _append(path: Path, line: bytes) -> None:
     try:
         size = os.fstat(file).st_size
         if size and os.pread(file, 1, size - 1) != b"\n":
-            line = b"\n" + line  # a crash tore the last line: it must not take this one with it
+            line = b"\n" + line  # a crash tore the last line: this line must stay readable
         written = 0
         while written < len(line):
             written += os.write(file, line[written:])

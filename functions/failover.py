@@ -1,7 +1,7 @@
-"""Bring the placement to what its breaker asks for, one fenced step at a time.
+"""Bring the placement to the shares that its breaker asks for, one fenced step at a time.
 
-Runs as one Knative Service. The event that wakes it is a hint: breaker and placement are read again, the step is
-claimed, done, verified and released. Replies with what became of it, and to a duplicate with the same reply.
+Runs as one Knative Service. An event is only a hint: the row is read again, and the step that is owed is claimed, done,
+verified and released. Replies with the result; a duplicate gets the same reply.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CLUSTER_DEADLINE_S: Final = 7.0
 
 @dataclass(frozen=True, slots=True)
 class Failover:
-    """Does one step per event, if one is owed."""
+    """Does a step per event, if a step is owed."""
 
     consumes: ClassVar[EventTypes] = BREAKER_EVENTS | types_of(StepDue)
     emits: ClassVar[EventTypes] = FAILOVER_EVENTS
@@ -41,7 +41,7 @@ class Failover:
     cluster: Cluster
 
     def handle(self, event: Event) -> Event | None:
-        """Do the step that is owed now, whatever the event says."""
+        """Do the step that is owed now."""
         deadline = time.monotonic() + CLUSTER_DEADLINE_S
         row, owner = self.store.read(event.subject), uuid4().hex
         if not claims.awaited(row):

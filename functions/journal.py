@@ -1,7 +1,7 @@
-"""Write every event down as one line of JSON.
+"""Log every event as a line of JSON.
 
-Runs as one Knative Service behind a Trigger without a filter. The decisions themselves are journaled where they are
-made, by the script that makes them; this is the account of what went through the broker.
+Runs as a Knative Service behind a Trigger without a filter. The decisions themselves are journaled where they are
+made, by the script that makes them; these lines are the account of the broker.
 """
 
 from __future__ import annotations

@@ -1,23 +1,23 @@
-"""What can go wrong, and what the reader of the error must do.
+"""The errors of Fuseboard, and the reaction that each asks for.
 
 FuseboardError
-├── InvalidInput             never will work: 400
+├── InvalidInput             will never work: 400
 │   ├── TooLarge             413
 │   └── WrongContentType     415
-├── Busy                     somebody is still at work on this: try again, 409
+├── Busy                     the same work is under way: try again, 409
 ├── Unavailable              try again later: 503
 │   ├── StoreUnavailable
 │   ├── SinkUnavailable
 │   └── ClusterUnavailable
 │       └── Stalled          a stream of the cluster has gone silent
-├── Expired                  what is asked for is too old, or never was: read everything anew
+├── Expired                  the requested version is too old or unknown: list all objects again
 ├── Refused                  the cluster said no, for good: RBAC, admission, gone
-│   └── NotFound             it has no such object
-├── Conflict                 somebody else changed the object in between: read it again
+│   └── NotFound             there is no object of the name
+├── Conflict                 the object has changed in between: read it again
 ├── NotEnrolled              no breaker of that name in the table
 ├── RecordCorrupt            a record in the store cannot be read: a human must look
 ├── InvalidPolicy            a policy file is wrong: names the field, the value, what was expected
-└── CannotStart              start-up is impossible: says why and what to do
+└── CannotStart              start-up is impossible: has the reason and the remedy
 
 A complaint that is part of a normal answer is returned and not raised: a ``Problem``.
 """
@@ -43,11 +43,11 @@ class Problem:
 
 
 class FuseboardError(Exception):
-    """Anything that Fuseboard raises on purpose."""
+    """The base of all errors that Fuseboard raises on purpose."""
 
 
 class InvalidInput(FuseboardError):
-    """The input can never be accepted, however often it is sent."""
+    """The input can never be accepted, even if sent again."""
 
 
 class TooLarge(InvalidInput):
@@ -55,15 +55,15 @@ class TooLarge(InvalidInput):
 
 
 class WrongContentType(InvalidInput):
-    """The body is of a media type that is not understood here."""
+    """The media type of the body is not supported."""
 
 
 class Busy(FuseboardError):
-    """The same work is being done by somebody else right now."""
+    """Another process does the same work right now."""
 
 
 class Unavailable(FuseboardError):
-    """Something that is needed does not answer; nothing was half done."""
+    """A system does not answer; no work was left half done."""
 
 
 class StoreUnavailable(Unavailable):
@@ -78,13 +78,13 @@ class ClusterUnavailable(Unavailable):
     """The Kubernetes API server did not answer, or asked to wait."""
 
     def __init__(self, message: str, *, wait_s: float = 0.0) -> None:
-        """``wait_s`` is how long it asked to wait; 0 when it did not say."""
+        """``wait_s`` is the wait that the server asked for, in seconds; 0 for none."""
         super().__init__(message)
         self.wait_s = wait_s
 
 
 class Stalled(ClusterUnavailable):
-    """A stream has been silent for longer than a living one can be."""
+    """A stream was silent for longer than a living stream can be."""
 
 
 class Expired(FuseboardError):
@@ -96,19 +96,19 @@ class Refused(FuseboardError):
 
 
 class NotFound(Refused):
-    """The cluster has no such object, or no such kind of objects."""
+    """The cluster has no object of the name, or does not know the kind."""
 
 
 class Conflict(FuseboardError):
-    """The object has changed since it was read."""
+    """The object has changed since the last read."""
 
 
 class NotEnrolled(FuseboardError):
-    """The breaker table has no such breaker."""
+    """The breaker table has no breaker of the name."""
 
 
 class RecordCorrupt(FuseboardError):
-    """A record in the store cannot be read; nothing is done with it until a human has looked."""
+    """A record in the store cannot be read; the breaker rests until a human has repaired the record."""
 
 
 class InvalidPolicy(FuseboardError):
@@ -116,4 +116,4 @@ class InvalidPolicy(FuseboardError):
 
 
 class CannotStart(FuseboardError):
-    """Start-up is impossible; the message says why and what to do about it."""
+    """Start-up is impossible; the message has the reason and the remedy."""

@@ -1,11 +1,11 @@
 """The HTTP client of Fuseboard: for the broker, Prometheus, Alertmanager, and a running Fuseboard.
 
-A request ends within its deadline, even if the body of the answer trickles, and within its size. Nothing is tried again
-here: each caller has its own pace. Redirects are not followed, so that a token goes to no other address, and proxies of
-the environment are not used.
+A request ends within its deadline, even if the body of the answer trickles, and within its size. The client does
+not retry: each caller has its own pace. Redirects are not followed, to keep a token at its address, and proxies of the
+environment are not used.
 
-Only the probe of pods does without (``fuseboard.workloads.probe``): its second must also hold for an answer whose
-headers trickle, which no HTTP library promises.
+Only the probe of pods has a client of its own (``fuseboard.workloads.probe``): its deadline also holds for an answer
+with trickling headers, which no HTTP library promises.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class HttpResponse(NamedTuple):
 
 
 class HttpClient:
-    """Sends requests to one address, over a few connections that are kept; safe for threads."""
+    """Sends requests to an address, over a few connections that are kept; safe for threads."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class HttpClient:
         """Connect nothing yet; ``lanes`` is the number of connections that are kept.
 
         Raises:
-            CannotStart: the URL is none for HTTP.
+            CannotStart: the URL is not for HTTP.
 
         """
         if not url.startswith(("http://", "https://")):
@@ -82,7 +82,7 @@ class HttpClient:
         """Return the answer to a GET of a path below the URL, whatever its status.
 
         Raises:
-            Unavailable: there is no answer within the deadline, or it is too long.
+            Unavailable: the answer is missing at the deadline, or too long.
 
         """
         return self._send("GET", self.url + path, fields=fields)
@@ -91,7 +91,7 @@ class HttpClient:
         """Return the answer to a POST to the URL, or to a path below it, whatever its status.
 
         Raises:
-            Unavailable: there is no answer within the deadline, or it is too long; it may have been taken.
+            Unavailable: the answer is missing at the deadline, or too long; the request may have been accepted.
 
         """
         return self._send("POST", self.url + path if path else self._given_url, body=body, headers=headers)
@@ -128,7 +128,7 @@ class HttpClient:
         try:
             return b"".join(self._chunks(response, give_up))
         except BaseException:
-            response.close()  # the rest of the answer must not be read as the next one
+            response.close()  # the rest must not be read as the next answer
             raise
         finally:
             response.release_conn()
@@ -146,5 +146,5 @@ class HttpClient:
     def _authorization(self) -> dict[str, str]:
         if self._token_file is None:
             return {}
-        # Read each time: a token is renewed in its file, and the old one expires.
+        # Read each time: a token is renewed in its file, and the old token expires.
         return {"Authorization": f"Bearer {self._token_file.read_text(encoding='utf-8').strip()}"}

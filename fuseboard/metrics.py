@@ -1,4 +1,4 @@
-"""Counters of what was handled, for Prometheus."""
+"""The metrics of Fuseboard, for Prometheus."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _lag: Final = Histogram(
 
 
 def count(handler: str, outcome: str) -> None:
-    """Count one request."""
+    """Count a request."""
     _events.labels(handler, outcome).inc()
 
 
@@ -41,13 +41,13 @@ def watch_silent(namespace: str, seconds: float) -> None:
 
 
 def watch_ended(namespace: str) -> None:
-    """Forget a watch that has ended."""
+    """Forget an ended watch."""
     if (namespace,) in _silent._metrics:  # noqa: SLF001  - the library warns of removing what is not there
         _silent.remove(namespace)
 
 
 def source_silent(source: str, seconds: float) -> None:
-    """Note how long a source has had no answer; 0 where it has nothing to ask."""
+    """Note the seconds since the last answer to a source; 0 for a source without a question."""
     _deaf.labels(source).set(seconds)
 
 

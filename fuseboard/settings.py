@@ -1,4 +1,4 @@
-"""What an installation decides: the only place where the environment is read."""
+"""The settings of an installation: the only reader of the environment."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 IN_CLUSTER: Final = "in-cluster"
-"""Instead of a kubeconfig: act on the cluster that this runs in, by the pod's own ServiceAccount."""
+"""Instead of a kubeconfig: the cluster of this pod, by its own ServiceAccount."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """One installation's settings; every entry point gets them handed in."""
+    """The settings of an installation, handed to every entry point."""
 
     redis_url: str = ""
     sink: str = ""
     """Where a source sends its events: the broker's address, ``K_SINK`` of a SinkBinding."""
     kubeconfig: str = ""
-    """A file, ``IN_CLUSTER``, or nothing: then steps are rehearsed."""
+    """A file or ``IN_CLUSTER``; if empty, steps are rehearsed."""
     state_dir: Path | None = None
     """Where dead letters and a rehearsed cluster are kept."""
     policies: Path | None = None
-    """The breaker table: a file of CircuitBreaker documents, or a folder of such files.
+    """The breaker table: a file of CircuitBreaker documents, or a folder of files.
 
-    Without one, it is the CircuitBreaker resources of the cluster.
+    If None, the CircuitBreaker resources of the cluster are the table.
     """
     prometheus_url: str = ""
-    """Where the load of targets is asked for; without, it is not known."""
+    """The address to ask for the load of targets; if empty, loads are unknown."""
     prometheus_token_file: Path | None = None
-    """Holds the bearer token for it, where it wants one."""
+    """A file with the bearer token for Prometheus, if needed."""
     alertmanager_url: str = ""
-    """Where it is asked whether alerts still fire: one address, or those of a cluster's members, with commas."""
+    """The address to ask for firing alerts, or the addresses of a cluster's members, with commas."""
     alertmanager_token_file: Path | None = None
 
     def need_redis(self) -> str:
         """Return the store's URL.
 
         Raises:
-            CannotStart: it is not set.
+            CannotStart: the setting is missing.
 
         """
         if not self.redis_url:
@@ -55,7 +55,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         """Return the broker's address.
 
         Raises:
-            CannotStart: it is not set.
+            CannotStart: the setting is missing.
 
         """
         if not self.sink:
@@ -63,10 +63,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.sink
 
     def need_state_dir(self) -> Path:
-        """Return the directory for what this process keeps by itself.
+        """Return the directory for dead letters and rehearsals.
 
         Raises:
-            CannotStart: it is not set.
+            CannotStart: the setting is missing.
 
         """
         if self.state_dir is None:
@@ -74,10 +74,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.state_dir
 
     def need_policies(self) -> Path:
-        """Return where the breaker table is written down.
+        """Return the file or folder of the breaker table.
 
         Raises:
-            CannotStart: it is not set.
+            CannotStart: the setting is missing.
 
         """
         if self.policies is None:

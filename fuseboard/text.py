@@ -1,10 +1,10 @@
-"""What others wrote: stamps as numbers, text fit to be shown."""
+"""Text from outside, made fit for display."""
 
 from __future__ import annotations
 
 
 def plain(text: str | None, length: int) -> str:
-    """Return text that others wrote fit to be shown: short, without control or formatting characters."""
+    """Return text from outside fit for display: short, without control or formatting characters."""
     text = (text or "")[:length]
     if text.isprintable():
         return text

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fuseboard.breaker.evidence import Evidence, Weighed
+from fuseboard.breaker.evidence import Weighed
 from fuseboard.breaker.requests import obey, unless_over
 from fuseboard.breaker.row import Row
 from fuseboard.breaker.state import Load, ReadyPods, State
 from fuseboard.breaker.transitions import Transition
+from fuseboard.breaker.weighing import Evidence
 from fuseboard.events.types import CapacityChanged, LoadChanged, OperatorRequested
 from fuseboard.roles import Role
 from fuseboard.times import duration_ms
@@ -50,10 +51,10 @@ def absorb(row: Row, signal: Event, dependencies: Sequence[Dependency]) -> Taken
 
 
 def _weigh(row: Row, signal: Event, seen: int, dependencies: Sequence[Dependency]) -> tuple[Row, tuple[Weighed, ...]]:
-    """Take in the failures of a signal; nothing here moves the breaker."""
+    """Take in the failures of a signal."""
     state = row.state
     blamed = next((each.name for each in dependencies if each.state is State.OPEN and not each.verified), "")
-    evidence = Evidence(state, row.policy, watermark=state.watermark, clock=state.clock, blamed=blamed)
+    evidence = Evidence(row, blamed=blamed)
     weighed = evidence.take_in(signal.data, seen)
     recheck_at = state.recheck_at
     if not recheck_at and any(each.attributed for each in evidence.conditions.values()):
@@ -69,7 +70,7 @@ def _weigh(row: Row, signal: Event, seen: int, dependencies: Sequence[Dependency
 
 
 def _recheck(row: Row, dependencies: Sequence[Dependency]) -> Row:
-    """Let conditions count that were put down to a dependency, once its standby has served for ``healthyFor``."""
+    """Let attributed conditions count once the standby of their dependency has served for ``healthyFor``."""
     if not row.state.recheck_at or row.state.clock < row.state.recheck_at:
         return row
     healthy_for = duration_ms(row.policy.spec.recover.healthy_for)
@@ -87,7 +88,7 @@ def _recheck(row: Row, dependencies: Sequence[Dependency]) -> Row:
 
 
 def _note(row: Row, signal: Event, seen: int) -> tuple[Row, Transition | None, bool]:
-    """Take in what is no failure; return the edge that an operator asks for, and whether anything was new."""
+    """Take in capacity, load or a request; return the transition asked for by an operator, and whether it was news."""
     match signal.data:
         case CapacityChanged() as told:
             known = row.state.capacity.get(told.role)
@@ -112,7 +113,7 @@ def _judge_capacity(row: Row, moment: int) -> Row:
         return row
     since = 0
     if row.lacks:
-        # What was told before the last transition counts again when it is told again.
+        # A report from before the last transition counts again when it is repeated.
         since = known.short_since or (moment if known.seen > row.state.watermark else 0)
     if since == known.short_since:
         return row

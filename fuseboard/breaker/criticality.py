@@ -1,4 +1,4 @@
-"""Is this failure critical, and why? And what kind of failure is it, and how much does it weigh?
+"""The judgement of a failure: its class, its weight, and whether and why the failure is critical.
 
 The table of failures (``failures.json``: data, not code) gives each Kubernetes reason, container exit reason and alert
 name its class, and where it matters a severity and a worth; ``signals.failures`` of a policy overrides it. The class of
@@ -31,49 +31,49 @@ if TYPE_CHECKING:
     from fuseboard.policy.spec import Policy, Rating, Rule
 
 CRITICAL_SEVERITIES: Final = frozenset({"critical", "page"})
-"""Severities that are critical by themselves, unless a rule says otherwise (prometheus-operator's runbooks; ``page`` is
+"""Severities that are critical by themselves, unless a rule decides (prometheus-operator's runbooks; ``page`` is
 Google's SRE workbook's)."""
 
 MAX_PAST: Final = 32
-"""Reasons whose past is remembered; the one that was not critical for the longest time goes first."""
+"""Reasons whose past is remembered; the reason that was not critical for the longest time goes first."""
 
 _FORGOTTEN: Final = 0.25
 _SHOWN: Final = 128
 
 
 class KnownReason(Struct, frozen=True):
-    """What the table says of one reason."""
+    """The entry of one reason in the table of failures."""
 
     reason: str
     class_: FailureClass = field(name="class", default=FailureClass.RUNTIME)
     severity: str = ""
-    """Of an alert that carries none."""
+    """The severity of an alert without a severity of its own."""
     worth: Annotated[int, Meta(ge=1)] = 1
-    """How many occurrences one of it counts for."""
+    """How many occurrences a failure of this reason counts for."""
 
 
 class Past(Struct, frozen=True, array_like=True):
-    """How often a reason was critical, as it was at a time; it fades."""
+    """How often a reason was critical, as a score that fades."""
 
     score: float
     at: int
 
     def faded(self, now: int, half_life_ms: int) -> float:
-        """Return what is left of it."""
+        """Return the rest of the score."""
         return float(self.score * 0.5 ** (max(0, now - self.at) / half_life_ms))
 
 
 class Judgement(Struct, frozen=True):
-    """What a failure is to one breaker."""
+    """The judgement of a failure for one breaker."""
 
     kind: FailureClass
     weight: int
     limits_only: bool = False
-    """It counts towards ``limitAt`` and never opens."""
+    """Counts towards ``limitAt`` and never opens."""
     critical: str = ""
-    """The rule by which it is critical, and its inputs; empty where it is not."""
+    """The rule by which the failure is critical, and its inputs; empty where it is not."""
     critical_by: str = ""
-    """The reason that is critical by itself: this one's, or one of its chain. Empty when only the past says so."""
+    """The reason that is critical by itself, of the failure or of its chain; empty where only the past decides."""
 
 
 @lru_cache(maxsize=1)
@@ -85,7 +85,7 @@ def table() -> Mapping[str, KnownReason]:
 
 
 def judge(failure: Failure, policy: Policy, past: Mapping[str, Past], now: int) -> Judgement:
-    """Return what a failure is to a breaker with this policy and this past."""
+    """Return the judgement of a failure by a policy and a past."""
     reason, condition = failure.name, bool(failure.condition)
     rating, row = policy.spec.signals.failures.get(reason), table().get(reason)
     kind = class_of(reason, failure.chain, policy)
@@ -115,7 +115,7 @@ def class_of(reason: str, chain: tuple[str, ...], policy: Policy) -> FailureClas
 
 
 def remember(past: Mapping[str, Past], reason: str, policy: Policy, now: int) -> dict[str, Past]:
-    """Return the past with one more time that a reason was critical; a burst within one cool-down is one time."""
+    """Return the past with a reason critical once more; a burst within a cool-down counts as a single time."""
     half_life = duration_ms(policy.spec.criticality.half_life)
     kept = {name: each for name, each in past.items() if each.faded(now, half_life) >= _FORGOTTEN}
     known = kept.pop(reason, None)
@@ -144,7 +144,10 @@ def _weight(rating: Rating | None, row: KnownReason | None, severity: str, polic
 
 
 def _critical(failure: Failure, kind: FailureClass, severity: str, policy: Policy) -> tuple[str | None, str]:
-    """Say why a failure is critical by itself or by its causes; nothing where a rule says no, None where none does."""
+    """Return why a failure is critical by itself or by its causes, and by which reason.
+
+    The text is empty where a rule decides against, and None where no rule decides.
+    """
     own = _by_itself(failure, failure.name, kind, severity, policy)
     if own is not None:
         return own, failure.name

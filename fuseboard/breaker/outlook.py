@@ -1,7 +1,7 @@
-"""What keeps a breaker in its state, and what comes next if no signal comes.
+"""The outlook of a breaker: why it stays in its state, and its next transition if no signal comes.
 
-Both are read from the table of transitions: the guards that are not met keep the breaker where it is, and what comes
-next is found by showing the breaker the times that its guards wait for.
+Both are read from the table of transitions: unmet guards keep the breaker in its state, and the next
+transition is found by showing the breaker the times that its guards wait for.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fuseboard.breaker.step import Decision
 
 MAX_LOOKS: Final = 600
-"""How many times are looked at: more than there are leases in a row."""
+"""How many moments are tried: more than a row has leases."""
 
 
 class Blocked(Struct, frozen=True):
@@ -38,7 +38,7 @@ class Blocked(Struct, frozen=True):
 
 
 class Ahead(Struct, frozen=True):
-    """What time alone brings if no signal comes until then."""
+    """The transition that time alone brings if no signal comes before."""
 
     at: int
     state: State
@@ -46,18 +46,18 @@ class Ahead(Struct, frozen=True):
 
 
 class Outlook(Struct, frozen=True):
-    """Why a breaker stays, and what comes next."""
+    """Why a breaker stays, and its next transition."""
 
     row: Row
     """The row as it is now: evidence and overrides that time has ended are gone."""
     blocked: tuple[Blocked, ...]
     ahead: Ahead | None
     evidence: str
-    """What failures would do; empty where they do nothing."""
+    """The effect of further failures; empty without an effect."""
 
 
 def outlook(row: Row, dependencies: Sequence[Dependency] = ()) -> Outlook:
-    """Return why a breaker stays and what comes next, at the row's time."""
+    """Return why a breaker stays and its next transition, at the row's time."""
     then = _at(row, max(row.now, row.state.clock), dependencies)
     ahead = _brought(then)
     if ahead is not None:  # its time has come, and the clock has not told the breaker yet
@@ -88,7 +88,7 @@ def _at(row: Row, now: int, dependencies: Sequence[Dependency]) -> Decision:
 
 
 def _brought(then: Decision) -> Ahead | None:
-    """Return what a time brought; None where the breaker stayed."""
+    """Return the transition that a time brought; None where the breaker stayed."""
     after = then.after.state
     if then.moved:
         return Ahead(after.since, after.state, after.reason)
@@ -101,7 +101,7 @@ def _brought(then: Decision) -> Ahead | None:
 
 
 def _blocked(row: Row, ahead: Ahead | None) -> Iterator[Blocked]:
-    """Yield the guards that keep the breaker in its state; none where a transition is due."""
+    """Yield the unmet guards; none where a transition is due."""
     if not is_blocked(row) and transition(row) is not None:
         return
     of_state = (guard for rule in TABLE[row.state.state] for guard in rule.guards)
@@ -121,7 +121,7 @@ def _until(guard: Guard, row: Row, ahead: Ahead | None) -> int:
 
 
 def _evidence(row: Row) -> str:
-    """Say what failures would do."""
+    """Describe the effect of further failures."""
     trip, weight, state = row.policy.spec.trip, row.tally.weight, row.state.state
     if is_blocked(row) or state is State.OPEN:
         return ""

@@ -1,7 +1,7 @@
-"""The placement: who serves, and the next step towards what the breaker asks for.
+"""The placement: how traffic is shared between target and standby, and the result of the last step.
 
-``plan`` is pure. Everything that is done to the cluster carries ``(epoch, step)``: the number of transitions that the
-breaker has made, and the number of changes within one. A placement whose epoch is behind the breaker's is a *debt*.
+Every change of the cluster carries a fence ``(epoch, step)``: the number of transitions of the breaker, and the number
+of changes within the epoch. A placement whose epoch is behind the breaker's is a *debt*.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FIRST_RETRY_MS: Final = 2_000
 
 
 class Result(StrEnum):
-    """What became of a placement's last step."""
+    """The result of a placement's last step."""
 
     VERIFIED = "verified"
     OBSERVED = "observed"
@@ -44,14 +44,14 @@ class Shares(Struct, frozen=True, rename="camel"):
 
 
 class Fence(Struct, frozen=True, order=True, array_like=True):
-    """``(epoch, step)``: on an object it only rises."""
+    """``(epoch, step)``: the fence of an object only rises."""
 
     epoch: int = 0
     step: int = 0
 
 
 class Claim(Struct, frozen=True, rename="camel"):
-    """Somebody is at work on this placement, until the lease ends or a newer epoch supersedes it."""
+    """The claim of a worker on this placement, until the lease ends or a newer epoch supersedes the claim."""
 
     owner: str
     epoch: int
@@ -60,29 +60,29 @@ class Claim(Struct, frozen=True, rename="camel"):
 
 
 class Placement(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """Who serves, by the last step that was done or decided against."""
+    """The shares of traffic by the last step that was done or decided against."""
 
     epoch: int = 0
     step: int = 0
     trial: int = 0
-    """Which of the trial's shares it answers, where its epoch is that of a trial."""
+    """The index of the trial's share that is placed, in the epoch of a trial."""
     shares: Shares = Shares()
     result: Result = Result.VERIFIED
     reason: str = ""
     verified_at: int = 0
     rehearsed: bool = False
     cause: str = ""
-    """Name of the event that led to it: a duplicate of that one gets the same answer."""
+    """Name of the event that led to the step: a duplicate of the event gets the same reply."""
     at: int = 0
     tries: int = 0
     retry_at: int = 0
     claim: Claim | None = None
     route: Route | None = None
-    """While traffic is moved: the route that moved it. A later edit of the policy does not change what is undone."""
+    """While traffic is moved: the route that moved it, so that an edit of the policy does not change the way back."""
 
     @property
     def inexpressible(self) -> bool:
-        """Whether the route cannot have what was asked for."""
+        """Whether the route cannot express the shares that the breaker asks for."""
         return self.result is Result.INEXPRESSIBLE
 
     def claim_in(self, epoch: int) -> Claim | None:
@@ -90,9 +90,9 @@ class Placement(Struct, frozen=True, rename="camel", omit_defaults=True):
         return self.claim if self.claim is not None and self.claim.epoch == epoch else None
 
     def set_back(self, back: int, now: int) -> Placement:
-        """Return the placement after the clock was set back: what it waits for comes no later than it would have.
+        """Return the placement after the clock was set back: retries and leases come no later than before.
 
-        When it was verified stays as it is: a trial knows what to make of it.
+        The time of verification stays: a trial corrects for the clock itself (``trial.placed_since``).
         """
 
         def earlier(moment: int) -> int:

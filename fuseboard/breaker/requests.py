@@ -1,7 +1,6 @@
-"""What operators ask of a breaker: trip, reset, hold, release; and retire, when its CircuitBreaker is deleted.
+"""Requests of operators: trip, reset, hold, release; and retire, when the CircuitBreaker is deleted.
 
-Pure. A request is a signal like any other; what it sets over the policy lives in the state until it is released or its
-time is over.
+Pure. A request is a signal. An override stays in the state until another request releases it or its time is over.
 """
 
 from __future__ import annotations
@@ -22,7 +21,10 @@ if TYPE_CHECKING:
 
 
 def obey(row: Row, told: OperatorRequested, seen: int) -> tuple[Row, Transition | None, bool]:
-    """Do what an operator asks; a request from before the last transition was about another state, and is stale."""
+    """Apply a request; a request from before the last transition was about another state, and is stale.
+
+    Returns the row, the transition that the operator asks for, and whether the request was applied.
+    """
     state = row.state
     if seen < max(state.watermark, state.asked):
         return row, None, False
@@ -44,7 +46,7 @@ def obey(row: Row, told: OperatorRequested, seen: int) -> tuple[Row, Transition 
         case Action.RETIRE:
             override = Override(Action.HOLD, told.operator, told.reason, seen)
     reason = f"reset by {told.operator}: {told.reason}"
-    # Traffic that a mode has left at the standby comes home as well; what is on its way there already is left alone.
+    # Traffic that a mode has left at the standby comes home as well; traffic on its way home is left alone.
     is_home = row.placement.shares == Shares() or row.owed
     return (
         row.having(asked=seen, override=override, **_forgotten(state)),
@@ -58,7 +60,7 @@ def _asked(to: State, reason: str, cool_down: int = 0) -> Transition:
 
 
 def _forgotten(state: BreakerState) -> dict[str, Any]:
-    """Return the fields of a state that forgets what spoke against its target up to now."""
+    """Return the fields of a state without the evidence up to now."""
     return {
         "latched": False,
         "opened": (),
@@ -70,7 +72,7 @@ def _forgotten(state: BreakerState) -> dict[str, Any]:
 
 
 def unless_over(row: Row) -> Row:
-    """End what an operator has set once its time is over."""
+    """End an override once its time is over."""
     override = row.state.override
     is_over = override is not None and 0 < override.until <= row.state.clock
     return row.having(override=None) if is_over else row

@@ -1,6 +1,6 @@
-"""The row of one breaker: its policy, its state and its placement, at one moment of the store's clock.
+"""The row of a breaker: policy, state and placement at a moment of the store's clock.
 
-A row travels as one value from the store to the rules. It is immutable: a rule returns a new row.
+A row travels as a single value from the store to the rules. It is immutable: a rule returns a new row.
 """
 
 from __future__ import annotations
@@ -135,10 +135,10 @@ class Row(Struct, frozen=True, dict=True):
 
     @property
     def as_dependency(self) -> Dependency:
-        """The breaker as others see it that name it in ``dependsOn``.
+        """The breaker as a dependency of breakers that name it in ``dependsOn``.
 
-        Only a standby that serves in the target's place helps them: a placement that was settled otherwise (observed,
-        inexpressible) is not verified for them.
+        Only a standby that serves in the target's place helps them: a placement that was observed or inexpressible is
+        not verified for dependents.
         """
         serves = self.placement.result is Result.VERIFIED
         return Dependency(self.policy.metadata.name, self.state.state, self.verified_since if serves else 0)

@@ -1,6 +1,6 @@
-"""What is known of one breaker: its state, and what of the past still matters.
+"""The state of one breaker, with the part of the past that still matters.
 
-Times are milliseconds since 1970 of the store's clock. *Seen* is when something was taken in.
+Times are milliseconds since 1970 of the store's clock. *Seen* is the time when a signal was taken in.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from fuseboard.events.types import Action, BreakerMoved, Phase
 from fuseboard.roles import Role
 
 CAPACITY_LEASE_MS: Final = 5 * 60_000
-"""A lack of ready pods, or a probe that fails, is told again every 30 s: what was not for so long is not known."""
+"""How long a report of ready pods is valid: a lack of pods and a failing probe are reported again every 30 s."""
 
 LOAD_LEASES: Final = 3
-"""A load is known for as many times as often it is asked for."""
+"""A load is valid for this many times the interval of its query."""
 
 
 FLAPS: Final = 3
 FLAP_WINDOW_MS: Final = 3_600_000
-"""So many episodes that opened within so long latch the breaker: somebody has to look (design, flap guard)."""
+"""This many episodes that open within this window latch the breaker until a human looks (design, flap guard)."""
 
 
 class State(StrEnum):
@@ -38,58 +38,58 @@ class State(StrEnum):
 
 
 class _RecordPart(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A part of the record in the store."""
+    """A part of the row in the store."""
 
 
 class Remembered(Struct, frozen=True, array_like=True):
-    """An event that has been decided, and the epoch of the transition that answered it (0: none)."""
+    """An event that has been decided, and the epoch of the transition in reply (0: none)."""
 
     seen: int
     epoch: int = 0
 
 
 class ReadyPods(_RecordPart, frozen=True):
-    """Pods of a workload, as they were told last."""
+    """Pods of a workload by the last report."""
 
     ready: int
     desired: int
     seen: int
     phase: Phase = Phase.STEADY
     probe: str = ""
-    """``ok``, or why the policy's probe fails; empty where nothing was probed."""
+    """``ok``, or why the policy's probe fails; empty without a probe."""
     short_since: int = 0
-    """Since when the target has fewer ready pods than it must; 0 when it has enough."""
+    """Since when the target has fewer ready pods than minReady; 0 when there are enough."""
 
     def lacks(self, min_ready: int) -> bool:
-        """Say whether it has fewer ready pods than it must; where fewer are desired, so many are enough."""
+        """Say whether there are fewer ready pods than ``min_ready``, or than desired where fewer are desired."""
         return self.ready < min(min_ready, self.desired)
 
 
 class Load(_RecordPart, frozen=True):
-    """The load of the target, as it was told last, in the unit of its capacity."""
+    """The load of the target by the last report, in the unit of the target's capacity."""
 
     value: float
     seen: int
 
 
 class Override(_RecordPart, frozen=True):
-    """What an operator has set over the policy: ForcedOpen (``trip``), or no transitions at all (``hold``)."""
+    """A request in force over the policy: ForcedOpen (``trip``), or no transitions at all (``hold``)."""
 
     action: Action
     operator: str
     reason: str
     since: int
     until: int = 0
-    """0: until another request ends it."""
+    """0: until another request ends the override."""
 
 
 class Dependency(Struct, frozen=True):
-    """A breaker that another one depends on, as it stood when a signal was decided."""
+    """A breaker that another breaker depends on, at the time of a decision."""
 
     name: str
     state: State
     verified: int = 0
-    """Since when the placement of its epoch is in place; 0 when it is not."""
+    """Since when its standby serves for the current epoch; 0 while the standby does not."""
 
 
 class BreakerState(_RecordPart, frozen=True):
@@ -102,22 +102,22 @@ class BreakerState(_RecordPart, frozen=True):
     watermark: int = 0
     clock: int = 0
     held_until: int = 0
-    """Nothing moves it until then: memory was lost, or the clock was set back."""
+    """No transition until then: memory was lost, or the clock was set back."""
     cool_down: int = 0
     healthy_since: int = 0
     trial: int = 0
-    """Which of the trial's shares is asked for."""
+    """The index of the trial's share."""
     trial_since: int = 0
-    """Since when; 0 for the first, which the transition asks for."""
+    """Since when the share is asked for; 0 for the first share, which the transition asks for."""
     opened: tuple[int, ...] = ()
-    """When episodes opened of late, for the flap guard."""
+    """The times at which the last episodes opened, for the flap guard."""
     latched: bool = False
-    """It opened too often: it stays open until an operator resets it."""
+    """The breaker opened too often and stays open until an operator resets it."""
     override: Override | None = None
     asked: int = 0
-    """When the last request of an operator was taken in."""
+    """The time of the last request of an operator."""
     recheck_at: int = 0
-    """When it is looked again whether conditions are still a dependency's; 0 where none is put down to one."""
+    """When attributed conditions are checked against their dependencies again; 0 without attributed conditions."""
     capacity: dict[Role, ReadyPods] = {}
     load: Load | None = None
     occurrences: tuple[Occurrence, ...] = ()
@@ -129,7 +129,7 @@ class BreakerState(_RecordPart, frozen=True):
 
     @property
     def holding(self) -> tuple[Condition, ...]:
-        """The conditions that hold and are not put down to a dependency."""
+        """The conditions that hold and are not attributed to a dependency."""
         return tuple(each for each in self.conditions.values() if not each.attributed)
 
     @property
@@ -140,22 +140,22 @@ class BreakerState(_RecordPart, frozen=True):
 
     @property
     def weight(self) -> int:
-        """What the window and the conditions that hold weigh together."""
+        """The weight of the window and of the conditions that hold."""
         return sum(each.weight for each in self.weighing)
 
     @property
     def causes(self) -> tuple[str, ...]:
-        """The distinct causes that weigh anything, in order of the alphabet."""
+        """The distinct causes of all evidence that weighs, sorted."""
         return tuple(sorted({each.cause for each in self.weighing}))
 
     @property
     def is_held(self) -> bool:
-        """Whether an operator lets nothing move it."""
+        """Whether an operator holds the breaker in its state."""
         return self.override is not None and self.override.action is Action.HOLD
 
 
 def set_back(breaker: BreakerState, now: int, held_until: int) -> BreakerState:
-    """Move all that is known back as far as the clock was, so that nothing gets shorter or longer."""
+    """Move all times back as far as the clock was set back, so that no wait gets shorter or longer."""
     back = breaker.clock - now
     load, override = breaker.load, breaker.override
     return replace(

@@ -191,9 +191,9 @@ def _enter(row: Row, taken: Transition) -> tuple[Row, BreakerMoved]:
 
 
 def _left(state: BreakerState) -> dict[str, Condition]:
-    """Return the conditions that hold though the target serves again: a dependency's, and those that only limit.
+    """Return the conditions that still hold when the target serves again: attributed ones, and ones that only limit.
 
-    What was never seen again while the target served on trial is taken to be over.
+    A condition that was not seen again while the target served on trial is over.
     """
     if state.state is State.LIMITED:
         return state.conditions
@@ -212,7 +212,7 @@ def _watermark(state: BreakerState, taken: Transition) -> int:
 
 
 def _flaps(state: BreakerState, taken: Transition) -> tuple[tuple[int, ...], bool]:
-    """Return when episodes opened within the last hour, and whether that is too often; operators do not count."""
+    """Return when episodes opened within the last hour, and whether the breaker is latched; operators do not count."""
     begins = taken.to is State.OPEN and state.state in (State.CLOSED, State.LIMITED)
     if not begins or taken.asked:
         return state.opened, state.latched

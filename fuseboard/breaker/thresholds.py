@@ -1,6 +1,6 @@
-"""Is the capacity of the table exceeded: too few ready pods, too much load, a probe that fails?
+"""Thresholds of capacity: too few ready pods, too much load, a probe that fails.
 
-Pure. What is not known, or was not told for some time, is not exceeded.
+Pure. A threshold is not exceeded by numbers that are unknown or too old.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PROBE_OK: Final = "ok"
 
 
 def lacking_at(row: Row, since: int = 0) -> int | None:
-    """Return when the target will have had too few ready pods for too long; None where it will not."""
+    """Return when the target will have had too few ready pods for too long; None where it has enough."""
     known = row.state.capacity.get(Role.TARGET)
     if known is None or not known.short_since or known.phase is Phase.FRESH:
         return None
@@ -29,13 +29,13 @@ def lacking_at(row: Row, since: int = 0) -> int | None:
 
 
 def unknown_at(row: Row) -> int:
-    """Return when it is no longer known how many pods of the target are ready; 0 where it never was."""
+    """Return when the last report of the target's ready pods becomes too old; 0 without a report."""
     known = row.state.capacity.get(Role.TARGET)
     return known.seen + CAPACITY_LEASE_MS if known is not None else 0
 
 
 def lack(row: Row) -> str:
-    """Say how many ready pods there are, and how many there must be."""
+    """Describe how many pods are ready, and how many must be."""
     known = row.state.capacity[Role.TARGET]
     least = min(row.policy.spec.target.min_ready, known.desired)
     during = "" if known.phase is Phase.STEADY else f" (during a {known.phase})"
@@ -44,7 +44,7 @@ def lack(row: Row) -> str:
 
 
 def is_overloaded(row: Row, after: int) -> bool:
-    """Say whether a load above the target's capacity was told after a time, and is still known."""
+    """Say whether a load above the target's capacity was reported after a time, and is not too old."""
     capacity, load = row.policy.spec.target.capacity, row.state.load
     if capacity is None or load is None:
         return False
@@ -52,13 +52,13 @@ def is_overloaded(row: Row, after: int) -> bool:
 
 
 def overload(row: Row) -> str:
-    """Say what the load is, and what the target can carry."""
+    """Describe the load and the target's capacity."""
     value = row.state.load.value if row.state.load is not None else 0.0
     return f"the load is {value:g}, the target's capacity is {row.policy.spec.target.capacity:g}"
 
 
 def load_lease(row: Row) -> int:
-    """Return for how long a load is known, in milliseconds."""
+    """Return for how long a load is valid, in milliseconds."""
     asked = row.policy.spec.signals.load
     return LOAD_LEASES * duration_ms(asked.every if asked is not None else "15s")
 

@@ -1,4 +1,4 @@
-"""All modules in one process: functions behind the local broker, sources before it, and the board."""
+"""All modules in one process: functions behind the local broker, sources before the broker, and the API."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fuseboard.delivery.connections import Connections
 
 RELAY: Final = "up"
-"""The relay's name in the outbox: the same after each restart, whatever this machine is called."""
+"""The relay's name in the outbox: the same after each restart, under any host name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class OneProcess:
 
 
 def wire(connections: Connections) -> OneProcess:
-    """Wire the modules of ``functions`` and ``eventsources`` to each other; this sets the sink of the connections.
+    """Wire the modules of ``functions`` and ``eventsources``, and set the sink of the connections.
 
     Raises:
         CannotStart: a module, a setting or a Trigger cannot be used.

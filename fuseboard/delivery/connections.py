@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fuseboard.stores.redis import RedisStore
 
 PROMETHEUS_LANES: Final = 8
-"""Prometheus answers 20 queries at once (``--query.max-concurrency``): two replicas must leave some to others."""
+"""Prometheus answers 20 queries at once (``--query.max-concurrency``): two replicas must leave room for more."""
 ALERTMANAGER_MAX_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -38,15 +38,15 @@ Opened = TypeVar("Opened", bound=_Closable)
 
 
 class Connections:
-    """Opens each connection at its first use; not for several threads at once, as modules are wired by one.
+    """Opens each connection at its first use; not for several threads at once: a single thread wires the modules.
 
-    The connections themselves are safe for threads. Opening one raises:
+    The connections themselves are safe for threads. Opening a connection raises:
         CannotStart: its setting is missing or wrong, or the store could forget.
         StoreUnavailable: the store does not answer.
     """
 
     # The imports below stand in functions: the client for Redis takes 0.1 s and the one for Kubernetes 0.2 s to import,
-    # which a cold start of a function that needs neither must not pay.
+    # which a cold start of a function that needs neither client must not pay.
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -80,7 +80,7 @@ class Connections:
 
     @cached_property
     def cluster(self) -> Writable:
-        """The cluster of the settings, or a rehearsal of one."""
+        """The cluster of the settings, or a rehearsal."""
         from fuseboard.cluster.client import Kubernetes  # noqa: PLC0415  - see above
         from fuseboard.cluster.config import open_cluster  # noqa: PLC0415  - see above
 
@@ -126,7 +126,7 @@ class Connections:
         """Do nothing if every opened connection answers.
 
         Raises:
-            Unavailable: one of them does not answer.
+            Unavailable: a connection does not answer.
 
         """
         for check in self._checks:

@@ -1,6 +1,7 @@
-"""What a function is: a module with ``new()`` whose object takes an event and answers with at most one.
+"""The protocol of functions: each takes an event, and may answer with an event.
 
-One file in ``functions/`` is one Knative Service. A function knows neither HTTP nor any other function.
+Each file in ``functions/`` is a Knative Service, and has ``new(connections)``. A function knows neither HTTP nor the
+further functions.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Function(Protocol):
-    """Handles one event at a time; several threads may call it at once."""
+    """Handles events; safe for threads."""
 
     consumes: ClassVar[EventTypes]
-    """Types that its Trigger lets through; ``ANY`` for a Trigger without a filter."""
+    """Types that the Trigger lets through; ``ANY`` for a Trigger without a filter."""
     emits: ClassVar[EventTypes]
-    """Types that it may answer with."""
+    """Types of the answers."""
 
     def handle(self, event: Event) -> Event | None:
-        """Do what the event asks for, and return the answer to a duplicate as well.
+        """Handle the event, and return the answer, also to a duplicate.
 
         Raises:
-            FuseboardError: see ``fuseboard.errors`` for what each says about trying again.
+            FuseboardError: see ``fuseboard.errors`` for the kinds, and whether to try again.
 
         """
 
@@ -33,6 +34,6 @@ class Function(Protocol):
         """Do nothing if events can be handled now.
 
         Raises:
-            Unavailable: what is needed does not answer.
+            Unavailable: a connection does not answer.
 
         """

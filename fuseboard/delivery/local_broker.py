@@ -1,9 +1,9 @@
 """The local broker: the Triggers of the manifests, in one process.
 
-What is routed here is what is deployed: it reads the Triggers under ``knative/base``, and keeps Knative's rules for
-answers, retries and dead letters (knative/eventing: ``pkg/broker/filter/filter_handler.go``, ``pkg/kncloudevents/
-retries.go``). Like Knative's in-memory channel it answers when every function has; unlike it, what comes in waits in
-the outbox until then.
+Routing is the same as when deployed: the broker reads the Triggers under ``knative/base``, and keeps Knative's rules
+for answers, retries, timeouts and dead letters (knative/eventing: ``pkg/broker/filter/filter_handler.go``,
+``pkg/kncloudevents/retries.go``). Like Knative's in-memory channel, the broker answers after every function has
+answered; until then, a signal also waits in the outbox.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 RETRIED: Final = frozenset({404, 408, 409, 429})
 """Answers that Knative tries again, besides 5xx (``kncloudevents/retries.go``: SelectiveRetry)."""
 MAX_HOPS: Final = 16
-"""Replies to replies: Fuseboard's functions answer down one way, so more than a few is somebody's loop."""
+"""Replies to replies: Fuseboard's functions form a chain, and a longer one is a loop."""
 ERROR_DATA_BYTES: Final = 1024
 
 
 class FunctionAnswer(NamedTuple):
-    """What a function's app answered to a POST; the names of the headers are in lower case."""
+    """A function's answer to a POST; the names of the headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -43,14 +43,14 @@ class FunctionAnswer(NamedTuple):
 
 if TYPE_CHECKING:
     Post = Callable[[str, HTTPMessage, float], FunctionAnswer]
-    """Posts a message to a function by its name, and waits so many seconds for the answer."""
+    """Posts a message to a function by its name, and waits for the answer, at most the given seconds."""
 
 
 class LocalBroker:
     """Delivers events to functions of this process."""
 
     def __init__(self, triggers: Sequence[Trigger], post: Post, stop: Flag, seen: Callable[[Event], None]) -> None:
-        """``stop`` ends waits between tries; ``seen`` is told of every event that was taken in."""
+        """``stop`` ends waits between tries; ``seen`` is called with every event that was taken in."""
         self._triggers = triggers
         self._post = post
         self._stop = stop
@@ -74,7 +74,7 @@ class LocalBroker:
         return (trigger for trigger in self._triggers if trigger.lets_through(event))
 
     def _attempt(self, trigger: Trigger, event: Event, hops: int) -> FunctionAnswer | None:
-        """Deliver once; return the answer if it was a failure."""
+        """Deliver once; return the answer of a failure."""
         answer = self._post(trigger.spec.subscriber.ref.name, encode(event), trigger.spec.delivery.timeout_s)
         if not _succeeded(answer):
             return answer
@@ -119,7 +119,7 @@ class LocalBroker:
 
 
 def _succeeded(answer: FunctionAnswer) -> bool:
-    """Say whether an answer is a success to Knative: 2xx, and a body only if it is an event."""
+    """Say whether an answer is a success to Knative: 2xx, and any body is an event."""
     if not 200 <= answer.status < 300:  # noqa: PLR2004  - HTTP's own classes
         return False
     is_event = any(name.startswith("ce-") for name in answer.headers) and len(answer.body) <= MAX_EVENT_BYTES

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from threading import Event as Flag
 
 SILENT_S: Final = 150.0
-"""A source that has heard nothing for so long is not ready."""
+"""After a longer silence a source is not ready."""
 
 
 def every(seconds: float, stop: Flag) -> Iterator[None]:
-    """Yield now and then after each pause of so many seconds, until ``stop`` is set."""
+    """Yield at once, then after each pause of ``seconds``, until ``stop`` is set."""
     while not stop.is_set():
         yield
         stop.wait(seconds)
@@ -33,14 +33,14 @@ class Idle:
         stop.wait()
 
     def check(self) -> None:
-        """It is always ready."""
+        """An idle watcher is always ready."""
 
 
 class Supervised:
-    """The thread of a watcher, or of a part of one.
+    """The thread of a watcher, or of a part of a watcher.
 
-    A watcher returns only after ``stop`` is set. A bug that ends it earlier is logged, and ``check`` raises from then
-    on: under Kubernetes the kubelet then starts the container again.
+    A watcher returns only after ``stop`` is set. A bug that ends the thread earlier is logged, and from then on
+    ``check`` raises: under Kubernetes the kubelet restarts the container.
     """
 
     def __init__(self, name: str, run: Callable[[Flag], None], stop: Flag) -> None:
@@ -56,7 +56,7 @@ class Supervised:
         return self
 
     def join(self, within_s: float | None = None) -> None:
-        """Wait for the thread's end, at most so many seconds."""
+        """Wait for the thread's end, at most ``within_s`` seconds."""
         self._thread.join(within_s)
 
     @property
@@ -68,7 +68,7 @@ class Supervised:
         """Do nothing if the thread runs.
 
         Raises:
-            Unavailable: it has ended.
+            Unavailable: the thread has ended.
 
         """
         if not self._thread.is_alive():
@@ -85,7 +85,7 @@ class Supervised:
 
 
 def log_bug(event: str) -> Callable[[Future[None]], None]:
-    """Return a callback for ``Future.add_done_callback`` that logs the exception of a task that no thread waits for."""
+    """Return a callback for ``Future.add_done_callback`` that logs the exception of a task."""
 
     def log(task: Future[None]) -> None:
         error = None if task.cancelled() else task.exception()
@@ -96,25 +96,25 @@ def log_bug(event: str) -> Callable[[Future[None]], None]:
 
 
 class Silence:
-    """How long a source has heard nothing from the system that it asks."""
+    """The time since the last answer of the system that a source asks."""
 
     def __init__(self, source: str, missing: str) -> None:
-        """Begin now; ``source`` names it in the metrics, and ``missing`` is what does not come, for the error."""
+        """Begin now; ``source`` is a label of the metric, ``missing`` the noun for the error, such as "answer"."""
         self._source = source
         self._missing = missing
         self._heard_at = time.monotonic()
 
     @property
     def seconds(self) -> float:
-        """How long it has lasted."""
+        """The duration until now."""
         return time.monotonic() - self._heard_at
 
     def end(self) -> None:
-        """Note an answer, or that there is nothing to ask: the silence begins anew."""
+        """Note an answer, or the lack of a question: the silence begins anew."""
         self._heard_at = time.monotonic()
 
     def measure(self, *, asks: bool = True) -> None:
-        """Report the silence as a metric; 0 for a source that has nothing to ask."""
+        """Report the silence as a metric; 0 for a source without a question."""
         metrics.source_silent(self._source, self.seconds if asks else 0.0)
 
     def check(self, hint: str) -> None:
@@ -126,7 +126,7 @@ def refuse_silence(seconds: float, missing: str, hint: str) -> None:
     """Do nothing unless a silence is too long.
 
     Raises:
-        Unavailable: it is; the message has what is missing, and the hint.
+        Unavailable: the silence is too long; the message has ``missing`` and the hint.
 
     """
     if seconds > SILENT_S:

@@ -1,8 +1,7 @@
 """The relay: takes events from the outbox to the broker.
 
-Events of one breaker go one after the other, those of different breakers side by side. What the broker does not take
-now is kept and sent again, ever later. Several relays share the outbox; what one that died had in hand, another one
-takes over.
+The events of a breaker are sent in order, and different breakers in parallel. Events that the broker refuses are
+retried with back-off. Several relays share the outbox: the events of a relay that died are taken over.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     Look = Callable[[str, int], list[tuple[str, Event]]]
     """A way to find events to deliver, for a relay's name and a number."""
     Lane = deque[tuple[str, Event]]
-    """Events of one breaker, by their names in the outbox; the first one is being delivered."""
+    """Events of a breaker, by their ids in the outbox; the first is being delivered."""
 
 LANES: Final = 16
 IN_HAND: Final = 256
@@ -44,10 +43,10 @@ HOLD_EVERY_S: Final = 5.0
 
 
 class Relay:
-    """Runs until it is told to stop; what it had in hand stays in the outbox."""
+    """Delivers events until it is stopped; undelivered ones stay in the outbox."""
 
     def __init__(self, queue: EventQueue, sink: Sink, name: str) -> None:
-        """``name`` is this relay's own: under the same name it finds again what it had in hand."""
+        """``name`` must be unique: after a restart, a relay finds its undelivered events by name."""
         self._queue = queue
         self._sink = sink
         self._name = name
@@ -58,7 +57,7 @@ class Relay:
     def run(self, stop: Flag) -> None:
         """See ``Watcher.run``."""
         with ThreadPoolExecutor(LANES, thread_name_prefix="relay") as pool:
-            look: Look = partial(self._queue.take, again=True)  # what this relay had in hand when it last stopped
+            look: Look = partial(self._queue.take, again=True)  # undelivered when this relay last stopped
             next_look = 0.0
             while not stop.is_set():
                 taken = self._look(look, stop)
@@ -84,7 +83,7 @@ class Relay:
             return None
 
     def _others(self, relay: str, count: int) -> list[tuple[str, Event]]:
-        """Hold on to what is in hand, and take over what a relay that is gone had in hand."""
+        """Keep the claim on undelivered events, and take over those of a dead relay."""
         with self._lock:
             mine = [identifier for lane in self._lanes.values() for identifier, _ in lane]
         if mine:
@@ -107,7 +106,7 @@ class Relay:
         pool.submit(self._deliver_head, pool, lane, stop).add_done_callback(log_bug("relay.bug"))
 
     def _deliver_head(self, pool: ThreadPoolExecutor, lane: Lane, stop: Flag) -> None:
-        """Deliver a lane's first event, then let its next one begin."""
+        """Deliver a lane's first event, then begin with the next."""
         identifier, event = lane[0]
         try:
             self._deliver(identifier, event, stop)

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from fuseboard.events.event import Event
 
 LANES: Final = 16
-"""Connections that are kept: one for each lane of the relay or the clock."""
+"""Connections that are kept: the relay and the clock have as many lanes."""
 CONNECT_TIMEOUT_S: Final = 2.0
 ANSWER_TIMEOUT_S: Final = 30.0
 """An in-memory channel answers only when every function has: longer than ``delivery.timeout`` and its first retries."""
 
 NEVER: Final = frozenset({400, 405, 413, 414, 415, 431})
-"""Answers that sending again cannot change: our own mistake. All others may pass, 401 and 403 too (contract, hop B)."""
+"""Answers to a sender's mistake, which a retry cannot change. Further errors may pass, even 401 (contract, hop B)."""
 
 _HINTS: Final[Mapping[int, str]] = {
     401: ": the broker does not accept this sender's token",
@@ -33,17 +33,17 @@ class Sink(Protocol):
     """Takes events."""
 
     def send(self, event: Event) -> None:
-        """Hand an event over; when this returns, it is the sink's.
+        """Hand an event over; when this returns, the sink is responsible for the event.
 
         Raises:
-            InvalidInput: the sink will never take it.
-            SinkUnavailable: it may take it later.
+            InvalidInput: the sink will never take the event.
+            SinkUnavailable: the sink may take the event later.
 
         """
 
 
 class HttpSink:
-    """A broker's ingress, or any other HTTP address that takes CloudEvents."""
+    """A broker's ingress, or any HTTP address that takes CloudEvents."""
 
     def __init__(self, url: str, lanes: int = LANES) -> None:
         self._http = HttpClient(url, lanes=lanes, deadline_s=ANSWER_TIMEOUT_S, connect_s=CONNECT_TIMEOUT_S)

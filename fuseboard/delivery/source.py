@@ -1,6 +1,6 @@
-"""What a source is: something that turns the outside world into signals.
+"""The protocols of sources, which turn news of the outside world into signals.
 
-One file in ``eventsources/`` is one source. A *receiver* is told by HTTP; a *watcher* looks for itself.
+Each file in ``eventsources/`` is a source. A *receiver* gets its news by HTTP, a *watcher* asks for them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Notification(Struct, frozen=True):
-    """What somebody told a receiver."""
+    """An HTTP request to a receiver."""
 
     body: bytes
     content_type: str
@@ -24,18 +24,18 @@ class Notification(Struct, frozen=True):
 
 @runtime_checkable
 class Receiver(Protocol):
-    """Takes notifications in; several threads may call it at once."""
+    """Takes notifications in; safe for threads."""
 
     path: ClassVar[str]
-    """Where it is served under ``fuseboard up``; alone, it is served at ``/`` as well."""
+    """Its path under ``fuseboard up``; served alone, ``/`` works as well."""
     max_body_bytes: ClassVar[int]
 
     def receive(self, notification: Notification) -> None:
         """Take a notification in; when this returns, its signals are on disk.
 
         Raises:
-            InvalidInput: it can never be taken in.
-            Unavailable: nothing was stored; send it again.
+            InvalidInput: the notification can never be taken in.
+            Unavailable: the notification was not stored; send it again.
 
         """
 
@@ -43,22 +43,22 @@ class Receiver(Protocol):
         """Do nothing if notifications can be taken in now.
 
         Raises:
-            Unavailable: what is needed does not answer.
+            Unavailable: a connection does not answer.
 
         """
 
 
 @runtime_checkable
 class Watcher(Protocol):
-    """Looks for itself until it is told to stop."""
+    """Asks for news until it is stopped."""
 
     def run(self, stop: Event) -> None:
-        """Emit what is seen, until ``stop`` is set; what does not answer is tried again."""
+        """Send signals until ``stop`` is set; after an error, try again."""
 
     def check(self) -> None:
-        """Do nothing if it sees what there is to see.
+        """Do nothing if news arrive.
 
         Raises:
-            Unavailable: it does not, at the moment.
+            Unavailable: the source has no news, at the moment.
 
         """

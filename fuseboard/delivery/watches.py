@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from fuseboard.workloads.batch import WatchedKind
 
 BACKLOG: Final = 2_000
-"""Changes that may wait to be taken in; from then on the streams are not read."""
+"""Changes that may wait to be taken in; while it is full, the streams are not read."""
 FULL_AGAIN_S: Final = 0.5
 END_WITHIN_S: Final = 1.0
-"""For all threads together: a thread that waits for an answer ends by itself later, and is not heard any more."""
+"""For all threads together: a thread that waits for an answer ends later, and its news are dropped."""
 
 Item = TypeVar("Item")
 WatchKey = tuple[str, str]
@@ -47,7 +47,7 @@ class Backlog(Generic[Item]):
                 return
 
     def take(self, within_s: float, at_most: int | None = None) -> list[Item]:
-        """Return the items that are there, after waiting for a first one; empty where none comes in time."""
+        """Return the waiting items, after a wait for the first; empty after the time limit."""
         taken: list[Item] = []
         with suppress(queue.Empty):
             taken.append(self._queue.get(timeout=within_s))
@@ -56,7 +56,7 @@ class Backlog(Generic[Item]):
         return taken
 
     def is_empty(self) -> bool:
-        """Say whether there is no item now."""
+        """Say whether no item waits."""
         return self._queue.empty()
 
 

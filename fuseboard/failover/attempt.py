@@ -1,6 +1,6 @@
-"""One claimed step towards what a breaker asks for: the route is patched, verified, and put back if it does not hold.
+"""One claimed step of a placement: the route is patched, verified, and put back if the move does not hold.
 
-Every patch is sent under the version of the route that was read, and carries the fence of the claim.
+Every patch is sent under the version of the last read, and carries the fence of the claim.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_CONFLICTS: Final = 5
 
 
 class Sent(Struct, frozen=True):
-    """A patch that may have been applied, with the decision that it carries out and the route that it was made for."""
+    """A patch that may have been applied, with its decision and the route as it was read before."""
 
     seen: Seen
     todo: Move | Stay
@@ -72,7 +72,7 @@ class Attempt:
         raise _too_many_conflicts(self.claim)
 
     def verify(self, sent: Sent) -> Event | None:
-        """Look whether a patch has had its effect, and put the route back if not."""
+        """Verify the effect of a patch, and put the route back if there is none."""
         move = sent.todo
         if isinstance(move, Stay):
             return self._stay(sent.seen, move)
@@ -103,7 +103,7 @@ class Undo:
     problem: Problem
 
     def run(self, moved: Shares) -> Event | None:
-        """Put the route back as far as it is still ours, and return the reply; ``moved`` are the shares until then."""
+        """Put the route back as far as the move is still in place; return the reply. ``moved`` are the moved shares."""
         return self.claim.released(self._revert, moved)
 
     def _revert(self) -> Event | None:
@@ -118,7 +118,7 @@ class Undo:
 
 
 def is_applied(claim: ClaimedStep, patch: Manifest) -> bool:
-    """Send a patch; return False if the route has changed since it was read."""
+    """Send a patch; return False if the route has changed since the read."""
     begun = claim.begun
     try:
         claim.driver.apply(patch)

@@ -1,7 +1,7 @@
 """A claimed step in the store: its result is written under the claim, or not at all.
 
-Every worker claims its fence in the store before it patches the route. A fence on the route that the store does not
-know means that another worker has taken over, or that the store has lost its memory: either way this step ends.
+Every worker claims its fence in the store before the first patch of the route. A fence on the route that is unknown to
+the store means that another worker has taken over, or a loss of memory in the store: either way this step ends.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedStep:
-    """Releases the claim of one step: with a result, given back, or to the next step that undoes this one."""
+    """Releases the claim of a step: with a result, given back, or passed on to the step that undoes this step."""
 
     store: Store
     driver: RouteDriver
@@ -41,7 +41,7 @@ class ClaimedStep:
     rehearsed: bool
 
     def released(self, work: Callable[[], Event | None], shares: Shares) -> Event | None:
-        """Do some work, and release the claim however it ends.
+        """Do some work, and release the claim at its end, on errors too.
 
         ``shares`` are in place if the cluster refuses the work.
         """
@@ -64,10 +64,7 @@ class ClaimedStep:
         return self._replied(decide)
 
     def overtaken(self, fence: Fence, shares: Shares | None) -> Event | None:
-        """End the step: the route carries a fence that this claim did not know.
-
-        Either another worker has taken over, or the store has lost its memory.
-        """
+        """End the step: the route carries a fence above the claim's, from another worker or a loss of memory."""
 
         def decide(row: Row) -> Change:
             if row.state.epoch > fence.epoch:

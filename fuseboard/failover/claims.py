@@ -1,4 +1,4 @@
-"""Who may do the next step of a placement, and what becomes of the claim: pure."""
+"""Claims: which worker may do the next step of a placement, and the placement after the step. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def awaited(row: Row) -> bool:
     """Say whether a step is owed and its time has come."""
     if not row.owed or row.now < row.state.held_until:
         return False
-    # A claim that was given back or has run out may be taken up at once: its event is sent again.
+    # A claim that was given back or has run out may be renewed at once: its event is sent again.
     return row.is_behind or row.placement.claim is not None or row.now >= row.placement.retry_at
 
 
@@ -47,7 +47,7 @@ def given_back(row: Row) -> Placement:
 
 
 def busy(row: Row, *, seals: bool = True) -> bool:
-    """Say whether somebody is at work, so that a step has to wait.
+    """Say whether another worker has a claim, so that a step has to wait.
 
     A newer epoch supersedes a claim, but only if its step ``seals`` the route: the older one could still act otherwise.
     """
@@ -58,7 +58,7 @@ def busy(row: Row, *, seals: bool = True) -> bool:
 
 
 def settled(row: Row, outcome: Placement) -> Placement:
-    """Return the outcome of a step as the placement; one that does not pay the debt is tried again, ever later."""
+    """Return the placement after a step; a step that does not pay the debt is retried with back-off."""
     now, placement = row.moment, row.placement
     if outcome.result in PAID:
         return replace(outcome, at=now, verified_at=now, tries=0, retry_at=0, claim=None)

@@ -1,4 +1,4 @@
-"""The next step of a placement: pure."""
+"""The next step of a placement towards the shares that its breaker asks for. Pure."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ if TYPE_CHECKING:
 
 
 class Observed(Struct, frozen=True):
-    """What a route driver found in the cluster."""
+    """The route as its driver found it in the cluster."""
 
     fence: Fence
     shares: Shares | None
-    """None: neither the target's nor the standby's; ``note`` says what is there instead."""
+    """None: the route belongs neither to the target nor to the standby; ``note`` describes the route."""
     note: str = ""
     ready_target: int | None = None
     ready_standby: int | None = None
-    """Ready pods; None when it is not known, which blocks nothing."""
+    """Ready pods; None while unknown, which does not block."""
 
 
 class Move(Struct, frozen=True):
-    """Give the route these shares, or only seal it with the new fence where it has them already."""
+    """Give the route these shares, or only seal the route with the new fence where the shares are in place."""
 
     shares: Shares
     fence: Fence
 
 
 class Stay(Struct, frozen=True):
-    """Do nothing to the cluster, with this result."""
+    """Leave the cluster alone, with this result."""
 
     result: Result
     reason: str
 
 
 def without_cluster(row: Row) -> Stay | None:
-    """Return the step where it is clear without a look at the cluster."""
+    """Return the step where no look at the cluster is needed, else None."""
     asked, is_there, mode = row.wanted, row.placement.shares == row.wanted, row.policy.spec.mode
     if mode.acts and route_of(row) is not None:
         return None
@@ -56,7 +56,7 @@ def without_cluster(row: Row) -> Stay | None:
 
 
 def route_of(row: Row) -> Route | None:
-    """Return the route to act on: the one that has moved the traffic, else the policy's, if there is a standby."""
+    """Return the route to act on: the route that moved the traffic, else the policy's, if there is a standby."""
     policy, placement = row.policy, row.placement
     if placement.shares != Shares() and placement.route is not None:
         return placement.route
@@ -64,7 +64,7 @@ def route_of(row: Row) -> Route | None:
 
 
 def plan(row: Row, fence: Fence, observed: Observed, expresses: Callable[[Shares], Problem | None]) -> Move | Stay:
-    """Return the next step towards what the breaker asks for.
+    """Return the next step towards the shares that the breaker asks for.
 
     ``expresses`` checks that the route can have certain shares.
     """
@@ -76,7 +76,7 @@ def plan(row: Row, fence: Fence, observed: Observed, expresses: Callable[[Shares
     impossible = expresses(asked)
     if impossible is not None:
         return Stay(Result.INEXPRESSIBLE, str(impossible))
-    # A standby that gives some away may have however few pods: that is a help to it.
+    # A standby that gives traffic away may have few pods: less traffic helps.
     lack = _lack_of_target(policy, observed) if gains_target(observed.shares, asked) else _lack(policy, observed)
     if lack is not None:
         return Stay(Result.REFUSED, str(lack))
@@ -84,7 +84,7 @@ def plan(row: Row, fence: Fence, observed: Observed, expresses: Callable[[Shares
 
 
 def gains_target(before: Shares | None, asked: Shares) -> bool:
-    """Say whether it is the target that is given more, or all: then it is the target that has to be ready."""
+    """Say whether the target gets more traffic, or all: then the target has to be ready."""
     return not asked.standby or (before is not None and asked.target > before.target)
 
 
@@ -93,7 +93,7 @@ def _lack_of_target(policy: Policy, observed: Observed) -> Problem | None:
 
 
 def _lack(policy: Policy, observed: Observed) -> Problem | None:
-    """Check that the standby can take traffic: it must have its least capacity before it is given any."""
+    """Check that the standby can take traffic: minReady pods must be ready first."""
     ready, standby = observed.ready_standby, policy.spec.standby
     least = max(1, standby.min_ready if standby is not None else 1)
     if ready is None or ready >= least:

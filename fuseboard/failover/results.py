@@ -1,4 +1,4 @@
-"""The result of a step: its line in the journal, and the reply that announces it."""
+"""The result of a step: its line in the journal, and its reply."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def result_of(
     patch: Manifest | None = None,
     detail: dict[str, Any] | None = None,
 ) -> Change:
-    """Return the change that writes and journals a result, with the reply that announces it as its answer."""
+    """Return the change that writes and journals a result, with the reply as its answer."""
     entry = replace(
         entry_of(event, "result", placement),
         result=placement.result,
@@ -58,13 +58,13 @@ def entry_of(event: Event, kind: str, fence: Claim | Placement) -> Entry:
 
 
 def repeated_reply(event: Event, placement: Placement) -> Event | None:
-    """Return the reply to the event that led to this placement; None for another event."""
+    """Return the reply to the event that led to this placement; None for other events."""
     # Same reply to a duplicate: the first reply may never have arrived.
     return reply_to(event, placement) if placement.cause == name_of(event) else None
 
 
 def reply_to(event: Event, placement: Placement) -> Event:
-    """Return the reply that announces a result."""
+    """Return the reply with the result of a placement."""
     result = _ANNOUNCED[placement.result](
         epoch=placement.epoch,
         step=placement.step,
@@ -77,5 +77,5 @@ def reply_to(event: Event, placement: Placement) -> Event:
 
 
 def name_of(event: Event) -> str:
-    """Return an event's name, as the journal has it."""
+    """Return an event's name in the journal."""
     return f"{event.source} {event.id}"

@@ -1,10 +1,10 @@
 """Serve functions, receivers and watchers as WSGI apps.
 
-``gunicorn 'fuseboard.serving:create_app("functions.breaker")'`` serves one module as Knative calls it. The answers are
-those of the HTTP contract: 202 without a body for an event that was handled, 200 with a CloudEvent for a reply, 409
-while another caller does the same work, 503 to try again, and 400, 413, 415 or 422 for an event that never can be
-handled. Never a redirect, and on success never a body that is no event: a broker takes that for a failure and sends the
-event again (Knative Eventing, ``filter_handler.go``).
+``gunicorn 'fuseboard.serving:create_app("functions.breaker")'`` serves one module as Knative calls it. The HTTP
+contract has these answers: 202 without a body for a handled event, 200 with a CloudEvent for a reply, 409 while another
+caller does the same work, 503 to try again, and 400, 413, 415 or 422 for an event that can never be handled. Never a
+redirect, and on success no body but an event: a broker takes the rest for failures and sends the event again
+ (Knative Eventing, ``filter_handler.go``).
 """
 
 from __future__ import annotations

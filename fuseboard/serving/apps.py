@@ -68,7 +68,7 @@ def receiver_app(receiver: Receiver, name: str) -> Flask:
 
 
 def ingress_app(outbox: Outbox, check: Callable[[], None]) -> Flask:
-    """Return an app that takes any CloudEvent, as a broker's ingress does; it is on disk when it answers."""
+    """Return an app that takes any CloudEvent, as a broker's ingress does; the event is on disk before the answer."""
 
     def take_in() -> Response:
         event = decode(_attributes(), _body(MAX_EVENT_BYTES), DATA_TYPES)
@@ -92,11 +92,11 @@ def root_app(board: Blueprint, check: Callable[[], None]) -> Flask:
 
 
 def _refuse_undeliverable(event: Event) -> None:
-    """Refuse at the door what no function would take when it is sent on: accepted, it would be in everybody's way.
+    """Refuse an event that no function would accept once it is encoded again: in the outbox it would block its breaker.
 
     Raises:
-        InvalidInput: as it is sent on, it is no event.
-        TooLarge: as it is sent on, it is larger than it came.
+        InvalidInput: encoded again, the event is invalid.
+        TooLarge: encoded again, the event is over the limit.
 
     """
     message = encode(event)
@@ -106,7 +106,7 @@ def _refuse_undeliverable(event: Event) -> None:
 
 
 def mount(root: Flask, apps: Mapping[str, WSGIApplication]) -> WSGIApplication:
-    """Return one app with others below some of its paths."""
+    """Return the root app with further apps below some paths."""
     return DispatcherMiddleware(root.wsgi_app, {path: _rooted(app) for path, app in apps.items()})
 
 
@@ -130,7 +130,7 @@ def _app(name: str, post: Callable[[], Response], check: Callable[[], None]) -> 
 
 
 def watcher_app(watcher: Watcher, name: str) -> Flask:
-    """Return an app with the probes of something that looks for itself, in a thread of its own."""
+    """Start a watcher in a thread of its own, and return an app with its probes."""
     thread = Supervised(name, watcher.run, Flag()).start()
 
     def check() -> None:
@@ -144,7 +144,7 @@ def watcher_app(watcher: Watcher, name: str) -> Flask:
 
 
 def _attributes() -> dict[str, str]:
-    """Return the headers of the request that can make it an event."""
+    """Return the headers of the request that can be attributes of an event."""
     found = {
         name[5:].replace("_", "-").lower(): value
         for name, value in request.environ.items()
@@ -157,7 +157,7 @@ def _body(limit: int) -> bytes:
     """Return the body of the request.
 
     Raises:
-        TooLarge: it is over the limit, whether or not its length was told.
+        TooLarge: the body is over the limit, with or without a Content-Length.
 
     """
     request.max_content_length = limit
@@ -174,5 +174,5 @@ def _reply(event: Event) -> Response:
 
 
 def _options() -> Response:
-    # The handshake of CloudEvents' webhook specification, section 4: a number, and no origin that nobody has set.
+    # The handshake of CloudEvents' webhook specification, section 4: a number, and no origin where none was set.
     return Response(status=200, headers={"Allow": "POST, OPTIONS", "WebHook-Allowed-Rate": "1000"})

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 RETRY_AFTER_S: Final = "2"
 
 POISON_AFTER: Final = 3
-"""Equal exceptions on one event until it is poison: then it goes to the dead letters instead of coming again."""
+"""Equal exceptions on an event until it is poison, and goes to the dead letters instead of being retried."""
 
 _STATUS: Final[Mapping[type[FuseboardError], int]] = {
     TooLarge: 413,
@@ -40,14 +40,14 @@ _STATUS: Final[Mapping[type[FuseboardError], int]] = {
     Busy: 409,
     Conflict: 503,
     Unavailable: 503,
-    # Nothing will be done with these, however often they come: accepted, and on the record.
+    # Retries cannot help: these are accepted, and on the record.
     NotEnrolled: 202,
     RecordCorrupt: 202,
 }
 
 
 def problem(status: int, detail: str) -> Response:
-    """Return an error as RFC 9457 wants it; it travels in a dead letter, so it holds no secret and no trace."""
+    """Return an error by RFC 9457, without secrets or traces: the body travels in a dead letter."""
     body = encode_data({"status": status, "detail": detail})
     response = Response(body, status, content_type="application/problem+json")
     if status in (409, 503):
@@ -56,7 +56,7 @@ def problem(status: int, detail: str) -> Response:
 
 
 def add_error_pages(app: Flask, name: str) -> None:
-    """Answer what the web framework refuses, and bugs, as the contract wants it."""
+    """Answer requests that the web framework refuses, and bugs, by the contract."""
 
     def refused(error: HTTPException) -> Response:
         response = problem(error.code or 500, error.description or "")

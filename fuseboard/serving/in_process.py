@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from cloudevents.core.bindings.http import HTTPMessage
 
 MAX_THREADS: Final = 64
-"""The relay and the clock have 16 lanes each; the rest is for calls that are late."""
+"""The relay and the clock have 16 lanes each; the rest is for late calls."""
 
 
 class InProcess:
     """Calls apps by their names, each call in a thread that is used again.
 
-    A call that is late is not waited for, and its answer is dropped: as over the wire, the function goes on working.
+    A late call is given up and its answer dropped; as over the wire, the function goes on working.
     """
 
     def __init__(self, apps: Mapping[str, WSGIApplication], max_threads: int = MAX_THREADS) -> None:
@@ -38,7 +38,7 @@ class InProcess:
         self._idle: deque[_Caller] = deque()
 
     def post(self, name: str, message: HTTPMessage, timeout_s: float) -> FunctionAnswer:
-        """Return the app's answer, or what Knative makes of a call without one (``filter_handler.go``): 500."""
+        """Return the app's answer; 500 for a missing answer, as in Knative (``filter_handler.go``)."""
         caller = self._caller()
         if caller is None:
             return self._none(name, f"{self._max_threads} calls are under way")
@@ -49,7 +49,7 @@ class InProcess:
             return self._none(name, f"no answer within {timeout_s:g} s")
 
     def close(self) -> None:
-        """End the threads that are idle; the others end with the process."""
+        """End the idle threads; busy threads end with the process."""
         with self._lock:
             for caller in self._threads:
                 caller.end()
@@ -57,7 +57,7 @@ class InProcess:
     def _caller(self) -> _Caller | None:
         with self._lock:
             if self._idle:
-                return self._idle.pop()  # the one that was used last: its connection to the store is warm
+                return self._idle.pop()  # the last used thread: its connection to the store is warm
             if len(self._threads) >= self._max_threads:
                 return None
             caller = _Caller(self._idle)
@@ -70,7 +70,7 @@ class InProcess:
 
 
 class _Caller:
-    """A thread that makes one call after the other."""
+    """A thread that makes calls in turn."""
 
     def __init__(self, idle: deque[_Caller]) -> None:
         self._idle = idle
@@ -93,7 +93,7 @@ class _Caller:
             answer, app, message = call_
             try:
                 found = call(app, message)
-            except BaseException as error:  # noqa: BLE001  - it is raised where the answer is waited for
+            except BaseException as error:  # noqa: BLE001  - raised in the thread that waits for the answer
                 self._idle.append(self)
                 answer.set_exception(error)
             else:

@@ -1,4 +1,4 @@
-"""What the kubelet and Prometheus ask: liveness, readiness, metrics."""
+"""The endpoints for the kubelet and Prometheus: liveness, readiness, metrics."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def probe_once(address: str, port: int, path: str, timeout_s: float = TIMEOUT_S)
     deadline = time.monotonic() + timeout_s
     host = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     request = f"GET {path.strip()} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: fuseboard\r\nConnection: close\r\n\r\n"
-    # Not by the HTTP client: its deadline does not bound an answer whose headers trickle, and this one second must.
+    # The HTTP client is not used: its deadline does not bound trickling headers, and this deadline must.
     try:
         with socket.create_connection((address, port), timeout_s) as connection:
             connection.sendall(request.encode("ascii", "replace"))

@@ -6,8 +6,9 @@ from typing import Final
 
 import msgspec
 
-from fuseboard.breaker.evidence import LAG_MS, MAX_OCCURRENCES, Outcome
+from fuseboard.breaker.evidence import LAG_MS, Outcome
 from fuseboard.breaker.state import State
+from fuseboard.breaker.weighing import MAX_OCCURRENCES
 from fuseboard.events.types import Failure, FailureDetected, FailureResolved
 from fuseboard.testing.panel import HOUR, MINUTE, Panel, opened
 from fuseboard.testing.policies import policy

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec.structs import replace
 
-from fuseboard.breaker.evidence import LAG_MS, MAX_OCCURRENCES, Occurrence, Outcome, Weighed
+from fuseboard.breaker.evidence import LAG_MS, Occurrence, Outcome, Weighed
 from fuseboard.breaker.state import BreakerState, State
+from fuseboard.breaker.weighing import MAX_OCCURRENCES
 from fuseboard.events.types import Failure, FailureDetected
 from fuseboard.testing.panel import HOUR, START, Panel
 from fuseboard.testing.policies import policy

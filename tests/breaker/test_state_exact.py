@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from fuseboard.breaker import criticality, evidence, placement, state
+from fuseboard.breaker import criticality, evidence, placement, state, weighing
 from fuseboard.breaker import step as breaker
 from fuseboard.breaker.criticality import Past
 from fuseboard.breaker.evidence import Condition, Occurrence, Outcome, Resolved, Weighed
@@ -44,11 +44,11 @@ NUMBERS: Final = {
     "a lack of pods is known for five minutes": (state.CAPACITY_LEASE_MS, 5 * MINUTE),
     "a load is known for three times as long as it is asked for": (state.LOAD_LEASES, 3),
     "two lost repeats do not end a condition": (policy.LEASE_REPEATS, 3),
-    "256 occurrences": (evidence.MAX_OCCURRENCES, 256),
-    "256 conditions": (evidence.MAX_CONDITIONS, 256),
-    "a resolve outweighs for ten minutes": (evidence.RESOLVED_MS, 10 * MINUTE),
+    "256 occurrences": (weighing.MAX_OCCURRENCES, 256),
+    "256 conditions": (weighing.MAX_CONDITIONS, 256),
+    "a resolve outweighs for ten minutes": (weighing.RESOLVED_MS, 10 * MINUTE),
     "an occurrence may take five seconds": (evidence.LAG_MS, 5 * SECOND),
-    "a resolve is kept for an hour": (evidence.RESOLVES_KEPT_MS, HOUR),
+    "a resolve is kept for an hour": (weighing.RESOLVES_KEPT_MS, HOUR),
     "the past of 32 reasons": (criticality.MAX_PAST, 32),
     "less than a quarter of one time is forgotten": (criticality._FORGOTTEN, 0.25),
     "of a verdict 128 characters are shown": (criticality._SHOWN, 128),

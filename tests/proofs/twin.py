@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from fuseboard.breaker.evidence import MAX_CONDITIONS, MAX_OCCURRENCES
 from fuseboard.breaker.placement import Fence, Placement
 from fuseboard.breaker.row import Row
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.breaker.step import MAX_REMEMBERED, MAX_REPLIES
+from fuseboard.breaker.weighing import MAX_CONDITIONS, MAX_OCCURRENCES
 from fuseboard.events.types import OperatorRequested
 from fuseboard.stores.records import dues_after
 from fuseboard.times import duration_ms

@@ -18,7 +18,7 @@ BREAKER: Final = (
         f"tests/breaker/test_{name}.py"
         for name in (
             *("state_exact", "step_exact", "transitions_moments", "step", "transitions", "requests", "requests_exact"),
-            *("evidence", "evidence_exact", "criticality"),
+            *("evidence", "evidence_exact", "criticality", "outlook", "outlook_foretells"),
         )
     ),
     "tests/proofs/test_breaker_always.py",
@@ -32,7 +32,10 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(
         (
             f"fuseboard/breaker/{name}.py"
-            for name in ("step", "requests", "transitions", "thresholds", "state", "evidence", "criticality")
+            for name in (
+                *("row", "step", "absorb", "requests", "transitions", "guards", "trial", "thresholds", "state"),
+                *("evidence", "weighing", "criticality"),
+            )
         ),
         BREAKER,
     ),
