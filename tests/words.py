@@ -3,7 +3,8 @@
 Two things are checked in docstrings, comments, messages and Markdown pages:
 
 - The share of ``COUNTED`` words. These words point at a thing instead of naming it; a sentence that is full of them
-  has to be read twice. Less than ``LIMIT`` of a text's words may be of this kind.
+  has to be read twice. Less than ``LIMIT`` of a text's words may be of this kind, and less than ``MESSAGE_LIMIT`` of a
+  module's messages: a hint such as "it does not exist: create it" is clear and short.
 - ``PHRASES``, each with the wording to use instead.
 """
 
@@ -31,6 +32,7 @@ COUNTED: Final = frozenset(
     "what who whoever whatever nobody somebody nothing anybody one it that those such so other".split()  # noqa: SIM905
 )
 LIMIT: Final = 0.05
+MESSAGE_LIMIT: Final = 0.15
 SHORT: Final = 40
 """A text with fewer words may have ``COUNTED_IN_SHORT`` of them, whatever their share."""
 
@@ -95,12 +97,18 @@ class Row:
     @property
     def is_over(self) -> bool:
         """Whether the text is over the limit."""
-        if self.words < SHORT:
+        if self.words < SHORT and self.kind != MESSAGES:
             return self.counted.total() > COUNTED_IN_SHORT
-        return self.share >= LIMIT
+        return self.share >= self.limit
+
+    @property
+    def limit(self) -> float:
+        """The share that the text must stay below."""
+        return MESSAGE_LIMIT if self.kind == MESSAGES else LIMIT
 
     def __str__(self) -> str:
-        limit = f"{COUNTED_IN_SHORT} word" if self.words < SHORT else f"{LIMIT:.0%}"
+        is_short = self.words < SHORT and self.kind != MESSAGES
+        limit = f"{COUNTED_IN_SHORT} word" if is_short else f"{self.limit:.0%}"
         counted = ", ".join(f"{word} {times}" for word, times in self.counted.most_common())
         return f"{self.path}  {self.kind}: {self.share:.1%} of {self.words} words (limit {limit})  {counted}"
 
