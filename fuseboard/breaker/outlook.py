@@ -66,7 +66,7 @@ def outlook(row: Row, dependencies: Sequence[Dependency] = ()) -> Outlook:
     return Outlook(current, tuple(_blocked(current, ahead)), ahead, _evidence(current))
 
 
-# -- the next transition -------------------------------------------------------------------------------------------------
+# -- the next transition -----------------------------------------------------------------------------------------------
 
 
 def _ahead(row: Row, dependencies: Sequence[Dependency]) -> Ahead | None:
