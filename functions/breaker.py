@@ -1,6 +1,6 @@
-"""Move one breaker per signal.
+"""Move the breaker of a signal.
 
-Runs as one Knative Service. Replies with at most one event; a duplicate gets the same reply.
+Runs as a Knative Service. Replies with at most one event; a duplicate gets the same reply.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """Moves one breaker per signal."""
+    """Moves the breaker of a signal."""
 
     consumes: ClassVar[EventTypes] = SIGNALS
     emits: ClassVar[EventTypes] = BREAKER_EVENTS
     store: Store
 
     def handle(self, event: Event) -> Event | None:
-        """Decide what the signal does to its breaker."""
+        """Decide on a signal; return the announcement of a transition, if any."""
         names: tuple[str, ...] = ()
         while True:
             dependencies = self._dependencies(event.subject, names)

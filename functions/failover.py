@@ -1,7 +1,7 @@
-"""Bring the placement to the shares that its breaker asks for, one fenced step at a time.
+"""Bring the placement to the shares that its breaker asks for, step by step under a fence.
 
-Runs as one Knative Service. An event is only a hint: the row is read again, and the step that is owed is claimed, done,
-verified and released. Replies with the result; a duplicate gets the same reply.
+Runs as a Knative Service. An event is only a hint: the row is read again, and the owed step is claimed, done, verified
+and released. Replies with the result; a duplicate gets the same reply.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Failover:
     cluster: Cluster
 
     def handle(self, event: Event) -> Event | None:
-        """Do the step that is owed now."""
+        """Do the owed step."""
         deadline = time.monotonic() + CLUSTER_DEADLINE_S
         row, owner = self.store.read(event.subject), uuid4().hex
         if not claims.awaited(row):

@@ -19,7 +19,7 @@ breaker.
 
 
 class Outcome(StrEnum):
-    """The outcome of one failure."""
+    """The outcome of a failure."""
 
     COUNTED = "counted"
     RENEWED = "renewed"
@@ -29,7 +29,7 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
     WEIGHTLESS = "weightless"
     ATTRIBUTED = "attributed"
-    """Attributed to a dependency that is open, and not counted."""
+    """Attributed to an open dependency, and not counted."""
 
 
 class _EvidencePart(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -37,7 +37,7 @@ class _EvidencePart(Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 class Occurrence(_EvidencePart, frozen=True):
-    """A failure at one moment, while the moment is in the window."""
+    """A failure at a moment, while the moment is in the window."""
 
     key: str
     cause: str
@@ -70,7 +70,7 @@ class Resolved(_EvidencePart, frozen=True):
 
 
 class Weighed(_EvidencePart, frozen=True):
-    """One failure and its outcome."""
+    """A failure and its outcome."""
 
     key: str
     verdict: str

@@ -43,7 +43,7 @@ def _silent(_: Row) -> str:
 
 
 class Guard(Struct, frozen=True):
-    """One condition of a transition.
+    """A condition of a transition.
 
     Each part is a pure function of the row; times are milliseconds since 1970 by the breaker's clock.
     """
@@ -52,7 +52,7 @@ class Guard(Struct, frozen=True):
     until: Callable[[Row], int | None] = _never
     """When time alone meets the guard; None when only a signal can. Only asked while the guard is not met."""
     text: Callable[[Row], str] = _silent
-    """One sentence for people about an unmet guard; empty where the guard only waits for failures."""
+    """A sentence for people about an unmet guard; empty where the guard only waits for failures."""
 
 
 def at(until: Callable[[Row], int | None], text: Callable[[Row], str] = _silent) -> Guard:

@@ -60,13 +60,13 @@ def outlook(row: Row, dependencies: Sequence[Dependency] = ()) -> Outlook:
     """Return why a breaker stays and its next transition, at the row's time."""
     then = _at(row, max(row.now, row.state.clock), dependencies)
     ahead = _brought(then)
-    if ahead is not None:  # its time has come, and the clock has not told the breaker yet
+    if ahead is not None:  # due, and the clock has not sent the timer yet
         return Outlook(row, (), ahead, "")
     current, ahead = then.after, _ahead(then.after, dependencies)
     return Outlook(current, tuple(_blocked(current, ahead)), ahead, _evidence(current))
 
 
-# -- what comes next -------------------------------------------------------------------------------------------------
+# -- the next transition -----------------------------------------------------------------------------------------------
 
 
 def _ahead(row: Row, dependencies: Sequence[Dependency]) -> Ahead | None:
@@ -97,7 +97,7 @@ def _brought(then: Decision) -> Ahead | None:
     return None
 
 
-# -- what blocks -----------------------------------------------------------------------------------------------------
+# -- unmet guards -----------------------------------------------------------------------------------------------------
 
 
 def _blocked(row: Row, ahead: Ahead | None) -> Iterator[Blocked]:
@@ -105,7 +105,7 @@ def _blocked(row: Row, ahead: Ahead | None) -> Iterator[Blocked]:
     if not is_blocked(row) and transition(row) is not None:
         return
     of_state = (guard for rule in TABLE[row.state.state] for guard in rule.guards)
-    for guard in dict.fromkeys((*guards.ALWAYS, *of_state)):  # guards of several transitions are told once
+    for guard in dict.fromkeys((*guards.ALWAYS, *of_state)):  # a guard of several transitions is listed once
         text = "" if guard.is_met(row) else guard.text(row)
         if text:
             yield Blocked(text, _until(guard, row, ahead))
@@ -117,7 +117,7 @@ def _until(guard: Guard, row: Row, ahead: Ahead | None) -> int:
     return 0 if ahead is not None and until > ahead.at else until
 
 
-# -- what failures would do ------------------------------------------------------------------------------------------
+# -- the effect of failures ------------------------------------------------------------------------------------------
 
 
 def _evidence(row: Row) -> str:

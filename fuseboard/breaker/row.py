@@ -20,11 +20,11 @@ from fuseboard.roles import Role
 from fuseboard.times import duration_ms
 
 CLOCK_STEP_MS: Final = 60_000
-"""A store clock that runs back by less is ignored; by more, it is adopted after one cool-down."""
+"""A store clock that runs back by less is ignored; by more, it is adopted after a cool-down."""
 
 
 class Tally(Struct, frozen=True):
-    """What the evidence of a breaker weighs, counted in one pass: the window may be long."""
+    """The weight of a breaker's evidence, counted in a single pass: the window may be long."""
 
     weight: int
     opening: int
@@ -35,7 +35,7 @@ class Tally(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True, dict=True):
-    """All that is known of one breaker."""
+    """Policy, state and placement of a breaker, and the time."""
 
     policy: Policy
     state: BreakerState
@@ -65,7 +65,7 @@ class Row(Struct, frozen=True, dict=True):
 
     @cached_property
     def tally(self) -> Tally:
-        """What the evidence weighs; every guard of every decision reads the same count."""
+        """The weight of the evidence; every guard of a decision reads the same count."""
         causes, weight, opening, critical = set[str](), 0, 0, ""
         for each in self.state.weighing:
             causes.add(each.cause)
@@ -144,7 +144,7 @@ class Row(Struct, frozen=True, dict=True):
         return Dependency(self.policy.metadata.name, self.state.state, self.verified_since if serves else 0)
 
     def at(self, now: int) -> Row:
-        """Return the row as it is read at another time of the store."""
+        """Return the row as read at another time of the store."""
         return replace(self, now=now)
 
     def having(self, **changes: Any) -> Row:  # noqa: ANN401 (fields of the state, of several types)

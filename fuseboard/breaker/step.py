@@ -1,4 +1,4 @@
-"""The step of a breaker: a signal and the time it comes at make of one row the next.
+"""The step of a breaker: the row, a signal and a time give the next row.
 
 Pure: the step is given the time and does not ask for it. Where the breaker goes is the table's (``transitions``).
 
@@ -60,7 +60,7 @@ _ANNOUNCED: Final[Mapping[State, type[BreakerMoved]]] = {
 
 
 class Decision(Struct, frozen=True):
-    """What one signal did to a breaker."""
+    """The effect of a signal on a breaker."""
 
     before: Row
     after: Row
@@ -86,7 +86,7 @@ class Decision(Struct, frozen=True):
 
 
 def step(row: Row, signal: Event, dependencies: Sequence[Dependency] = ()) -> Decision:
-    """Return what becomes of a breaker when a signal comes at the row's time.
+    """Decide on a signal that comes at the row's time.
 
     ``dependencies`` are the breakers that the policy names in ``dependsOn``, as they stand.
     """
@@ -145,7 +145,7 @@ def _remember(state: BreakerState, name: str, memory: Remembered) -> dict[str, R
 
 
 def _moved(row: Row, asked: Transition | None) -> tuple[Row, BreakerMoved | None]:
-    """Take the transition that an operator asked for, or that is due."""
+    """Take the transition asked for by an operator, or the transition that is due."""
     taken = asked or transition(row)
     if taken is not None and taken.to is row.state.state is State.HALF_OPEN:
         row = row.having(trial=row.state.trial + 1, trial_since=row.state.clock)
@@ -191,7 +191,7 @@ def _enter(row: Row, taken: Transition) -> tuple[Row, BreakerMoved]:
 
 
 def _left(state: BreakerState) -> dict[str, Condition]:
-    """Return the conditions that still hold when the target serves again: attributed ones, and ones that only limit.
+    """Return the conditions that still hold when the target serves again: if attributed or only limiting.
 
     A condition that was not seen again while the target served on trial is over.
     """

@@ -1,10 +1,10 @@
 """The table of transitions: where a breaker goes from each state, and under which guards.
 
-The one place of these rules. ``transition`` takes the first transition whose guards are all met, ``moments`` tells when
-time alone may bring one, and ``outlook`` lists the guards that are not met.
+The only place of these rules. ``transition`` takes the first transition whose guards are all met, ``moments`` lists
+the times at which time alone may bring a transition, and ``outlook`` lists the unmet guards.
 
-States and transitions are Nygard's ("Release It!", 2nd ed., ch. 5: Circuit Breaker) with one more, LIMITED, before
-OPEN: abnormal traffic is limited to a small range first.
+States and transitions are Nygard's ("Release It!", 2nd ed., ch. 5: Circuit Breaker) with a further state, LIMITED,
+before OPEN: abnormal traffic is limited to a small range first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Transition(Struct, frozen=True):
-    """A transition that is to be taken, and why."""
+    """A transition to take, with its reason."""
 
     to: State
     reason: str
@@ -43,16 +43,16 @@ def _none(_: Row) -> int:
 
 
 class TransitionRule(Struct, frozen=True):
-    """One line of the table."""
+    """A line of the table."""
 
     to: State
     guards: tuple[Guard, ...]
     """All must be met."""
     reason: Callable[[Row], str]
     cool_down: Callable[[Row], int] = _none
-    """The cool-down of the state that is entered, in milliseconds."""
+    """The cool-down of the new state, in milliseconds."""
     timed: bool = False
-    """Time alone may bring it; only these have a moment."""
+    """Time alone may bring the transition; only timed rules have a moment."""
 
     def is_due(self, row: Row) -> bool:
         """Say whether all guards are met."""
@@ -70,7 +70,7 @@ class TransitionRule(Struct, frozen=True):
         return due_at
 
     def taken(self, row: Row) -> Transition:
-        """Return the transition that this rule makes of a row."""
+        """Return the transition of this rule for a row."""
         return Transition(self.to, self.reason(row), self.cool_down(row), timed=self.timed)
 
 
@@ -203,12 +203,12 @@ TABLE: Final[Mapping[State, tuple[TransitionRule, ...]]] = {
 
 
 def is_blocked(row: Row) -> bool:
-    """Say whether nothing but an operator may move the breaker now."""
+    """Say whether only an operator may move the breaker now."""
     return not all(guard.is_met(row) for guard in guards.ALWAYS)
 
 
 def transition(row: Row) -> Transition | None:
-    """Return the transition that is to be taken now; None where the breaker stays."""
+    """Return the transition to take now; None where the breaker stays."""
     if is_blocked(row):
         return None
     rule = next((rule for rule in TABLE[row.state.state] if rule.is_due(row)), None)
@@ -229,7 +229,7 @@ def moments(row: Row) -> Iterator[int]:
         if due_at is not None:
             yield due_at
     if state.since == state.clock and transition(row) is not None:
-        yield state.clock + 1  # one transition may follow at once from another
+        yield state.clock + 1  # a transition may be due at once after a transition
 
 
 def next_due(row: Row) -> int | None:

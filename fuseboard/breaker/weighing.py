@@ -110,7 +110,7 @@ class Evidence:
     def _is_stale(self, failure: Failure, seen: int, known: Condition | None) -> bool:
         """Say whether a firing is old: from before the watermark, or of an episode that ended or came earlier."""
         # A firing at the very moment of the watermark came in beside the failure that moved the breaker (a notification
-        # too large for one event), and holds as much.
+        # too large for an event), and counts as well.
         if seen < self._watermark or seen <= self._clock - self._policy.spec.signals.lease_ms:
             return True
         ended = self.resolved.get(failure.condition)
