@@ -37,7 +37,7 @@ test-cluster: .venv/.dev ## The tests on a real cluster; the first time it is bu
 cluster: .venv/.dev ## Leave a cluster running to play with; prints its kubeconfig
 	$(BIN)/python -m tests.cluster
 
-check: .venv/.dev ## Lint, format, types, import contracts
+check: .venv/.dev words ## Lint, format, types, import contracts, plain English
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

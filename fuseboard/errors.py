@@ -11,7 +11,7 @@ FuseboardError
 │   └── ClusterUnavailable
 │       └── Stalled          a stream of the cluster has gone silent
 ├── Expired                  the requested version is too old or unknown: list all objects again
-├── Refused                  the cluster said no, for good: RBAC, admission, gone
+├── Refused                  refused permanently by the cluster: RBAC, admission, gone
 │   └── NotFound             there is no object of the name
 ├── Conflict                 the object has changed in between: read it again
 ├── NotEnrolled              no breaker of that name in the table
@@ -92,7 +92,7 @@ class Expired(FuseboardError):
 
 
 class Refused(FuseboardError):
-    """The Kubernetes API server refused for good: RBAC, admission, or the object is gone."""
+    """The Kubernetes API server refused permanently: RBAC, admission, or the object is gone."""
 
 
 class NotFound(Refused):

@@ -1,4 +1,4 @@
-"""Logging: one fixed configuration, JSON lines, changed by no environment variable, event or policy."""
+"""Logging in a fixed format: JSON lines. No environment variable, event or policy changes the configuration."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _TRACE: Final = ExceptionDictTransformer(show_locals=False, max_frames=20)
 
 
 def configure(stream: TextIO | None = None) -> None:
-    """Write every line as JSON to ``stream`` (standard output), whatever the environment says."""
+    """Write every line as JSON to ``stream`` (standard output by default), independent of the environment."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.ExceptionRenderer(_TRACE),
-            # In ASCII: no line end, ANSI sequence or bidi mark of an alert's label reaches who reads the log.
+            # In ASCII: no line end, ANSI sequence or bidi mark of an alert's label reaches a reader's terminal.
             structlog.processors.JSONRenderer(ensure_ascii=True),
         ],
         wrapper_class=structlog.make_filtering_bound_logger("info"),
@@ -32,5 +32,5 @@ def configure(stream: TextIO | None = None) -> None:
 
 
 def logger() -> FilteringBoundLogger:
-    """Return the logger; name what happened, and give the rest as data."""
+    """Return the logger. The first argument names the event, keywords carry its data."""
     return structlog.get_logger()  # type: ignore[no-any-return]

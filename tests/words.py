@@ -99,7 +99,7 @@ class Row:
         """Whether the text is over the limit."""
         if self.words < SHORT and self.kind != MESSAGES:
             return self.counted.total() > COUNTED_IN_SHORT
-        return self.share >= self.limit
+        return self.share >= self.limit and self.counted.total() > COUNTED_IN_SHORT
 
     @property
     def limit(self) -> float:

@@ -16,7 +16,7 @@ class Cluster(Protocol):
 
     Every call raises:
         ClusterUnavailable: no answer, or a request to try again. A patch may have been applied nevertheless.
-        Refused: the API server refuses the call for good.
+        Refused: the API server refuses the call permanently.
     """
 
     rehearses: ClassVar[bool]

@@ -1,4 +1,4 @@
-"""A rehearsal takes the place of a cluster: it offers the same calls, and moves no traffic."""
+"""A rehearsal replaces a cluster: the same calls, without moving any traffic."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Rehearsal:
-    """A cluster in memory that logs the patches it would send, and behaves as if they had been applied."""
+    """A cluster in memory: logs each patch instead of sending the patch, and behaves as if all were applied."""
 
     rehearses: ClassVar[bool] = True
 

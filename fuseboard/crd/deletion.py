@@ -58,7 +58,7 @@ def is_retired(breaker: BreakerState) -> bool:
 
 
 def retire_request(key: str, name: str) -> Event:
-    """Return the signal that brings a breaker's traffic back to the target for good.
+    """Return the signal that brings a breaker's traffic back to the target permanently.
 
     ``name`` identifies the deletion: every watcher sends the signal of a deletion under the same id.
     """

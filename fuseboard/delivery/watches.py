@@ -1,4 +1,4 @@
-"""The watches of a source, each in a thread of its own, and what they hear."""
+"""The watches of a source, each in a thread of its own, and the queue of their reports."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fuseboard.workloads.batch import WatchedKind
 
 BACKLOG: Final = 2_000
-"""Changes that may wait to be taken in; while it is full, the streams are not read."""
+"""Changes that may wait in the queue; while the queue is full, the streams are not read."""
 FULL_AGAIN_S: Final = 0.5
 END_WITHIN_S: Final = 1.0
 """For all threads together: a thread that waits for an answer ends later, and its news are dropped."""
@@ -34,7 +34,7 @@ WatchKey = tuple[str, str]
 
 
 class Backlog(Generic[Item]):
-    """A bounded queue from the threads that listen to the thread that takes in."""
+    """A bounded queue from the watching threads to the thread of the source."""
 
     def __init__(self, size: int = BACKLOG) -> None:
         self._queue: queue.Queue[Item] = queue.Queue(size)
@@ -67,7 +67,7 @@ class _RunningWatch(NamedTuple):
 
 
 class Watches:
-    """Watches of one cluster, by namespace and kind."""
+    """Watches of a cluster, by namespace and kind."""
 
     def __init__(self, cluster: Watchable) -> None:
         """Begin none yet."""

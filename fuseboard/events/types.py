@@ -123,7 +123,7 @@ class Action(StrEnum):
     HOLD = "hold"
     RELEASE = "release"
     RETIRE = "retire"
-    """Reset and hold, because the CircuitBreaker is being deleted: the traffic returns to the target for good."""
+    """Reset and hold, because the CircuitBreaker is being deleted: the traffic returns to the target permanently."""
 
 
 class OperatorRequested(Data, frozen=True):
@@ -197,7 +197,7 @@ class FailoverRefused(FailoverDone, frozen=True):
 
 
 class FailoverFailed(FailoverDone, frozen=True):
-    """The cluster refused the step for good; the step is repeated after a cool-down."""
+    """The cluster refused the step permanently; the step is repeated after a cool-down."""
 
 
 class FailoverReverted(FailoverDone, frozen=True):

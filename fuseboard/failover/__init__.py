@@ -1,1 +1,1 @@
-"""Who serves: one fenced step at a time, on the route object."""
+"""Bring the placement to the wanted shares, by fenced steps on the route object."""

@@ -132,7 +132,7 @@ def _of_table(rows: Sequence[_PlacedPolicy]) -> Iterator[Finding]:
     where = {id(row.policy): row.placed for row in rows}
     for policy, owner, problem in validation.conflicts(policies):
         mine, other = where[id(policy)], where[id(owner)]
-        yield mine.error("taken", problem if mine.file == other.file else f"{problem} (the other is in {other.file})")
+        yield mine.error("taken", problem if mine.file == other.file else f"{problem} (also in {other.file})")
     for cycle in validation.cycles(policies):
         if len(cycle) > 1:  # a breaker that depends on itself has an error already
             yield placed[cycle[0]].error("cycle", validation.cycle_message(cycle))

@@ -96,7 +96,7 @@ def test_what_several_breakers_want_is_told_for_each() -> None:
         (
             "other.yaml",
             "shop/a",
-            "two documents have this name: remove or rename one (the other is in a.yaml)",
+            "two documents have this name: remove or rename one (also in a.yaml)",
         ),
     ]
     assert {each.code for each in report.findings} == {"taken"}

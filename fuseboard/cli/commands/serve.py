@@ -1,4 +1,4 @@
-"""``fuseboard serve``: one module, as Knative runs it."""
+"""``fuseboard serve``: a single module, in the way of Knative."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class _Server(BaseApplication):
 @click.option("--port", default=8080, show_default=True, help="Port to listen on.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 in a container.")
 def serve(module: str, port: int, host: str) -> None:
-    """Serve one MODULE by HTTP, as its Knative Service does.
+    """Serve a MODULE by HTTP, like its Knative Service.
 
-    MODULE is functions.NAME, eventsources.NAME or fuseboard.delivery.relay. Where it finds the store and the broker
-    stands in the environment: FUSEBOARD_REDIS_URL, K_SINK, FUSEBOARD_STATE_DIR, FUSEBOARD_KUBECONFIG,
+    MODULE is functions.NAME, eventsources.NAME or fuseboard.delivery.relay. The environment has the addresses of
+    the store and the broker: FUSEBOARD_REDIS_URL, K_SINK, FUSEBOARD_STATE_DIR, FUSEBOARD_KUBECONFIG,
     FUSEBOARD_PROMETHEUS_URL, FUSEBOARD_ALERTMANAGER_URL.
 
     \b
