@@ -19,7 +19,7 @@ ROOT: Final = Path(__file__).parents[1]
 PRODUCT: Final = ("fuseboard", "functions", "eventsources")
 LONGEST_FILE: Final = 350
 LONGEST_FUNCTION: Final = 40
-MOST_MODULES: Final = 13
+MOST_MODULES: Final = 14
 
 PLANTED: Final = {
     "fuseboard/policy/lint.py": ("import redis", "fuseboard.policy.lint -> redis"),
