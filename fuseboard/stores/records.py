@@ -13,7 +13,6 @@ from fuseboard.breaker.placement import Placement
 from fuseboard.breaker.state import BreakerState
 from fuseboard.breaker.transitions import next_due
 from fuseboard.errors import RecordCorrupt
-from fuseboard.times import back_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -87,11 +86,6 @@ class Due(Struct, frozen=True):
     """When the entry was due, in milliseconds since 1970."""
     attempt: int
     """How often the entry was handed out before."""
-
-
-def next_attempt(now: int, attempts: int) -> int:
-    """Return when a due entry is handed out again, in ms: after 5 s, 10 s, 20 s, 40 s, then every minute."""
-    return now + back_off(FIRST_AGAIN_MS, attempts, LAST_AGAIN_MS)
 
 
 def dues(row: Row) -> dict[str, int]:

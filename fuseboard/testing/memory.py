@@ -14,7 +14,18 @@ from fuseboard.breaker.row import Row
 from fuseboard.breaker.state import BreakerState, State
 from fuseboard.errors import NotEnrolled
 from fuseboard.stores.checkpoints import Checkpoint
-from fuseboard.stores.records import DEBT, JOURNAL_CAP, TIMER, Change, Due, Entry, dues_after, next_attempt
+from fuseboard.stores.records import (
+    DEBT,
+    FIRST_AGAIN_MS,
+    JOURNAL_CAP,
+    LAST_AGAIN_MS,
+    TIMER,
+    Change,
+    Due,
+    Entry,
+    dues_after,
+)
+from fuseboard.times import back_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -189,3 +200,8 @@ def opened(record: Row) -> Change:
     """Open a breaker, with its debt paid."""
     breaker = BreakerState(state=State.OPEN, epoch=1, since=record.now, clock=record.now, cool_down=100_000)
     return Change(breaker, record.placement)
+
+
+def next_attempt(now: int, attempts: int) -> int:
+    """Return when a due entry is handed out again, in ms: after 5 s, 10 s, 20 s, 40 s, then every minute."""
+    return now + back_off(FIRST_AGAIN_MS, attempts, LAST_AGAIN_MS)

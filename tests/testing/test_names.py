@@ -16,7 +16,7 @@ NAMES: Final = {
         "FakeApiServer PODS SERVICE answers applies_late connect is_slow kubeconfig meddles passes waits_for"
     ),
     "http_server": "LOOPBACK Listening ReceivedRequest answering listening",
-    "memory": "MemoryCheckpoints MemoryDueEntries MemoryStore opened",
+    "memory": "MemoryCheckpoints MemoryDueEntries MemoryStore next_attempt opened",
     "memory_cluster": "MemoryCluster STAMP",
     "objects": (
         "MADE Manifest SPEC circuit_breaker condition container deployment end pod stamp starting stateful_set workload"

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from fuseboard.breaker.placement import Placement, Result
 from fuseboard.breaker.state import BreakerState, State
-from fuseboard.stores.records import DEBT, TIMER, next_attempt
+from fuseboard.stores.records import DEBT, TIMER
+from fuseboard.testing.memory import next_attempt
 from fuseboard.testing.policies import policy
 from tests.stores.decisions import KEY, MOVED, becomes, cooling, due
 
