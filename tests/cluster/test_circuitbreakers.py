@@ -151,9 +151,9 @@ class TestAccepted:
         """What stands below a field in the source is what ``kubectl explain`` says."""
         said = " ".join(kubectl(cluster, "explain", "cb.spec.trip").split())
 
-        assert "limitAt <integer> The weight from which the traffic is limited." in said
+        assert "limitAt <integer> The weight from which the target's traffic is limited." in said
         assert "window <string> How long an occurrence counts" in said
-        assert "Enforce: Act as well." in " ".join(kubectl(cluster, "explain", "cb.spec.mode").split())
+        assert "Enforce: Change the cluster as well." in " ".join(kubectl(cluster, "explain", "cb.spec.mode").split())
 
 
 class TestRefused:
