@@ -12,7 +12,7 @@ from fuseboard.breaker import criticality, evidence, placement, state, weighing
 from fuseboard.breaker import step as breaker
 from fuseboard.breaker.criticality import Past
 from fuseboard.breaker.evidence import Condition, Occurrence, Outcome, Resolved, Weighed
-from fuseboard.breaker.placement import Fence, Placement, Result, Shares
+from fuseboard.breaker.placement import Claim, Fence, Placement, Result, Shares
 from fuseboard.breaker.row import CLOCK_STEP_MS, Row
 from fuseboard.breaker.state import BreakerState, Dependency, Load, Override, ReadyPods, Remembered, State
 from fuseboard.breaker.step import Decision, step
@@ -133,6 +133,18 @@ def test_all_times_move_back_with_the_clock() -> None:
     after = step(row_of(policy=policy_of(), state=KNOWN, placement=Placement(), now=START - back), event).after.state
     assert moments_of(KNOWN) == [each + back for each in moments_of(after)]
     assert after.held_until == START - back + 100 * SECOND
+
+
+def test_a_placements_retry_and_lease_move_back_with_the_clock() -> None:
+    """As far as the breaker's own moments; what has passed stays."""
+    back = 2 * CLOCK_STEP_MS
+    placed = Placement(retry_at=START + 5, claim=Claim("a", 2, 1, START + 9))
+    event = Event(id="t", source="/clock", subject="shop/login", data=TimerElapsed(due_at=0))
+    after = step(row_of(policy=policy_of(), state=KNOWN, placement=placed, now=START - back), event).after.placement
+    assert after.retry_at == START - back + 5
+    assert after.claim is not None
+    assert after.claim.until == START - back + 9
+    assert placed.set_back(back, START + 5).retry_at == START + 5
 
 
 def moments_of(known: BreakerState) -> list[int]:

@@ -10,7 +10,7 @@ from fuseboard.breaker.evidence import LAG_MS
 from fuseboard.breaker.placement import Placement, Result, Shares
 from fuseboard.breaker.row import CLOCK_STEP_MS
 from fuseboard.breaker.state import BreakerState, Override, State
-from fuseboard.breaker.transitions import next_due
+from fuseboard.breaker.transitions import next_due, transition
 from fuseboard.breaker.trial import on_trial_since
 from fuseboard.events.types import Action, Phase
 from fuseboard.testing.panel import START, Panel, limited, on_trial, opened, row_of
@@ -246,3 +246,38 @@ def test_a_lack_of_pods_is_told_in_words() -> None:
         panel.wait(60).tick()
         texts.append(panel.breaker.reason)
     assert texts == told
+
+
+# -- reasons ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_trial_says_which_time_brought_it() -> None:
+    """The end of the cool-down, or of maxCoolDown where conditions or the load still weigh."""
+    panel = opened()
+    panel.resolve("down")
+    panel.wait(99).tick()
+    assert (panel.state, panel.breaker.reason) == (State.HALF_OPEN, "the cool-down of 100s is over")
+    panel = opened()
+    panel.wait(3_599).tick()
+    assert (panel.state, panel.breaker.reason) == (State.HALF_OPEN, "open for maxCoolDown (1h)")
+
+
+def test_a_trial_that_goes_on_has_the_share_as_its_reason() -> None:
+    """The share that follows, not the share that was healthy."""
+    panel = on_trial(recover=SHARES)
+    panel.wait(29)
+    row = row_of(panel.policy, replace(panel.breaker, clock=panel.now), panel.placement, panel.now)
+    taken = transition(row)
+    assert taken is not None
+    assert (taken.to, taken.reason) == (State.HALF_OPEN, "the trial goes on with 100 %")
+
+
+def test_a_policy_that_is_edited_gives_evidence_no_time_of_its_own() -> None:
+    """Where a lower limit makes the evidence enough, the next signal limits: only timed rules have a moment."""
+    panel = Panel()
+    panel.happen("a", "b")
+    panel.wait(1).tick()
+    panel.policy = policy(trip={"limitAt": 2})
+    assert panel.due is None
+    panel.tick()
+    assert panel.at(State.LIMITED)

@@ -17,7 +17,8 @@ BREAKER: Final = (
     *(
         f"tests/breaker/test_{name}.py"
         for name in (
-            *("state_exact", "step_exact", "transitions_moments", "step", "transitions", "requests", "requests_exact"),
+            *("guards", "row", "state_exact", "step_exact", "transitions_moments", "step", "transitions"),
+            *("requests", "requests_exact"),
             *("evidence", "evidence_exact", "criticality", "outlook", "outlook_foretells"),
         )
     ),

@@ -47,6 +47,8 @@ settings.register_profile(
 
 UNCHANGED: Final = Mutant("", "", 0, "", -1)
 
+_WRAPPED: Final[Mapping[type, str]] = {property: "fget", functools.cached_property: "func"}
+
 
 def is_script(file: str) -> bool:
     """Say whether a file is a Lua script."""
@@ -236,7 +238,7 @@ def _functions(names: Mapping[str, Any]) -> Iterator[types.FunctionType]:
     for each in list(names.values()):
         if isinstance(each, functools._lru_cache_wrapper):
             each.cache_clear()
-        function = getattr(each, "fget" if isinstance(each, property) else "__wrapped__", each)
+        function = getattr(each, _WRAPPED.get(type(each), "__wrapped__"), each)
         if isinstance(function, types.FunctionType):
             yield function
         elif isinstance(each, type) and each.__module__ == names.get("__name__", each.__module__):
@@ -244,15 +246,15 @@ def _functions(names: Mapping[str, Any]) -> Iterator[types.FunctionType]:
 
 
 def _is_in_function(file: str, mutant: Mutant) -> bool:
-    """Say whether a change is in the body of a function, not in its defaults or its class."""
+    """Say whether a change is in the body of a function, not in its defaults or its class.
+
+    A function inside another may have been made at import, as the closures of ``guards.at`` are: it counts as outside.
+    """
     if is_script(file):
         return False
-    module = ast.parse((ROOT / file).read_text())
-    functions = (each for each in ast.walk(module) if isinstance(each, ast.FunctionDef))
-    return any(
-        each.body[0].lineno <= mutant.line <= (each.end_lineno or 0) and mutant.where.endswith(each.name)
-        for each in functions
-    )
+    functions = [each for each in ast.walk(ast.parse((ROOT / file).read_text())) if isinstance(each, ast.FunctionDef)]
+    around = [each for each in functions if each.lineno <= mutant.line <= (each.end_lineno or 0)]
+    return len(around) == 1 and mutant.line >= around[0].body[0].lineno and mutant.where.endswith(around[0].name)
 
 
 # -- forks -----------------------------------------------------------------------------------------------------------
