@@ -92,3 +92,13 @@ def test_what_is_no_request_is_never_stale() -> None:
     panel = opened()
     assert not panel.tick().stale
     assert not panel.fire("x", ago=60).stale
+
+
+@pytest.mark.parametrize("action", list(Action))
+@pytest.mark.parametrize("state", list(State))
+def test_each_request_leaves_its_time(action: Action, state: State) -> None:
+    """The time when the request was taken in, from any state: an older request that comes later is then stale."""
+    panel = STATES[state]().wait(10)
+    assert panel.ask(action, ago=3).noted
+    assert panel.breaker.asked == panel.now - 3_000
+    assert panel.ask(Action.HOLD, ago=3.001).stale

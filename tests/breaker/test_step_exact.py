@@ -171,6 +171,18 @@ def test_a_limited_target_is_ill_while_occurrences_weigh() -> None:
     assert panel.breaker.healthy_since == 0
 
 
+def test_a_limited_target_is_ill_while_a_condition_holds() -> None:
+    """However little the condition weighs: it is healthy from when the condition is resolved."""
+    panel = Panel(policy(signals={"weights": {"info": 1}}))
+    panel.happen("a", "b")
+    panel.fire("slow", severity="info")
+    assert panel.at(State.LIMITED)
+    panel.wait(61).tick()
+    assert (panel.breaker.weight, panel.breaker.healthy_since) == (1, 0)
+    panel.resolve("slow")
+    assert panel.breaker.healthy_since == panel.now
+
+
 def test_a_limited_target_is_ill_while_pods_lack() -> None:
     """It is healthy from when its pods are ready again, not from when its alert was resolved."""
     panel = limited()
