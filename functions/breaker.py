@@ -89,7 +89,7 @@ def _entries(event: Event, decision: Decision) -> tuple[Entry, ...]:
     moved = decision.moved
     entry = Entry(
         kind="step",
-        event=f"{event.source} {event.id}",
+        event=event.name,
         type=event.type,
         time=event.time,
         signal=None if isinstance(event.data, TimerElapsed | Foreign) else event.data,

@@ -41,5 +41,5 @@ class ByStore:
 
     def send(self, event: Event) -> None:
         """See ``Access.send``."""
-        entry = Entry(kind="ingest", event=f"{event.source} {event.id}", type=event.type, reason="the command line")
+        entry = Entry(kind="ingest", event=event.name, type=event.type, reason="the command line")
         open_outbox(self._redis_url).append([event], entry)

@@ -155,10 +155,9 @@ def send_request(access: Access, key: str, request: OperatorRequested, *, waits:
 
 def _decision(access: Access, event: Event, deadline: float) -> Entry | None:
     """Wait until the journal has the decision on a request."""
-    name = f"{event.source} {event.id}"
     while True:
         entries = access.journal(event.subject, _ENTRIES)
-        decision = next((each for each in entries if each.kind == "step" and each.event == name), None)
+        decision = next((each for each in entries if each.kind == "step" and each.event == event.name), None)
         if decision is not None or time.monotonic() > deadline:
             return decision
         time.sleep(POLL_S)

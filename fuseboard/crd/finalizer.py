@@ -111,7 +111,7 @@ class FinalizerKeeper:
             self._asked[row.key] = now
 
     def _send(self, event: Event) -> None:
-        entry = Entry(kind="ingest", event=f"{event.source} {event.id}", type=event.type, reason="a deletion")
+        entry = Entry(kind="ingest", event=event.name, type=event.type, reason="a deletion")
         self._outbox.append([event], entry)
 
 

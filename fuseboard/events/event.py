@@ -42,6 +42,11 @@ class Event(Struct, frozen=True, kw_only=True):
         """The CloudEvents type."""
         return self.data.type if isinstance(self.data, Foreign) else type_of(type(self.data))
 
+    @property
+    def name(self) -> str:
+        """The name in the journal: source and id, which together identify an event."""
+        return f"{self.source} {self.id}"
+
     def at(self, time: int) -> Event:
         """Return the event with this time."""
         return msgspec.structs.replace(self, time=time)

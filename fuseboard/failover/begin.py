@@ -12,7 +12,7 @@ from fuseboard.breaker.placement import Claim, Fence, Shares
 from fuseboard.breaker.row import Row
 from fuseboard.errors import Busy
 from fuseboard.failover import claims, plan
-from fuseboard.failover.results import entry_of, name_of, repeated_reply, result_of
+from fuseboard.failover.results import entry_of, repeated_reply, result_of
 from fuseboard.stores.records import Change
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _settle(row: Row, event: Event, stay: plan.Stay) -> Change:
         trial=state.trial,
         result=stay.result,
         reason=stay.reason,
-        cause=name_of(event),
+        cause=event.name,
     )
     return result_of(row, event, claims.settled(row, outcome))
 

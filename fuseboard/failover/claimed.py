@@ -18,7 +18,7 @@ from fuseboard.errors import Refused, Unavailable
 from fuseboard.events.event import Event
 from fuseboard.failover import claims
 from fuseboard.failover.begin import Begun
-from fuseboard.failover.results import entry_of, name_of, reply_to, result_of
+from fuseboard.failover.results import entry_of, reply_to, result_of
 from fuseboard.stores.records import Change
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class ClaimedStep:
             result=result,
             reason=reason,
             rehearsed=self.rehearsed,
-            cause=name_of(self.event),
+            cause=self.event.name,
             route=None if shares == Shares() else self.driver.route,
         )
         return claims.settled(row, outcome)

@@ -54,13 +54,13 @@ def result_of(
 
 def entry_of(event: Event, kind: str, fence: Claim | Placement) -> Entry:
     """Return the beginning of a journal entry."""
-    return Entry(kind=kind, event=name_of(event), type=event.type, epoch=fence.epoch, step=fence.step)
+    return Entry(kind=kind, event=event.name, type=event.type, epoch=fence.epoch, step=fence.step)
 
 
 def repeated_reply(event: Event, placement: Placement) -> Event | None:
-    """Return the reply to the event that led to this placement; None for other events."""
+    """Return the reply to the event behind this placement; None for other events."""
     # Same reply to a duplicate: the first reply may never have arrived.
-    return reply_to(event, placement) if placement.cause == name_of(event) else None
+    return reply_to(event, placement) if placement.cause == event.name else None
 
 
 def reply_to(event: Event, placement: Placement) -> Event:
@@ -74,8 +74,3 @@ def reply_to(event: Event, placement: Placement) -> Event:
         rehearsed=placement.rehearsed,
     )
     return event.reply(result, step=f"{placement.epoch}.{placement.step}", time=placement.at)
-
-
-def name_of(event: Event) -> str:
-    """Return an event's name in the journal."""
-    return f"{event.source} {event.id}"

@@ -73,7 +73,7 @@ def ingress_app(outbox: Outbox, check: Callable[[], None]) -> Flask:
     def take_in() -> Response:
         event = decode(_attributes(), _body(MAX_EVENT_BYTES), DATA_TYPES)
         _refuse_undeliverable(event)
-        entry = Entry(kind="ingest", event=f"{event.source} {event.id}", type=event.type, reason="POST /events")
+        entry = Entry(kind="ingest", event=event.name, type=event.type, reason="POST /events")
         outbox.append([event], entry)
         metrics.count("ingress", "received")
         return done()
