@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from threading import local
+from threading import Lock, local
 from typing import TYPE_CHECKING, Any, Final, cast
+from weakref import WeakSet
 
 import redis
 from redis.backoff import NoBackoff
@@ -43,11 +44,17 @@ def connect(url: str, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> redis.Re
         ) from error
 
 
-class ThreadConnection(local):
-    """A connection for each thread, for the calls of a decision: a connection from the pool costs half a call more."""
+class ThreadConnection:
+    """A connection for each thread, for the calls of a decision: a connection from the pool costs half a call more.
+
+    The connection of a thread closes when its thread ends, or at ``close``.
+    """
 
     def __init__(self, client: redis.Redis) -> None:
-        self._connection = client.connection_pool.make_connection()
+        self._make = client.connection_pool.make_connection
+        self._thread = local()
+        self._lock = Lock()
+        self._made: WeakSet[Any] = WeakSet()
 
     def call(self, *command: Any) -> Any:  # noqa: ANN401  - commands and replies of Redis
         """Send a command and return its reply. A broken connection is retried once, as the client does."""
@@ -57,7 +64,7 @@ class ThreadConnection(local):
             return self._call(command)
 
     def _call(self, command: tuple[Any, ...]) -> Any:  # noqa: ANN401
-        connection: Any = self._connection
+        connection: Any = getattr(self._thread, "connection", None) or self._connect()
         try:
             connection.send_command(*command)
             return connection.read_response()
@@ -66,6 +73,18 @@ class ThreadConnection(local):
         except BaseException:
             connection.disconnect()  # a late reply must not be read as the reply to another command
             raise
+
+    def _connect(self) -> Any:  # noqa: ANN401
+        connection = self._thread.connection = self._make()
+        with self._lock:
+            self._made.add(connection)
+        return connection
+
+    def close(self) -> None:
+        """Close the connections of all threads; a later call opens a new one."""
+        with self._lock:
+            for connection in self._made:
+                connection.disconnect()
 
 
 @contextmanager

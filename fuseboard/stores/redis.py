@@ -53,7 +53,7 @@ class RedisStore:
 
     def __init__(self, client: Redis, connection: ThreadConnection | None = None) -> None:
         """Use a client, and a connection of its own for decisions; nothing is sent yet."""
-        connection = connection or ThreadConnection(client)
+        self._connection = connection = connection or ThreadConnection(client)
         self._client = client
         self._clock = StoreClock()
         self._table = Table(client)
@@ -115,7 +115,8 @@ class RedisStore:
             self._client.ping()
 
     def close(self) -> None:
-        """Close the connections of the pool. The connections of threads close with their threads."""
+        """Close all connections: those of the pool and those of the threads."""
+        self._connection.close()
         self._client.close()
 
     def _time(self) -> int:

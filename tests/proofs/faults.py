@@ -91,8 +91,7 @@ class Process:
 
     def end(self) -> None:
         """Be gone."""
-        cast("Any", self._connection)._connection.disconnect()
-        self._client.close()
+        self.store.close()
 
     def wrote(self) -> None:
         """Let the twin do what the script has done."""

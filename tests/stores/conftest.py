@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import pytest
 import redis
 
-from fuseboard.stores.redis import RedisStore, open_store
+from fuseboard.stores.redis import open_store
 from fuseboard.testing.policies import policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from fuseboard.stores.redis import RedisStore
+    from tests.stores.valkeys import Opener
 
 
 @pytest.fixture
@@ -22,8 +26,15 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def store(redis_url: str) -> RedisStore:
+def opened() -> Iterator[Opener]:
+    """Return a function that opens a store, which is closed at the end of the test."""
+    with ExitStack() as stack:
+        yield lambda url: stack.enter_context(closing(open_store(url)))
+
+
+@pytest.fixture
+def store(redis_url: str, opened: Opener) -> RedisStore:
     """Return a store with one breaker."""
-    opened = open_store(redis_url)
-    opened.apply([policy()])
-    return opened
+    made = opened(redis_url)
+    made.apply([policy()])
+    return made

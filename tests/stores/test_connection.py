@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,9 @@ import redis
 from fuseboard.errors import CannotStart, RecordCorrupt, StoreUnavailable
 from fuseboard.stores.connection import errors_translated
 from fuseboard.stores.redis import open_store
+from fuseboard.testing.api_script import until
+from fuseboard.testing.policies import policy
+from tests.stores.decisions import KEY, one_more
 from tests.stores.valkeys import a_valkey
 
 if TYPE_CHECKING:
@@ -53,3 +57,20 @@ def test_a_url_that_is_none_is_refused(url: str) -> None:
     """A wrong URL is told as one, with what a right one looks like."""
     with pytest.raises(CannotStart, match="redis://"):
         open_store(url)
+
+
+def test_a_closed_store_has_no_connection(redis_url: str, client: redis.Redis) -> None:
+    """Closing a store closes its connections, of the pool and of each thread that made a decision, running or not."""
+    store = open_store(redis_url)
+    store.apply([policy()])
+    with ThreadPoolExecutor(1) as running:
+        running.submit(store.change, KEY, one_more).result()
+        store.change(KEY, one_more)
+        assert _connections(client) >= 2
+        store.close()
+        until(lambda: _connections(client) == 0)
+
+
+def _connections(client: redis.Redis) -> int:
+    """Return how many connections of stores a server has."""
+    return sum(each["name"] == "fuseboard" for each in client.client_list())

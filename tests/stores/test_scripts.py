@@ -57,4 +57,5 @@ def test_a_server_without_the_script_is_given_it(client: redis.Redis) -> None:
     for _ in range(2):
         assert scripts.REMOVE.run(call, ("a", "b", "c"), "1", "shop/login") == 0
     again = ("EVALSHA", scripts.REMOVE.sha)
+    connection.close()
     assert sent == [again, ("SCRIPT", "LOAD"), again, again]

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fuseboard.errors import RecordCorrupt
-from fuseboard.stores.redis import RedisStore, open_store
 from fuseboard.testing.policies import policy
 from tests.stores.decisions import KEY, one_more
 from tests.stores.valkeys import DUE, JOURNAL, everything
 
 if TYPE_CHECKING:
     import redis
+
+    from fuseboard.stores.redis import RedisStore
+    from tests.stores.valkeys import Opener
 
 
 @pytest.mark.parametrize("key", [DUE, JOURNAL])
@@ -36,9 +38,11 @@ def test_a_corrupt_table_says_so(store: RedisStore, client: redis.Redis) -> None
         store.table()
 
 
-def test_a_table_that_was_lost_and_written_again_is_read_again(redis_url: str, client: redis.Redis) -> None:
+def test_a_table_that_was_lost_and_written_again_is_read_again(
+    redis_url: str, client: redis.Redis, opened: Opener
+) -> None:
     """A process that saw the lost one does not take the new one for it, though both were written as often."""
-    writer, reader = open_store(redis_url), open_store(redis_url)
+    writer, reader = opened(redis_url), opened(redis_url)
     writer.apply([policy("a")])
     assert set(reader.table()) == {"shop/a"}
     client.flushall()
@@ -46,9 +50,9 @@ def test_a_table_that_was_lost_and_written_again_is_read_again(redis_url: str, c
     assert set(reader.table()) == {"shop/b"}
 
 
-def test_a_table_that_lost_the_same_breaker_twice_is_read_again(redis_url: str) -> None:
+def test_a_table_that_lost_the_same_breaker_twice_is_read_again(redis_url: str, opened: Opener) -> None:
     """Two tables without a, of which the second has b: what a reader knew of the first is of no use."""
-    writer, reader = open_store(redis_url), open_store(redis_url)
+    writer, reader = opened(redis_url), opened(redis_url)
     writer.apply([policy("a")])
     writer.remove(["shop/a"])
     assert reader.table() == {}

@@ -14,10 +14,15 @@ from fuseboard.testing.ports import free_port
 from tests.stores.decisions import KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import redis
+
+    from fuseboard.stores.redis import RedisStore
+
+    Opener = Callable[[str], RedisStore]
+    """Opens the store at a URL."""
 
 
 RECORD, DUE, JOURNAL = keys_of(KEY)

@@ -16,7 +16,6 @@ from fuseboard.events.event import Event
 from fuseboard.events.types import Data, Failure, FailureDetected, FailureResolved, TimerElapsed
 from fuseboard.stores.keys import due_keys
 from fuseboard.stores.records import Change, Entry
-from fuseboard.stores.redis import open_store
 from fuseboard.testing.memory import MemoryStore
 from fuseboard.testing.panel import row_of
 from fuseboard.testing.policies import policy
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 
     from fuseboard.breaker.row import Row
     from fuseboard.policy.spec import Policy
+    from fuseboard.stores.redis import RedisStore
+    from tests.stores.valkeys import Opener
 
 STEPS: Final = 2_000
 
@@ -34,11 +35,11 @@ STEPS: Final = 2_000
 class Twins:
     """The same signals for two stores in Valkey and one in memory; time passes as told."""
 
-    def __init__(self, url: str, policies: list[Policy], seed: int) -> None:
+    def __init__(self, real: list[RedisStore], policies: list[Policy], seed: int) -> None:
         self.random = random.Random(seed)  # noqa: S311  - a seed that can be repeated
         self.now = 0
         self.passed = 0
-        self.real = [open_store(url), open_store(url)]
+        self.real = real
         self.memory = MemoryStore(lambda: self.now)
         self.policies = {each.key: each for each in policies}
         self.told: list[tuple[str, Event]] = []
@@ -123,9 +124,9 @@ def schedule(client: redis.Redis, namespace: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_twin_in_memory_is_equal(redis_url: str, client: redis.Redis, seed: int) -> None:
+def test_the_twin_in_memory_is_equal(redis_url: str, client: redis.Redis, opened: Opener, seed: int) -> None:
     """After any sequence of signals, edits and lost scripts, state, replies, journal and dues are those of the twin."""
-    twins = Twins(redis_url, [policy("a"), policy("b"), policy("c", "web")], seed)
+    twins = Twins([opened(redis_url), opened(redis_url)], [policy("a"), policy("b"), policy("c", "web")], seed)
     for number in range(STEPS // 3):
         twins.step()
         if number % 100 == 50:
