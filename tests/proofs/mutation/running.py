@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[3]
 PLENTY_S: Final = 60
 """A mutant that takes longer hangs: it is killed."""
+UNCHANGED_S: Final = 600
+"""The run without a change may take longer: all of its tests run, on a machine that may be busy."""
 
 OPTIONS: Final = (
     *("-q", "-x", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", "-o", "timeout=0"),
@@ -65,7 +67,7 @@ def survivors(file: str, tests: Sequence[str], chosen: Sequence[Mutant]) -> list
     """Return those that no test kills."""
     inner = [each for each in chosen if each.where and _is_in_function(file, each)]
     outer = [each for each in chosen if each not in inner]
-    if outer and not _lives(lambda: _imported(file, UNCHANGED, tests)):
+    if outer and not _lives(lambda: _imported(file, UNCHANGED, tests), UNCHANGED_S):
         message = f"{file}: the tests are red without any change"
         raise RuntimeError(message)
     alive = _in_collected(file, tests, inner) if inner else []
@@ -260,13 +262,13 @@ def _is_in_function(file: str, mutant: Mutant) -> bool:
 # -- forks -----------------------------------------------------------------------------------------------------------
 
 
-def _lives(run: Callable[[], int]) -> bool:
+def _lives(run: Callable[[], int], within_s: int = PLENTY_S) -> bool:
     """Say whether the tests pass in a fork; one that hangs does not."""
     child = os.fork()
     if not child:
         os.setpgrp()
         _silent()
-        signal.alarm(PLENTY_S)
+        signal.alarm(within_s)
         code = 1
         try:
             code = run()
