@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from fuseboard.events.types import Failure, FailureDetected
 from fuseboard.policy.files import load_table
 from fuseboard.stores.outbox import open_outbox
 from fuseboard.stores.redis import open_store
+from fuseboard.testing.api_script import until
 from tests.cli import program
 from tests.cli.running import POLICY, Up, alert, notification, policy
 from tests.paths import EXAMPLE
@@ -256,12 +258,16 @@ def test_an_address_is_meant_where_it_is_given(closed: Up) -> None:
 
 def _decide(redis_url: str, *before: Event) -> None:
     """Decide on the events in the outbox, as relay and broker would, after some events of the test."""
-    outbox, function = open_outbox(redis_url), Breaker(open_store(redis_url))
-    waiting: list[tuple[str, Event]] = []
-    while not waiting:
-        waiting = outbox.queue.take("test", 1)
-    for event in (*before, *(event for _, event in waiting)):
-        function.handle(event)
+    with closing(open_outbox(redis_url)) as outbox, closing(open_store(redis_url)) as store:
+        waiting: list[tuple[str, Event]] = []
+        while not waiting:
+            waiting = outbox.queue.take("test", 1)
+        _, request = waiting[0]
+        # A transition in the millisecond of the request would not make the request stale.
+        until(lambda: store.read(request.subject).now > (request.time or 0))
+        function = Breaker(store)
+        for event in (*before, request):
+            function.handle(event)
 
 
 def test_a_stale_request_is_an_error(redis_url: str) -> None:
