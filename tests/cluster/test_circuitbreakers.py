@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -18,6 +16,7 @@ from fuseboard.policy.spec import API_VERSION, KIND
 from fuseboard.policy.validation import parse_document
 from fuseboard.testing.strategies import MATCHERS, values_like
 from tests.cluster.api import RefusedError, has_condition
+from tests.cluster.kubectl import run_kubectl
 from tests.cluster.kustomize import KNATIVE
 from tests.policy.documents import MISTAKES
 
@@ -63,16 +62,7 @@ def refusal(api: Api, document: Json) -> str:
 
 def kubectl(cluster: Cluster, *arguments: str, given: str = "") -> str:
     """Run kubectl as the administrator; return all that it says."""
-    home = cluster.folder / "kubectl"
-    home.mkdir(exist_ok=True)
-    done = subprocess.run(
-        [cluster.kubectl, *arguments],
-        env={"PATH": os.defpath, "HOME": str(home), "KUBECONFIG": str(cluster.kubeconfig())},
-        input=given,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_kubectl(cluster, *arguments, given=given)
     return done.stdout + done.stderr
 
 

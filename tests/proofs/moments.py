@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hypothesis import strategies as st
 
+from fuseboard.breaker.state import State
 from fuseboard.events.types import Failure
 from fuseboard.testing.panel import START
 
 if TYPE_CHECKING:
     from fuseboard.events.types import Data
+
+LEGAL: Final = {
+    (State.CLOSED, State.LIMITED),
+    (State.CLOSED, State.OPEN),
+    (State.LIMITED, State.OPEN),
+    (State.LIMITED, State.CLOSED),
+    (State.OPEN, State.HALF_OPEN),
+    (State.HALF_OPEN, State.CLOSED),
+    (State.HALF_OPEN, State.OPEN),
+}
+"""The transitions of the table; an operator may ask for others."""
 
 keys = st.sampled_from("abcdef")
 severities = st.sampled_from(["", "info", "warning", "critical"])

@@ -26,7 +26,7 @@ from fuseboard.events.types import (
 from fuseboard.roles import Role
 from fuseboard.testing.panel import Panel
 from fuseboard.testing.policies import policy
-from tests.proofs.moments import Moment, delays, told, waits
+from tests.proofs.moments import LEGAL, Moment, delays, told, waits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,15 +36,6 @@ if TYPE_CHECKING:
 
 ASKED: Final = {(before, State.OPEN) for before in State} | {(before, State.CLOSED) for before in State}
 """Edges that an operator can ask for."""
-LEGAL: Final = {
-    (State.CLOSED, State.LIMITED),
-    (State.CLOSED, State.OPEN),
-    (State.LIMITED, State.OPEN),
-    (State.LIMITED, State.CLOSED),
-    (State.OPEN, State.HALF_OPEN),
-    (State.HALF_OPEN, State.CLOSED),
-    (State.HALF_OPEN, State.OPEN),
-}
 
 capacities = st.builds(
     CapacityChanged, st.sampled_from(Role), st.integers(0, 3), st.integers(0, 3), st.sampled_from(Phase)

@@ -14,6 +14,7 @@ from fuseboard.breaker.weighing import MAX_CONDITIONS, MAX_OCCURRENCES
 from fuseboard.events.types import OperatorRequested
 from fuseboard.stores.records import dues_after
 from fuseboard.times import duration_ms
+from tests.proofs.moments import LEGAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,15 +22,6 @@ if TYPE_CHECKING:
     from fuseboard.policy.spec import Policy
     from fuseboard.stores.records import Change, Decide, Entry
 
-LEGAL: Final = {
-    (State.CLOSED, State.LIMITED),
-    (State.CLOSED, State.OPEN),
-    (State.LIMITED, State.OPEN),
-    (State.LIMITED, State.CLOSED),
-    (State.OPEN, State.HALF_OPEN),
-    (State.HALF_OPEN, State.CLOSED),
-    (State.HALF_OPEN, State.OPEN),
-}
 ASKED: Final = {(before, after) for before in State for after in (State.CLOSED, State.OPEN)}
 """What an operator may ask for."""
 
